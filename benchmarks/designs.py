@@ -256,7 +256,7 @@ def _claim(specification: Specification, counts: Specification, inputs: Inputs) 
         rows[name].to_numpy(float) for name in (specification.outcome, specification.regressor)
     )
     # The regression divides the outcome by its largest value.
-    residuals = np.abs(outcome).max() * fixed_effects.least_squares(fit.regression).residuals
+    residuals = np.abs(outcome).max() * fixed_effects.fit_least_squares(fit.regression).residuals
     ai = inputs.sample(counts).rows.set_index(KEY)[counts.regressor]
     ai_counts = ai.reindex(pd.MultiIndex.from_frame(rows[KEY]))
     of_rows = replace(sample, rows=rows)

@@ -121,14 +121,14 @@ def ours(
     def shared() -> Any:
         city, year = (pd.factorize(data[name], sort=True)[0] for name in ("city_id", "year"))
         effects = fixed_effects.Effects(city, year)
-        columns = effects.removed_from(data[["y", *CONTROLS, *regressors]].to_numpy())
+        columns = effects.remove_from(data[["y", *CONTROLS, *regressors]].to_numpy())
         clusters = {"city": np.arange(CITIES)}
         return panel_regressions.slopes(
             city, columns[:, 0], columns[:, 1:4], columns[:, 4:], clusters, YEARS
         )
 
     def permuted() -> Any:
-        regression = fixed_effects.partialled_out(data, "y", terms)
+        regression = fixed_effects.partial_out(data, "y", terms)
         weights = data.groupby("city_id")["weight"].first().to_numpy()
         drawn = randomisation.permutations(
             [str(city) for city in np.unique(data["city_id"])], draws=PERMUTATIONS
@@ -138,7 +138,7 @@ def ours(
 
     def resampled() -> Any:
         wild.sign_vectors.cache_clear()
-        regression = fixed_effects.partialled_out(data, "y", terms, cluster="province_id")
+        regression = fixed_effects.partial_out(data, "y", terms, cluster="province_id")
         return wild.test(regression, 0, clusters=regression.clusters, draws=DRAWS)
 
     def gmm() -> Any:

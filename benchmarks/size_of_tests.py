@@ -112,8 +112,10 @@ def p_values(data: pd.DataFrame, draws: int) -> dict[str, float]:
     """Return the p-value of x for each test."""
     by_city = fixed_effects.fit(data, "y", ["x", "z"])
     by_province = fixed_effects.fit(data, "y", ["x", "z"], cluster="province_id")
-    regression = fixed_effects.partialled_out(data, "y", ["x", "z"], cluster="province_id")
-    wild = wild_bootstrap.test(regression, 0, clusters=regression.clusters, draws=draws)
+    regression = fixed_effects.partial_out(data, "y", ["x", "z"], cluster="province_id")
+    wild = wild_bootstrap.bootstrap_coefficient(
+        regression, 0, clusters=regression.clusters, draws=draws
+    )
     return {
         "CRV1, city": float(by_city.p_values[0]),
         "CRV1, province": float(by_province.p_values[0]),

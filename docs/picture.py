@@ -34,7 +34,7 @@ COLUMNS = """
 
 def drawn(path: Path, title: str) -> alt.LayerChart:
     """Chart the columns of one file: estimates with intervals, printed values as diamonds."""
-    with duckdb_client.reading(path) as connection:
+    with duckdb_client.open_read_only(path) as connection:
         rows: pd.DataFrame = connection.sql(COLUMNS).df()
     names = alt.Y("name:N", sort=[*rows["name"]], title=None)
     base = alt.Chart(rows).encode(y=names)

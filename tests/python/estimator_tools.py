@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.fixed_effects import PartialledOut, partialled_out
+from ai_manufacturing.estimators.fixed_effects import PartialledOut, partial_out
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 approx = pytest.approx
@@ -58,7 +58,7 @@ def random_panel(
 
 def regression_of(data: pd.DataFrame, **options: str) -> PartialledOut:
     """Partial the fixed effects out of a regression on a random panel."""
-    return partialled_out(data, "y", REGRESSORS, **options)
+    return partial_out(data, "y", REGRESSORS, **options)
 
 
 def refusal(function: Callable[..., object], *arguments: Any, **options: Any) -> str:

@@ -56,7 +56,7 @@ def write(
 ) -> Manifest:
     """Write a release that is its own anchor, like the first release of a set."""
     with writer.writing(warehouse, target, manifest, previous) as new:
-        release = duckdb_client.at(new.connection, "new")
+        release = duckdb_client.open_cursor(new.connection, "new")
         shown = anchors.shown_estimates(release)
         anchors.write(release, Anchor(manifest["release_id"], "", "", shown), shown)
         return new.manifest

@@ -49,7 +49,7 @@ SCREENSHOTS = PROJECT / "build" / "screenshots"
 def release(build: Build, folder: Path, kind: str) -> Path:
     """Write a release of a built warehouse, without the other steps of a refresh."""
     path = folder / f"{kind}.duckdb"
-    with duckdb_client.reading(build.warehouse) as warehouse:
+    with duckdb_client.open_read_only(build.warehouse) as warehouse:
         content = writer.content(warehouse)
     manifest = {
         **described("000001"),

@@ -10,21 +10,21 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from ai_manufacturing.estimators.cluster_errors import (
-    LeftOut,
+    LeaveOneOutResult,
     crv1,
     crv3,
     crv3_of_difference,
     crv3_of_ratio,
-    fewest_to_change,
-    leave_out,
-    leave_out_jackknifed,
-    without,
+    drop_rows,
+    find_fewest_to_change,
+    leave_out_entities,
+    leave_out_groups,
 )
 from ai_manufacturing.estimators.fixed_effects import (
     PartialledOut,
+    add_entity_trends,
     fit,
-    partialled_out,
-    with_entity_trends,
+    partial_out,
 )
 from tests.python.estimator_tools import (
     REGRESSORS,
@@ -53,7 +53,7 @@ def codes(data: pd.DataFrame, column: str = "province") -> np.ndarray:
     return members
 
 
-def table(answers: Iterable[LeftOut]) -> np.ndarray:
+def table(answers: Iterable[LeaveOneOutResult]) -> np.ndarray:
     """Return group, estimate, standard error and p-value of each answer."""
     rows = [(one.group, one.estimate, one.std_error, one.p_value) for one in answers]
     return np.array(rows, dtype=float)
@@ -66,7 +66,7 @@ def test_fixest_and_summclust_are_matched(name: str) -> None:
     data = golden_data(DATA[name])
     terms = [*record["coef"]]
     outcome = record["formula"].split()[0]
-    regression = partialled_out(data, outcome, terms)
+    regression = partial_out(data, outcome, terms)
     for position, term in enumerate(terms):
         plain = crv1(regression, position, regression.entities)
         jackknife = crv3(regression, position, regression.entities)
@@ -92,13 +92,13 @@ def test_leaving_out_is_refitting(time: str, years: int) -> None:
         numbers = (other.estimates, other.std_errors, other.p_values)
         expected.append([len(expected), *(values[0] for values in numbers)])
     regression = regression_of(data, time=time)
-    ours = leave_out(regression, 0)
+    ours = leave_out_entities(regression, 0)
     assert_allclose(table(ours), expected, rtol=1e-9)
 
     whole = crv1(regression, 0, regression.entities).estimate
     moves = np.abs(table(ours)[:, 1] - whole)
     most = np.sort(np.argsort(-moves)[:4])
-    assert leave_out(regression, 0, most=4) == [ours[group] for group in most]
+    assert leave_out_entities(regression, 0, most=4) == [ours[group] for group in most]
 
 
 @pytest.mark.parametrize("time", ["year", "province_year"])
@@ -110,7 +110,7 @@ def test_without_a_province_the_jackknife_is_that_of_the_other_rows(time: str) -
         rest = rest.reset_index(drop=True)
         error = crv3(regression_of(rest, time=time), 2, codes(rest))
         expected.append([province, error.estimate, error.std_error, error.p_value])
-    ours = leave_out_jackknifed(regression_of(data, time=time), 2, codes(data))
+    ours = leave_out_groups(regression_of(data, time=time), 2, codes(data))
     assert_allclose(table(ours), expected, rtol=1e-9)
 
 
@@ -144,11 +144,11 @@ def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -
     flagged = (np.random.default_rng(1).random(len(data)) < 0.1) | (provinces == 3)
     flagged |= codes(data, "city_id") == 20
     flagged[codes(data, "city_id").searchsorted(20)] = False
-    rest, remaining = without(regression, flagged)
+    rest, remaining = drop_rows(regression, flagged)
     # The last row of city 20 is dropped as a singleton.
     assert len(remaining) < (~flagged).sum()
-    detrended = with_entity_trends(regression, data["year"].to_numpy(float), REGRESSORS)
-    above, below = (partialled_out(data, name, ["x2", "x3"], time=time) for name in ("y", "x1"))
+    detrended = add_entity_trends(regression, data["year"].to_numpy(float), REGRESSORS)
+    above, below = (partial_out(data, name, ["x2", "x3"], time=time) for name in ("y", "x1"))
     found = [
         crv3(regression, 0, provinces),
         crv3(detrended, 0, provinces),
@@ -206,7 +206,7 @@ def test_the_cities_that_carry_a_result_are_found(sign: int) -> None:
     data["x1"], noise = rng.normal(size=(2, len(data)))
     slopes = np.where(data["city_id"].isin(range(0, 36, 3)), 0.6, -0.05)
     data["y"] = sign * (0.3 * noise + slopes * data["x1"])
-    removed = fewest_to_change(partialled_out(data, "y", ["x1"]), 0)
+    removed = find_fewest_to_change(partial_out(data, "y", ["x1"]), 0)
     assert removed
     assert {*removed} <= {*range(0, 36, 3)}
     # Refits confirm that significance is lost with the last removed city and not before.
@@ -220,13 +220,13 @@ def test_a_result_of_all_cities_rests_on_no_few_and_an_insignificant_one_on_none
     noise = np.random.default_rng(2).normal(size=len(data))
     for size, removed in ((50, None), (0, [])):
         regression = regression_of(data.assign(y=size * data["x1"] + noise))
-        assert fewest_to_change(regression, 0) == removed
+        assert find_fewest_to_change(regression, 0) == removed
 
 
 def small(x: list[list[float]], y: list[list[float]]) -> PartialledOut:
     """Partial out a panel with one row per city and one column per year."""
     data = grid(range(len(x)), range(len(x[0]))).assign(x=np.ravel(x), y=np.ravel(y))
-    return partialled_out(data, "y", ["x"])
+    return partial_out(data, "y", ["x"])
 
 
 def test_a_cluster_that_alone_identifies_the_coefficient_has_no_jackknife_error() -> None:
@@ -237,8 +237,8 @@ def test_a_cluster_that_alone_identifies_the_coefficient_has_no_jackknife_error(
     )
     reason = refusal(crv3, regression, 0, regression.entities)
     assert reason.startswith("A single one of the 4 clusters identifies the coefficient")
-    left = leave_out(regression, 0)
-    assert left[2] == LeftOut(2, None, None, None)
+    left = leave_out_entities(regression, 0)
+    assert left[2] == LeaveOneOutResult(2, None, None, None)
     assert [one.estimate is None for one in left] == [False, False, True, False]
 
 
@@ -247,12 +247,12 @@ def test_a_control_that_only_one_group_identifies_goes_with_it() -> None:
     rows = codes(data, "city_id") == 7
     data["x3"] = np.where(rows, data["x3"], 0.0)
     regression = regression_of(data)
-    left = leave_out(regression, 0)[7]
+    left = leave_out_entities(regression, 0)[7]
     other = fit(data[~rows], "y", ["x1", "x2"])
     assert left.estimate == approx(other.estimates[0], rel=1e-9)
-    # leave_out counts one more parameter than the refit.
+    # leave_out_entities counts one more parameter than the refit.
     assert left.std_error == approx(other.std_errors[0], rel=1e-2)
-    assert refusal(without, regression, rows).startswith(
+    assert refusal(drop_rows, regression, rows).startswith(
         f"Without these {rows.sum()} observations the outcome or a regressor does not"
     )
 
@@ -261,16 +261,16 @@ def test_what_clusters_cannot_tell_is_a_reason() -> None:
     data = panel(1)
     regression, members = regression_of(data), codes(data)
     exact = regression_of(data.assign(y=2 * data["x1"] + data["city_id"]))
-    for method in (crv1, crv3, leave_out_jackknifed):
+    for method in (crv1, crv3, leave_out_groups):
         assert "fit the outcome exactly" in refusal(method, exact, 0, members)
-    assert "fit the outcome exactly" in refusal(leave_out, exact, 0)
+    assert "fit the outcome exactly" in refusal(leave_out_entities, exact, 0)
 
     for method in (crv1, crv3):
         reason = refusal(method, regression, 0, np.zeros_like(members))
         assert reason == (
             "Clustered standard errors need at least two clusters, and the sample has 1."
         )
-    halves = leave_out_jackknifed(regression, 0, codes(data, "city_id") // 12)
+    halves = leave_out_groups(regression, 0, codes(data, "city_id") // 12)
     assert [(left.std_error, left.p_value) for left in halves] == [(None, None)] * 2
     same = crv3_of_difference(regression, regression, 0, members, np.arange(len(data)))
     assert (same.estimate, same.std_error, same.p_value) == (0, None, None)
@@ -280,9 +280,9 @@ def test_what_clusters_cannot_tell_is_a_reason() -> None:
     assert "with these 2 clusters its variance is zero" in refusal(crv1, pair, 0, pair.entities)
 
     for rows in (members >= 0, codes(data, "city_id") != 5):
-        reason = refusal(without, regression, rows)
+        reason = refusal(drop_rows, regression, rows)
         assert reason.startswith(f"Without these {rows.sum()} observations the outcome or a")
 
     years = data["year"].to_numpy(float)
     trend = regression_of(data.assign(x1=data["city_id"] * data["year"]))
-    assert "a trend of each city" in refusal(with_entity_trends, trend, years, REGRESSORS)
+    assert "a trend of each city" in refusal(add_entity_trends, trend, years, REGRESSORS)

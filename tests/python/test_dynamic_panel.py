@@ -14,8 +14,8 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.dynamic_panel import (
     Controls,
     DynamicPanelFit,
-    gmm_step,
-    moments,
+    build_moments,
+    run_gmm_step,
 )
 from tests.python.estimator_tools import (
     approx,
@@ -274,8 +274,10 @@ def test_regressors_that_the_instruments_cannot_tell_apart_are_named() -> None:
     }
     [warning] = [text for text in warnings_of(fit(data, **model)) if "hardly distinguish" in text]
     assert warning.startswith("The instruments hardly distinguish m and twin: the other regressors")
-    layout = moments(data, "y", **model, equation="system", collapse=True, controls="difference")
-    scores = gmm_step(layout.zx, layout.zy, layout.independent, layout.terms, "").scores
+    layout = build_moments(
+        data, "y", **model, equation="system", collapse=True, controls="difference"
+    )
+    scores = run_gmm_step(layout.zx, layout.zy, layout.iid_covariance, layout.terms, "").scores
     zx = layout.zx.sum(axis=0)
     slopes = np.linalg.inv(zx.T @ np.linalg.solve(scores.T @ scores, zx))[:5, :5]
     inflation = np.diag(slopes) * np.diag(np.linalg.inv(slopes))

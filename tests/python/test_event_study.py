@@ -51,7 +51,7 @@ def test_it_is_a_regression_on_terms_written_out(endpoints: Any, errors: Any) ->
         years |= {-5: [2010, 2011], 3: [2019, 2020]}
     if endpoints == "dropped":
         data = data[data["year"].between(2011, 2019)]
-    terms = {event_study.term(time): data["year"].isin(years[time]) for time in years}
+    terms = {event_study.name_term(time): data["year"].isin(years[time]) for time in years}
     by_hand = data.assign(**{name: data["treated"] * flag for name, flag in terms.items()})
     theirs = fixed_effects.fit(by_hand, "y", [*terms, "control"], **errors)
     assert ours.terms == theirs.terms
@@ -138,9 +138,9 @@ def grouped_panel() -> pd.DataFrame:
 
 def test_interactions_are_differences_of_split_sample_slopes() -> None:
     """Group-by-year effects and full interactions give the slopes of three regressions."""
-    data, by_x = heterogeneity.interact(grouped_panel(), "x", "region", "east")
-    data, by_control = heterogeneity.interact(data, "control", "region", "east")
-    data["region_year"] = heterogeneity.group_year(data, "region")
+    data, by_x = heterogeneity.add_interactions(grouped_panel(), "x", "region", "east")
+    data, by_control = heterogeneity.add_interactions(data, "control", "region", "east")
+    data["region_year"] = heterogeneity.label_group_years(data, "region")
     assert by_x == ("x:central", "x:west")
     terms = ["x", *by_x, "control", *by_control]
     ours = fixed_effects.fit(data, "y", terms, time="region_year")
@@ -161,7 +161,9 @@ def test_interactions_are_differences_of_split_sample_slopes() -> None:
     ],
 )
 def test_what_cannot_be_compared_says_why(change: str, reason: str) -> None:
-    found = refusal(heterogeneity.interact, changed(grouped_panel(), change), "x", "region", "east")
+    found = refusal(
+        heterogeneity.add_interactions, changed(grouped_panel(), change), "x", "region", "east"
+    )
     assert found == "No comparison of region: " + reason
 
 
@@ -176,12 +178,12 @@ def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
         return data.assign(size=groups[data["city_id"].astype(int)])
 
     def difference(groups: np.ndarray) -> float:
-        frame, names = heterogeneity.interact(grouped(groups), "x", "size", "others")
+        frame, names = heterogeneity.add_interactions(grouped(groups), "x", "size", "others")
         return float(abs(fixed_effects.fit(frame, "y", ["x", *names, "control"]).statistics[1]))
 
     own, draws = difference(labels), np.random.default_rng(7)
     larger = sum(difference(draws.permutation(labels)) >= own for _ in range(19))
     assert 0 < larger < 19
     asked = (grouped(labels), "y", "x", ["control"], "size", "others")
-    found = heterogeneity.permutation_p_values(*asked, draws=19, seed=7)
+    found = heterogeneity.compute_permutation_p_values(*asked, draws=19, seed=7)
     assert found == {"x:largest": (1 + larger) / 20}

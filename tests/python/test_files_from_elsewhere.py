@@ -53,7 +53,7 @@ def warehouse(tmp_path: Path, landed: Path) -> Path:
 
 
 def delivered(path: Path) -> list[tuple[int]]:
-    with duckdb_client.reading(path) as connection:
+    with duckdb_client.open_read_only(path) as connection:
         return connection.execute("from marts.delivered").fetchall()
 
 
@@ -145,7 +145,7 @@ def test_a_statement_that_waits_is_not_interrupted(
 ) -> None:
     """On a loaded machine, statements have to wait for the processor."""
     monkeypatch.setattr(time, "process_time", lambda: 7.0)
-    with duckdb_client.reading(elsewhere) as connection:
+    with duckdb_client.open_read_only(elsewhere) as connection:
         assert waiting(connection) == [(10240,)]
 
 
@@ -154,7 +154,7 @@ def test_a_statement_that_has_used_the_processor_is_interrupted(
 ) -> None:
     clock = [7.0]
     monkeypatch.setattr(time, "process_time", lambda: clock[-1])
-    with duckdb_client.reading(elsewhere) as connection:
+    with duckdb_client.open_read_only(elsewhere) as connection:
         clock.append(7.2)
         with pytest.raises(duckdb.InterruptException):
             connection.execute(ENDLESS)
@@ -166,7 +166,7 @@ def test_an_own_file_may_use_the_processor_as_long_as_it_needs(
     own_files.record(elsewhere, landed)
     clock = [7.0]
     monkeypatch.setattr(time, "process_time", lambda: clock[-1])
-    with duckdb_client.reading(elsewhere) as connection:
+    with duckdb_client.open_read_only(elsewhere) as connection:
         clock.append(700.0)
         assert waiting(connection) == [(10240,)]
 
@@ -177,7 +177,7 @@ def test_a_limit_that_is_none_is_refused(
 ) -> None:
     monkeypatch.setenv("WAREHOUSE_PROCESSOR_LIMIT", text)
     with pytest.raises(duckdb_client.RefusedError, match=f"PROCESSOR_LIMIT is '{text}'"):
-        duckdb_client.reading(warehouse)
+        duckdb_client.open_read_only(warehouse)
 
 
 def copied(warehouse: Path) -> None:
@@ -216,10 +216,10 @@ def test_a_view_of_a_file_from_elsewhere_has_a_limit_of_rows(
             "create or replace view marts.delivered as select x, x as y from range(501) as t(x)"
         )
     with (
-        duckdb_client.attached(landed, {"built": warehouse}) as connection,
+        duckdb_client.open_attached(landed, {"built": warehouse}) as connection,
         pytest.raises(duckdb_client.RefusedError, match=r"marts\.delivered has more than 1,000 "),
     ):
         duckdb_client.require_views(connection, "built", warehouse, ["marts.delivered"])
     own_files.record(warehouse)
-    with duckdb_client.attached(landed, {"built": warehouse}) as connection:
+    with duckdb_client.open_attached(landed, {"built": warehouse}) as connection:
         duckdb_client.require_views(connection, "built", warehouse, ["marts.delivered"])

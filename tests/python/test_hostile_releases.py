@@ -350,6 +350,6 @@ def test_no_release_of_a_zip_is_opened_before_somebody_says_yes(
     def opened(*arguments: object, **options: object) -> None:
         raise AssertionError("opened")
 
-    monkeypatch.setattr(duckdb_client, "in_memory", opened)
+    monkeypatch.setattr(duckdb_client, "open_in_memory", opened)
     with pytest.raises(replication.ReplicationError, match="not run, so no number is compared"):
         replication.check_package(zipped(database)(tmp_path), print, lambda _: False)

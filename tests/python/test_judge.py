@@ -263,7 +263,7 @@ def test_values_printed_with_fewer_digits_are_the_same(
 def test_shuffled_panels_are_drawn_alike_and_give_a_city_one_donor_or_one_for_each_year(
     warehouse: Path, cells: pd.DataFrame
 ) -> None:
-    with duckdb_client.reading(warehouse) as connection:
+    with duckdb_client.open_read_only(warehouse) as connection:
         known = panel_causes.reference(connection)
     drawn = cells[["city_id", "year", "row", "column_name", "series", "theirs"]]
     drawn = drawn.assign(tolerance=0.005)

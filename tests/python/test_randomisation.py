@@ -56,7 +56,7 @@ def permuted(
     cluster: str = "city_id",
 ) -> PermutedSlopes:
     """Return the slopes of y on m, controlling for x, with the weights of m permuted."""
-    regression = fixed_effects.partialled_out(data, "y", ["m", "x"], cluster=cluster)
+    regression = fixed_effects.partial_out(data, "y", ["m", "x"], cluster=cluster)
     drawn = permutations(sorted({*data["city_id"]}), strata, draws=draws)
     scaling = data["scaling_value"].to_numpy()
     return permuted_slopes(regression, weights_of(data), scaling, transform, drawn)

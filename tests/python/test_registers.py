@@ -199,7 +199,7 @@ def test_the_tags_of_a_firm_say_why_it_counts_as_ai(register_build: Build) -> No
 def test_a_count_of_a_register_is_traced_to_the_files_of_that_register(
     register_build: Build,
 ) -> None:
-    with duckdb_client.reading(register_build.warehouse) as connection:
+    with duckdb_client.open_read_only(register_build.warehouse) as connection:
         reader = trace._Reader(connection)
         lines = reader._series_lines("ai_firm_count", "industry", "440300", 2015)
     files = register_build.rows(

@@ -246,7 +246,7 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     release = changed(
         package.with_name("published.duckdb"), unpacked.with_name("copied.duckdb"), RESTRICT
     )
-    with duckdb_client.reading(release) as connection:
+    with duckdb_client.open_read_only(release) as connection:
         files = contents._list_raw_files(connection, few.extracts, with_restricted_files=False)
     (unpacked / contents.RELEASE).unlink()
     terms.write_public_copy(release, unpacked / contents.RELEASE)

@@ -42,7 +42,7 @@ from ai_manufacturing.releases.errors import (
 )
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.duckdb_client import attached, reading
+from ai_manufacturing.system.duckdb_client import open_attached, open_read_only
 from ai_manufacturing.system.settings import period
 from ai_manufacturing.system.sql_text import quote_literal
 from tests.lib import judged_samples
@@ -140,7 +140,7 @@ def compared(
     release = release_of(place / "release.duckdb", before, delivered)
     warehouse = warehouse_of(place / "new.duckdb", new)
     files = {"old": release, "built": warehouse}
-    with attached(place / "spill", files, reads_files=True) as connection:
+    with open_attached(place / "spill", files, reads_files=True) as connection:
         declared_revisions.create_declared_table(connection, declarations)
         found = revisions.compare(connection, declarations)
     assert found is not None
@@ -516,7 +516,7 @@ def test_columns_are_estimated_once_more_on_their_years(
             f"where estimate is not null and specification_id in {names}"
         )
     }
-    with reading(sample_build.warehouse) as warehouse:
+    with open_read_only(sample_build.warehouse) as warehouse:
         again = published_years.estimates(warehouse, dict.fromkeys(names, (2010, 2020)))
     assert again == pytest.approx(built, rel=1e-9)
 
@@ -882,7 +882,7 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
     sample_refreshes.limits = LIMITS
     column, gained = "table_1_col_2", "table_2_col_2"
     table = "reports.rpt_coefficients"
-    with reading(sample_refreshes.build.warehouse) as warehouse:
+    with open_read_only(sample_refreshes.build.warehouse) as warehouse:
         to_2018 = published_years.estimates(warehouse, {column: (2010, 2018)})
     sample_refreshes.of(
         f"delete from {CONFORMED} where year > 2018",
@@ -923,7 +923,7 @@ def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
 
 def odd_years(release: Path, warehouse: Path) -> list[OddYear]:
     files = {"old": release, "built": warehouse}
-    with attached(release.with_name("spill"), files, reads_files=True) as connection:
+    with open_attached(release.with_name("spill"), files, reads_files=True) as connection:
         declared_revisions.create_declared_table(connection, [])
         return new_years.odd(connection, [])
 

@@ -68,7 +68,7 @@ def test_a_control_is_drawn_to_zero_by_no_more_than_is_said_and_by_that_where_it
         control = rests_on("control", "employment_10k")
         (remark,) = rounding.remarks(REGRESSION, [control], sampled(whole, measure))
         columns = np.column_stack([np.log(whole), measure, np.log(values)])
-        left = Effects(*AXES).removed_from(columns)
+        left = Effects(*AXES).remove_from(columns)
         lost.append(1 - np.linalg.lstsq(left[:, :2], left[:, 2])[0][0])
         shares.append(percentages(remark))
         assert "biased towards zero" in remark.en
@@ -85,7 +85,7 @@ def test_noise_of_an_outcome_is_its_share_of_the_variance_within() -> None:
     outcome = rests_on("outcome", "employment_10k")
     (remark,) = rounding.remarks(REGRESSION, [outcome], sampled(whole, measure))
     columns = np.column_stack([np.log(whole), np.log(whole) - np.log(values)])
-    printed, error = Effects(*AXES).removed_from(columns).T
+    printed, error = Effects(*AXES).remove_from(columns).T
     assert percentages(remark)[0] == pytest.approx(error.var() / printed.var(), abs=0.01)
     assert "increases standard errors" in remark.en
     assert "bias" in remark.en

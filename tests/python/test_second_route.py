@@ -80,13 +80,13 @@ def a_larger_factor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def another_slope(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = fixed_effects.least_squares
+    right = fixed_effects.fit_least_squares
 
     def wrong(regression: fixed_effects.PartialledOut) -> fixed_effects.Slopes:
         fitted = right(regression)
         return fitted._replace(slopes=fitted.slopes * (1 + 1e-7))
 
-    monkeypatch.setattr(fixed_effects, "least_squares", wrong)
+    monkeypatch.setattr(fixed_effects, "fit_least_squares", wrong)
 
 
 def a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

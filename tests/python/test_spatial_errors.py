@@ -40,7 +40,7 @@ def cross_section() -> tuple[PartialledOut, np.ndarray, list[str]]:
     data = golden_data("chetty_subset").dropna().rename(columns={"cz": "city_id"})
     terms = ["gini", "fracblack"]
     first = data.assign(**dict.fromkeys(["am", *terms], 0.0), year=0)
-    regression = fixed_effects.partialled_out(pd.concat([first, data.assign(year=1)]), "am", terms)
+    regression = fixed_effects.partial_out(pd.concat([first, data.assign(year=1)]), "am", terms)
     return regression, data.sort_values("city_id")[["lon", "lat"]].to_numpy(), terms
 
 
@@ -84,7 +84,7 @@ def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
     city, year = data["city_id"].to_numpy(), data["year"].to_numpy()
     data["x"] = (-1.0) ** (city + year)
     data["y"] = data["x"] + (-1.0) ** (city // 4 + year // 2)
-    regression = fixed_effects.partialled_out(data, "y", ["x"])
+    regression = fixed_effects.partial_out(data, "y", ["x"])
     reason = refusal(scpc, regression, 0, places(8), 0.03)
     assert "spatial components of the scores are zero" in reason
 

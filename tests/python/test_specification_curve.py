@@ -70,7 +70,7 @@ def test_slopes_of_permutations_are_regressions_on_all_dummies(
     controls = dict(zip(("z", "w", "near"), within, strict=False))
 
     effects = PanelEffects(city, year, blocks, entity_effects)
-    np.testing.assert_allclose(effects.removed_from(raw)[:, 0], outcome, atol=1e-12)
+    np.testing.assert_allclose(effects.remove_from(raw)[:, 0], outcome, atol=1e-12)
     assert effects.period_count == len(np.unique(periods))
     clusters = {"city": np.arange(CITIES), "province": np.arange(CITIES) // 4}
     measures = without_effects(effects, regressors)
@@ -108,7 +108,7 @@ def test_a_permutation_that_effects_or_controls_absorb_says_so() -> None:
     for absorbed in (1.0 * year, np.full(len(data), np.nan)):
         columns = np.column_stack([data["z"], absorbed])
         assert "does not vary" in refusal(without_effects, effects, columns)
-    outcome, control, other = effects.removed_from(data[["y", "z", "w"]].to_numpy()).T
+    outcome, control, other = effects.remove_from(data[["y", "z", "w"]].to_numpy()).T
     measures, clusters = np.column_stack([other, control]), {"city": np.arange(CITIES)}
     absorbed = (city, outcome, control[:, None], measures, clusters, YEARS)
     assert "does not vary" in refusal(slopes, *absorbed)
@@ -119,7 +119,7 @@ def test_a_row_that_the_effects_of_its_city_fit_exactly_is_dropped() -> None:
     cities, years = np.array([0, 1, 1, 2, 2, 2, 3, 3, 3]), np.array([0, 0, 1, 0, 1, 2, 0, 1, 3])
     for effects, rows in ((0, [0, 1, 2, 3, 4, 6, 7]), (1, [1, 2, 3, 4, 6, 7]), (2, [])):
         np.testing.assert_array_equal(
-            fixed_effects.rows_without_singletons(cities, years, entity_effects=effects), rows
+            fixed_effects.find_rows_without_singletons(cities, years, entity_effects=effects), rows
         )
 
 

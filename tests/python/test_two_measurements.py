@@ -8,8 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from ai_manufacturing.estimation.specifications import SpecificationError
-from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.two_measurements import instrumented
+from ai_manufacturing.estimators import fixed_effects, two_measurements
 from tests.lib.in_memory import Tables
 from tests.python.conftest import Build
 from tests.python.estimator_tools import approx, golden_data, refusal
@@ -25,7 +24,7 @@ def test_two_stages_are_those_of_pyfixest() -> None:
     The call was feols("n ~ w + C(year) | firm | k ~ ys", vcov={"CRV1": "firm"}).
     """
     sample = golden_data("abdata").rename(columns={"firm": "city_id"})
-    fit = instrumented(sample, "n", "k", "ys", ["w"])
+    fit = two_measurements.fit(sample, "n", "k", "ys", ["w"])
     assert fit.terms == ("k", "w")
     assert_allclose(fit.estimates, [0.8343182139201489, -0.2950910157711725], rtol=1e-9)
     assert_allclose(fit.std_errors, [0.17246924618525852, 0.1331533035367535], rtol=1e-9)
@@ -33,9 +32,9 @@ def test_two_stages_are_those_of_pyfixest() -> None:
     first = fixed_effects.fit(sample, "k", ["ys", "w"])
     assert fit.first_stage_estimate == approx(first.estimates[0])
     grouped = sample.assign(province_id=sample["city_id"] % 9)
-    by_province = instrumented(grouped, "n", "k", "ys", ["w"], cluster="province_id")
+    by_province = two_measurements.fit(grouped, "n", "k", "ys", ["w"], cluster="province_id")
     assert (fit.degrees_of_freedom, by_province.degrees_of_freedom) == (139, 8)
-    assert "linear combination" in refusal(instrumented, sample, "n", "k", "k", ["w"])
+    assert "linear combination" in refusal(two_measurements.fit, sample, "n", "k", "k", ["w"])
 
 
 @pytest.fixture(scope="module")

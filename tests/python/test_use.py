@@ -632,7 +632,7 @@ def test_the_way_out_depends_on_what_the_system_refused(tmp_path: Path) -> None:
         # The message names the topmost missing folder.
         (OSError(errno.ENOENT, "None", str(missing)), (f"{tmp_path}/folder: None", "Put it there")),
     ):
-        assert disk.refusal(error, place) == expected
+        assert disk.describe_failure(error, place) == expected
 
 
 def _downloads_of(shown: dict[str, Any]) -> list[metadata.Download]:

@@ -53,7 +53,9 @@ def textbook(
 
 def bootstrapped(data: pd.DataFrame, **options: Any) -> Inference:
     """Test the first regressor with province clusters, under other cluster labels."""
-    return wild_bootstrap.test(regression_of(data), 0, clusters=labels_of(data), **options)
+    return wild_bootstrap.bootstrap_coefficient(
+        regression_of(data), 0, clusters=labels_of(data), **options
+    )
 
 
 def labels_of(data: pd.DataFrame) -> Any:
@@ -63,14 +65,14 @@ def labels_of(data: pd.DataFrame) -> Any:
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["param"])
 def test_golden_p_is_met_exactly_by_enumeration(record: dict[str, Any]) -> None:
     """Ties count, because the sample itself is one of the 512 vectors."""
-    regression = fixed_effects.partialled_out(
+    regression = fixed_effects.partial_out(
         golden_data("grunfeld"),
         "inv",
         ["value", "capital"],
     )
     position = ["value", "capital"].index(record["param"])
     golden = record["wcr"]
-    ours = wild_bootstrap.test(regression, position, clusters=regression.clusters)
+    ours = wild_bootstrap.bootstrap_coefficient(regression, position, clusters=regression.clusters)
     assert ours.p_value == golden["rademacher_p_ge"]
     assert (ours.draws, ours.is_enumerated, ours.monte_carlo_error) == (golden["draws"], True, 0)
     assert ours.cluster_count == record["G"]
@@ -80,13 +82,13 @@ def test_clusters_may_cut_across_cities() -> None:
     """The projection of each draw is exact even if cities are not nested in the clusters."""
     data = panel(12, provinces=13)
     data["block"] = (data["city_id"] + data["year"]) % 14
-    vectors = wild_bootstrap.sign_vectors(14, 40, 1)[0]
+    vectors = wild_bootstrap.draw_sign_vectors(14, 40, 1)[0]
     blocks = data["block"].to_numpy()
-    resampled = wild_bootstrap.Resampled(
+    resampled = wild_bootstrap.BootstrapDistribution(
         regression_of(data, cluster="province"), 0, blocks, vectors
     )
     theirs = textbook(data, vectors, clusters="block")[1]
-    ours = np.sqrt(resampled.squares(-resampled.slope))
+    ours = np.sqrt(resampled.square_statistics(-resampled.slope))
     assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
@@ -94,7 +96,7 @@ def test_p_and_the_seed() -> None:
     """With r of 199 draws at least as large in the textbook loop, the p-value is (1 + r) / 200."""
     data = panel(2, provinces=13, slope=0.25)
     ours = bootstrapped(data, draws=199, seed=7)
-    t, theirs = textbook(data, wild_bootstrap.sign_vectors(13, 199, 7)[0])
+    t, theirs = textbook(data, wild_bootstrap.draw_sign_vectors(13, 199, 7)[0])
     p = (1 + np.sum(theirs >= t)) / 200
     assert 0.02 < p < 0.98
     error = np.sqrt(p * (1 - p) / 199)
@@ -112,7 +114,7 @@ def test_p_and_the_seed() -> None:
 
 def test_twelve_clusters_are_the_last_to_be_enumerated() -> None:
     for count, draws in ((12, 2_048), (13, 9_999)):
-        vectors, is_enumerated = wild_bootstrap.sign_vectors(count, 9_999, 1)
+        vectors, is_enumerated = wild_bootstrap.draw_sign_vectors(count, 9_999, 1)
         assert (len(vectors), is_enumerated) == (draws, count == 12)
     assert vectors.mean() == approx(0, abs=0.01)
     assert (vectors**2 == 1).all()
@@ -122,7 +124,7 @@ def test_the_interval_holds_what_is_not_rejected() -> None:
     """The loop's p-value is above 5 % just inside the interval, and not just outside."""
     data = panel(4, provinces=13, slope=0.5)
     ours = bootstrapped(data, draws=59)
-    vectors = wild_bootstrap.sign_vectors(13, 59, 2020)[0]
+    vectors = wild_bootstrap.draw_sign_vectors(13, 59, 2020)[0]
     for end, outwards in ((ours.conf_low, -1), (ours.conf_high, 1)):
         for step, is_rejected in ((1e-6, True), (-1e-6, False)):
             t, theirs = textbook(data, vectors, end + outwards * step)
@@ -149,8 +151,10 @@ def test_what_has_no_bootstrap_says_why() -> None:
     exact = data.assign(y=2 * data["x1"] + data["city_id"])
     assert refusal(bootstrapped, exact).startswith("No bootstrap: the regressors fit the outcome")
     pair = data[data["city_id"] < 2]
-    regression = fixed_effects.partialled_out(pair, "y", ["x1"])
-    reason = refusal(wild_bootstrap.test, regression, 0, clusters=regression.clusters)
+    regression = fixed_effects.partial_out(pair, "y", ["x1"])
+    reason = refusal(
+        wild_bootstrap.bootstrap_coefficient, regression, 0, clusters=regression.clusters
+    )
     assert "with these 2 clusters its variance is zero" in reason
 
 
@@ -171,9 +175,9 @@ def test_clusters_of_provinces_reject_a_true_null_in_3_to_8_percent(
     assert 0.03 - margin <= shares.min() <= shares.max() <= 0.08 + margin
 
 
-def adjusted(*samples: pd.DataFrame) -> list[Inference]:
+def adjust_p_values(*samples: pd.DataFrame) -> list[Inference]:
     """Adjust the tests of the first regressor in several samples."""
-    return romano_wolf.adjusted(
+    return romano_wolf.adjust_p_values(
         [*map(regression_of, samples)],
         [0] * len(samples),
         clusters=[*map(labels_of, samples)],
@@ -184,11 +188,11 @@ def test_the_numbers_of_wildrwolf() -> None:
     """Both use 9,999 random sign vectors, so each p-value has an error of up to 0.005."""
     data = golden_data("guns")
     regressions = [
-        fixed_effects.partialled_out(data, name, ["lawn", "prisoners", "income"])
+        fixed_effects.partial_out(data, name, ["lawn", "prisoners", "income"])
         for name in ("lviolent", "lmurder", "lrobbery")
     ]
     clusters = [rows.clusters for rows in regressions]
-    ours = romano_wolf.adjusted(regressions, [0, 0, 0], clusters=clusters)
+    ours = romano_wolf.adjust_p_values(regressions, [0, 0, 0], clusters=clusters)
     for found, record in zip(ours, golden("rwolf")["guns"]["res"], strict=True):
         assert found.estimate == approx(record["Estimate"], rel=1e-10)
         assert found.std_error == approx(record["Std..Error"], rel=1e-10)
@@ -220,7 +224,7 @@ def test_two_hypotheses_by_brute_force(seed: int) -> None:
     p_larger = np.mean(both >= larger * (1 - 1e-9))
     p_smaller = max(p_larger, np.mean(drawn >= smaller * (1 - 1e-9)))
 
-    ours = adjusted(*samples)
+    ours = adjust_p_values(*samples)
     assert {found[0][0]: ours[0].p_value, found[1][0]: ours[1].p_value} == {
         larger: p_larger,
         smaller: p_smaller,
@@ -233,12 +237,12 @@ def test_the_same_hypothesis_twice_costs_nothing() -> None:
     data = panel(31, provinces=14, slope=0.3)
     single = bootstrapped(data)
     for count in (1, 2):
-        for found in adjusted(*[data] * count):
+        for found in adjust_p_values(*[data] * count):
             assert found.p_value == single.p_value
             assert found.monte_carlo_error == single.monte_carlo_error
 
 
 def test_a_member_that_cannot_be_tested_is_refused() -> None:
     data = panel(33)
-    reason = refusal(adjusted, data, data.assign(y=2 * data["x1"]))
+    reason = refusal(adjust_p_values, data, data.assign(y=2 * data["x1"]))
     assert reason.startswith("No bootstrap: the regressors fit the outcome exactly")

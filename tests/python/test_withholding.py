@@ -48,8 +48,8 @@ def copy() -> Iterator[duckdb.DuckDBPyConnection]:
 def judged(copy: duckdb.DuckDBPyConnection, sql: str) -> tuple[set[str], bool]:
     """Return the withheld names that a statement reads, and whether its result would mislead."""
     rows = withholding.read_withheld_rows(copy)
-    with lineage.planner(copy) as planner:
-        reads = lineage.reads(planner, sql)
+    with lineage.open_planner(copy) as planner:
+        reads = lineage.find_dependencies(planner, sql)
     touched = withholding.find_withheld_inputs(rows, reads)
     names = {withholding.format_name(row) for row in touched}
     return names, withholding.is_misleading(touched, reads, copy.execute(sql).fetchall())

@@ -122,7 +122,7 @@ def between(old: Path, new: Path) -> Summary:
     """Summarise the differences between two release files."""
     with (
         tempfile.TemporaryDirectory() as spill,
-        duckdb_client.attached(Path(spill) / "spill", {"old": old, "new": new}) as connection,
+        duckdb_client.open_attached(Path(spill) / "spill", {"old": old, "new": new}) as connection,
     ):
         connection.execute(build_create_table("changes", COLUMNS, ""))
         connection.execute(f"insert into changes {_changes(connection)}")
@@ -258,7 +258,8 @@ def _summary(connection: DuckDBPyConnection) -> Summary:
         " first, specification_id, term"
     )
     rows = (
-        tuple(duckdb_client.rows(connection, query)) for query in (city_years, cells, estimates)
+        tuple(duckdb_client.fetch_rows(connection, query))
+        for query in (city_years, cells, estimates)
     )
     return Summary(counts, float(largest), *rows)
 

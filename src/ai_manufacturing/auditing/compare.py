@@ -106,8 +106,8 @@ def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
 def _sections(old: Database, new: Database, landing: Sequence[Path]) -> list[Section]:
     with (
         tempfile.TemporaryDirectory() as spill,
-        duckdb_client.attached(
-            Path(spill), {"old": old.path, "new": new.path}, reaches=landing
+        duckdb_client.open_attached(
+            Path(spill), {"old": old.path, "new": new.path}, allowed_folders=landing
         ) as connection,
     ):
         tables = {name: _tables(connection, name) for name in ("old", "new")}

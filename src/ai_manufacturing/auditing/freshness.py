@@ -14,7 +14,7 @@ from ai_manufacturing import landing
 from ai_manufacturing.landing.declarations import AllowedAge
 from ai_manufacturing.releases.errors import BadConfigurationError, StaleError
 from ai_manufacturing.releases.refresh_log import OnEvent, warn
-from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system.duckdb_client import open_read_only
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def require_fresh(release: Path, outcome: str, is_published: bool, on_event: OnE
     StaleError
         If a provider is stale; the message has a line for each.
     """
-    with reading(release) as connection:
+    with open_read_only(release) as connection:
         providers = of_release(connection)
     stale = []
     for provider in providers:

@@ -144,7 +144,9 @@ def judge(
         Folder of the build if it is held.
     """
     published = basis.manifest
-    old, new, built = (duckdb_client.at(connection, name) for name in ("old", "new", "built"))
+    old, new, built = (
+        duckdb_client.open_cursor(connection, name) for name in ("old", "new", "built")
+    )
     rewritten = comparison.rewritten
     undeclared = [year for year in comparison.odd if not year.declared_by]
     doubted = {name for year in undeclared for name in year.specifications}

@@ -56,7 +56,7 @@ def judge(
             raise PanelError(
                 f"{path}: no column {heading!r}. Name one of {some_of([*rows], SHOWN)}."
             )
-    with duckdb_client.reading(database) as connection:
+    with duckdb_client.open_read_only(database) as connection:
         known = panel_causes.reference(connection)
     at, lines = panel_columns.keys(path, rows, known.cities, city, year)
     years = known.ours["year"]

@@ -66,14 +66,14 @@ def trace(
     """
     if (city is None) != (year is None):
         raise NoSuchThingError("A cell needs both --city and --year.")
-    with duckdb_client.reading(warehouse) as connection:
+    with duckdb_client.open_read_only(warehouse) as connection:
         reader = _Reader(connection)
         specification = reader.specification(specification_id)
         if city is not None and year is not None:
             return reader.cell_lines(specification, reader.city_id(city), year)
         if copy is None:
             return reader.specification_lines(specification, reader)
-        with duckdb_client.reading(copy) as shown:
+        with duckdb_client.open_read_only(copy) as shown:
             return reader.specification_lines(specification, _Reader(shown))
 
 
@@ -105,7 +105,7 @@ class _Reader:
     def rows(self, query: str, **values: Any) -> list[Row]:
         """Return the rows of a query with bound parameters."""
         try:
-            return duckdb_client.rows(self._connection, query, **values)
+            return duckdb_client.fetch_rows(self._connection, query, **values)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise TraceError(
                 "The file lacks a table or a column that the trace needs"

@@ -110,7 +110,7 @@ def read_restricted_providers(release: duckdb.DuckDBPyConnection) -> list[dict[s
         provider, licence, whence (the holder of the files), citation_en and citation_zh, sorted by
         provider.
     """
-    return duckdb_client.rows(release, SQL["restricted"])
+    return duckdb_client.fetch_rows(release, SQL["restricted"])
 
 
 def format_data_licence(release: duckdb.DuckDBPyConnection) -> str:
@@ -118,7 +118,7 @@ def format_data_licence(release: duckdb.DuckDBPyConnection) -> str:
 
     They differ from the terms of the code.
     """
-    sources = duckdb_client.rows(release, SQL["sources"])
+    sources = duckdb_client.fetch_rows(release, SQL["sources"])
     names = list(sources[0]) if sources else []
     lines = [
         "# Licence of the data",
@@ -167,13 +167,13 @@ def write_public_copy(
     RefusedError
         See duckdb_client.attach and require_views.
     """
-    with duckdb_client.reading(database, reaches=landing) as release:
+    with duckdb_client.open_read_only(database, allowed_folders=landing) as release:
         providers = [row["provider"] for row in read_restricted_providers(release)]
     if not providers:
         shutil.copyfile(database, target)
         return []
-    with duckdb_client.attached(
-        target.with_name("spill"), {"built": database}, writes=target, reaches=landing
+    with duckdb_client.open_attached(
+        target.with_name("spill"), {"built": database}, new_file=target, allowed_folders=landing
     ) as connection:
         connection.execute("use built")
         for schema in EVERY_SCHEMA:
@@ -475,7 +475,7 @@ def _write_withheld_rows(connection: duckdb.DuckDBPyConnection, rows: list[dict[
 
 def _offer_answerable_questions(connection: duckdb.DuckDBPyConnection) -> None:
     """Delete the questions that the copy cannot answer; docs/questions.md lists them separately."""
-    with duckdb_client.at(connection, "new") as copy:
+    with duckdb_client.open_cursor(connection, "new") as copy:
         connection.execute(
             "delete from new.release.questions where list_contains(?, question)",
             [withholding.find_unanswered_questions(copy)],

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.system import duckdb_client, lineage
-from ai_manufacturing.system.lineage import CannotTellError, Reads
+from ai_manufacturing.system.lineage import Dependencies, UnknownDependenciesError
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue, Words
 
@@ -40,7 +40,7 @@ def read_withheld_rows(release: duckdb.DuckDBPyConnection) -> list[Row]:
     `is_left_out` marks columns that the file does not contain at all.
     """
     try:
-        return duckdb_client.rows(release, SQL["listed"])
+        return duckdb_client.fetch_rows(release, SQL["listed"])
     except duckdb.CatalogException:
         return []
 
@@ -50,7 +50,7 @@ def format_name(row: Row) -> str:
     return ".".join(filter(None, (row["table_name"], row["column_name"])))
 
 
-def find_withheld_inputs(rows: Sequence[Row], reads: Reads) -> list[Row]:
+def find_withheld_inputs(rows: Sequence[Row], reads: Dependencies) -> list[Row]:
     """Return the rows about tables or columns that a statement reads.
 
     Reading all columns of a table includes the columns that the copy lacks.
@@ -64,14 +64,18 @@ def find_withheld_inputs(rows: Sequence[Row], reads: Reads) -> list[Row]:
     ]
 
 
-def find_omitted_columns(rows: Sequence[Row], error: duckdb.Error | CannotTellError) -> list[Row]:
+def find_omitted_columns(
+    rows: Sequence[Row], error: duckdb.Error | UnknownDependenciesError
+) -> list[Row]:
     """Return the rows about omitted columns that an error reports as missing."""
     first_line = str(error).partition("\n")[0]
     missing_names = {name.casefold() for name in QUOTED_NAME.findall(first_line)}
     return [row for row in rows if row["is_left_out"] and row["column_name"] in missing_names]
 
 
-def is_misleading(rows: Sequence[Row], reads: Reads, result: Sequence[Sequence[object]]) -> bool:
+def is_misleading(
+    rows: Sequence[Row], reads: Dependencies, result: Sequence[Sequence[object]]
+) -> bool:
     """Return whether a result looks like an answer although the underlying values are withheld.
 
     This is the case if the statement reads a table without rows, or if a result column depends on a
@@ -137,8 +141,8 @@ def check_answerable(release: duckdb.DuckDBPyConnection, statements: Sequence[st
 
     def has_answer(sql: str) -> bool:
         try:
-            reads = lineage.reads(plan_connection, sql)
-        except CannotTellError as error:
+            reads = lineage.find_dependencies(plan_connection, sql)
+        except UnknownDependenciesError as error:
             return not find_omitted_columns(rows, error)
         column_names = {
             column
@@ -148,7 +152,7 @@ def check_answerable(release: duckdb.DuckDBPyConnection, statements: Sequence[st
         has_rows = not reads.tables or bool(reads.tables - tables_without_rows)
         return has_rows and withheld_names.isdisjoint(reads.tables | column_names)
 
-    with lineage.planner(release) as plan_connection:
+    with lineage.open_planner(release) as plan_connection:
         return [has_answer(sql) for sql in statements]
 
 

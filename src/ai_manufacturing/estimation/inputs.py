@@ -19,7 +19,7 @@ from ai_manufacturing.estimation.specifications import (
     SpecificationError,
 )
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.heterogeneity import group_year
+from ai_manufacturing.estimators.heterogeneity import label_group_years
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, join_sentences, sentence
 from ai_manufacturing.gate import result_tables, validation
@@ -215,7 +215,7 @@ class Inputs:
         columns |= {name: self.group_of(name, panel["city_id"]) for name in specification.groupings}
         rows = pd.DataFrame(columns)
         if specification.period_group is not None:
-            rows["period"] = group_year(rows, specification.period_group)
+            rows["period"] = label_group_years(rows, specification.period_group)
         return Sample(rows, is_observation, singletons, positions)
 
     def series_of(self, specification: Specification) -> list[Any]:

@@ -74,7 +74,7 @@ def _shares(
     """
     codes = pd.factorize(cities)[0]
     effects = Effects(codes, pd.factorize(periods)[0])
-    within = effects.removed_from(np.column_stack([logs, beside]))
+    within = effects.remove_from(np.column_stack([logs, beside]))
     log, others = within[:, 0], within[:, 1:]
     left = log - others @ np.linalg.lstsq(others, log, rcond=None)[0]
     freedom = len(logs) - effects.rank - others.shape[1]

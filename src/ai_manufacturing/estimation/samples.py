@@ -3,7 +3,7 @@
 import pandas as pd
 import pyarrow as pa
 
-from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
+from ai_manufacturing.estimators.fixed_effects import find_rows_without_singletons
 
 # Columns of int_specification_samples.
 SAMPLES = pa.schema(
@@ -40,6 +40,6 @@ def without_singletons(rows: pd.DataFrame) -> pa.Table:
         static.groupby(["sample_id", *names], dropna=False).ngroup().to_numpy()
         for names in (["city_id"], ["year", "period_group"])
     )
-    remaining = pd.concat([static.iloc[rows_without_singletons(cities, periods)], dynamic])
+    remaining = pd.concat([static.iloc[find_rows_without_singletons(cities, periods)], dynamic])
     remaining = remaining.assign(is_observation=remaining["reason"].isna())
     return pa.Table.from_pandas(remaining[SAMPLES.names], schema=SAMPLES, preserve_index=False)

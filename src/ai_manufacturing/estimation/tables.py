@@ -174,7 +174,7 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
     own_rows, other_rows = own.rows.iloc[of_own], other.rows.iloc[of_other]
     periods = own_rows[specification.period], other_rows[default.period]
     # Drop singletons under either reading's periods from both.
-    kept = fixed_effects.rows_without_singletons(
+    kept = fixed_effects.find_rows_without_singletons(
         *(pd.factorize(column)[0] for column in (own_rows["city_id"], *periods))
     )
 
@@ -267,7 +267,7 @@ def fit_fixed_effects(
         reference = inputs.reference_group(specification.grouping)
         if reference is None:
             raise NotEstimable("no_reference_city", grouping=specification.grouping)
-        rows, interactions = heterogeneity.interact(
+        rows, interactions = heterogeneity.add_interactions(
             rows, specification.regressor, specification.grouping, reference
         )
     terms = (specification.regressor, *interactions, *specification.controls)
@@ -320,7 +320,9 @@ def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs)
     fit, interactions = fit_fixed_effects(specification, sample, inputs)
     rows = _with_province(fit, sample)
     if specification.covariance == "province":
-        test = wild_bootstrap.test(fit.regression, 0, clusters=fit.regression.clusters)
+        test = wild_bootstrap.bootstrap_coefficient(
+            fit.regression, 0, clusters=fit.regression.clusters
+        )
         for name in ("p_value", "conf_low", "conf_high", "draws"):
             rows[0][f"bootstrap_{name}"] = getattr(test, name)
     grouping = specification.grouping
@@ -330,7 +332,7 @@ def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs)
     if not few:
         joint = _joint(sentence("same_effect"), event_study.wald(fit, interactions))
         return [row | joint for row in rows]
-    p_values = heterogeneity.permutation_p_values(
+    p_values = heterogeneity.compute_permutation_p_values(
         sample.rows,
         specification.outcome,
         specification.regressor,
@@ -439,7 +441,9 @@ def _dynamic_panel(
     # Report the regressors only; the period effects and the constant follow them.
     rows = _estimates(fit)[: len(regressors)]
     for position, row in enumerate(rows):
-        row |= _by_province(partial(dynamic_panel.clustered, fit, position, clusters)) | tests
+        row |= (
+            _by_province(partial(dynamic_panel.infer_by_cluster, fit, position, clusters)) | tests
+        )
     return rows
 
 
@@ -448,7 +452,7 @@ def instrumented(specification: Specification, sample: Sample) -> list[Row]:
 
     The measure also has CRV3 standard errors by province.
     """
-    fit = two_measurements.instrumented(
+    fit = two_measurements.fit(
         sample.rows,
         specification.outcome,
         specification.regressor,

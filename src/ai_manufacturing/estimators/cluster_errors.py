@@ -13,28 +13,28 @@ from ai_manufacturing.estimators.fixed_effects import (
     CANCELLED,
     PartialledOut,
     cluster_factor,
-    least_squares,
-    partialled_out,
-    rows_without_singletons,
+    find_rows_without_singletons,
+    fit_least_squares,
+    partial_out,
 )
 from ai_manufacturing.estimators.inference import LEVEL, Inference, infer_by_t, two_sided_p_values
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 # A direction of the basis vanishes with a cluster if less than this share of it remains.
-LOST = 1e-10
+VANISHED_SHARE = 1e-10
 # If the Gram matrix of a cluster has a smaller norm than this, I - gram can be solved directly.
-SAFE = 0.999
+SAFE_NORM = 0.999
 # A coefficient is unidentified if less than this share of its regressor's variation remains.
 UNIDENTIFIED = 1e-9
 # Maximum number of basis columns for solving all groups in one batch. Year effects and controls
 # have fewer columns, and province-year effects have more.
-FEW_COLUMNS = 32
-# Largest share of the entities that `fewest_to_change` may remove.
-MOST = 0.5
+MAX_BATCH_COLUMNS = 32
+# Largest share of the entities that `find_fewest_to_change` may remove.
+MAX_REMOVED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeaveOneOutResult:
     """The coefficient when one group is left out of the regression.
 
     Attributes
@@ -91,11 +91,11 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     models", Stata Journal 23(4).
     """
     clusters = renumber(clusters)
-    term = _term(regression, position)
+    term = _project_out_others(regression, position)
     n, k = regression.design.shape
     factor = cluster_factor(n, int(clusters.max()) + 1, k, regression.time_count)
     scores = np.bincount(clusters, weights=term.x * term.residuals)
-    return _inference(term, factor * float(scores @ scores) / term.xx**2, clusters)
+    return _infer(term, factor * float(scores @ scores) / term.xx**2, clusters)
 
 
 def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference:
@@ -123,18 +123,20 @@ def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     cluster-robust inference", Journal of Applied Econometrics 38(5): CRV3.
     """
     clusters = renumber(clusters)
-    term = _term(regression, position)
-    return _inference(
-        term, _jackknifed(_moves_without_each(regression, position, term, clusters)), clusters
+    term = _project_out_others(regression, position)
+    return _infer(
+        term,
+        _jackknife_variance(_compute_slope_changes(regression, position, term, clusters)),
+        clusters,
     )
 
 
 def crv3_of_difference(
     regression: PartialledOut,
-    rest: PartialledOut,
+    other: PartialledOut,
     position: int,
     clusters: Codes,
-    remaining: Codes,
+    other_rows: Codes,
 ) -> Inference:
     """Return the difference of a coefficient between two regressions, with its CRV3 standard error.
 
@@ -146,9 +148,9 @@ def crv3_of_difference(
     ----------
     regression : PartialledOut
         Regression with its effects removed.
-    rest : PartialledOut
-        The second regression, from `without` or fixed_effects.with_entity_trends.
-    remaining : ndarray of int, shape (n',)
+    other : PartialledOut
+        The second regression, from `drop_rows` or fixed_effects.add_entity_trends.
+    other_rows : ndarray of int, shape (n',)
         Positions of the second regression's rows among the n rows of the first.
     position : int
         Index of the regressor.
@@ -169,16 +171,16 @@ def crv3_of_difference(
         For the same reasons as crv3, in either regression.
     """
     clusters = renumber(clusters)
-    whole, other = _term(regression, position), _term(rest, position)
-    moves = -whole.unit * _moves_without_each(regression, position, whole, clusters)
-    # Removing a cluster that has no rows in `rest` does not change the estimate of `rest`.
-    labels, codes = np.unique(clusters[remaining], return_inverse=True)
-    moves[labels] += other.unit * _moves_without_each(rest, position, other, codes)
-    difference = other.slope * other.unit - whole.slope * whole.unit
-    error = float(np.sqrt(_jackknifed(moves)))
-    if error <= CANCELLED * whole.unclustered_error * whole.unit:
+    first, second = _project_out_others(regression, position), _project_out_others(other, position)
+    changes = -first.unit * _compute_slope_changes(regression, position, first, clusters)
+    # Removing a cluster that has no rows in `other` does not change its estimate.
+    labels, codes = np.unique(clusters[other_rows], return_inverse=True)
+    changes[labels] += second.unit * _compute_slope_changes(other, position, second, codes)
+    difference = second.slope * second.unit - first.slope * first.unit
+    error = float(np.sqrt(_jackknife_variance(changes)))
+    if error <= CANCELLED * first.unclustered_error * first.unit:
         return Inference(estimate=difference)
-    return infer_by_t(difference, error, len(moves) - 1, cluster_count=len(moves))
+    return infer_by_t(difference, error, len(changes) - 1, cluster_count=len(changes))
 
 
 def crv3_of_ratio(
@@ -210,18 +212,26 @@ def crv3_of_ratio(
         For the same reasons as crv3, in either regression.
     """
     clusters = renumber(clusters)
-    above, below = (_term(regression, position) for regression in (numerator, denominator))
-    without_each = [
-        (term.slope + _moves_without_each(regression, position, term, clusters)) * term.unit
-        for regression, term in ((numerator, above), (denominator, below))
+    numerator_term, denominator_term = (
+        _project_out_others(regression, position) for regression in (numerator, denominator)
+    )
+    ratios_without = [
+        (term.slope + _compute_slope_changes(regression, position, term, clusters)) * term.unit
+        for regression, term in ((numerator, numerator_term), (denominator, denominator_term))
     ]
-    ratio = above.slope * above.unit / (below.slope * below.unit)
-    moves = without_each[0] / without_each[1] - ratio
-    count = len(moves)
-    return infer_by_t(ratio, float(np.sqrt(_jackknifed(moves))), count - 1, cluster_count=count)
+    ratio = (
+        numerator_term.slope
+        * numerator_term.unit
+        / (denominator_term.slope * denominator_term.unit)
+    )
+    changes = ratios_without[0] / ratios_without[1] - ratio
+    count = len(changes)
+    return infer_by_t(
+        ratio, float(np.sqrt(_jackknife_variance(changes))), count - 1, cluster_count=count
+    )
 
 
-def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledOut:
+def average_slopes(regression: PartialledOut, positions: Sequence[int]) -> PartialledOut:
     """Reparametrise a regression so that one slope is the average of several.
 
     Parameters
@@ -249,7 +259,9 @@ def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledO
     return replace(regression, design=design, units=units)
 
 
-def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes) -> list[LeftOut]:
+def leave_out_groups(
+    regression: PartialledOut, position: int, groups: Codes
+) -> list[LeaveOneOutResult]:
     """Return the coefficient without each group, with the CRV3 standard error of the other groups.
 
     Parameters
@@ -261,7 +273,7 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
 
     Returns
     -------
-    list of LeftOut
+    list of LeaveOneOutResult
         Results of crv3 on the rows of the other groups, in the order of the codes.
 
     Raises
@@ -275,23 +287,26 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
     rows of the pair from the normal equations gives these without refitting.
     """
     labels, groups = np.unique(groups, return_inverse=True)
-    term, basis = _term(regression, position), _basis(regression, position, groups)
-    rows_of, columns = _rows_of(groups), np.column_stack([term.x, term.y])
+    term, basis = (
+        _project_out_others(regression, position),
+        _build_basis(regression, position, groups),
+    )
+    rows_by_group, columns = _list_rows_by_group(groups), np.column_stack([term.x, term.y])
     count = len(labels)
-    grams = np.stack([basis[rows].T @ basis[rows] for rows in rows_of])
-    rights = np.stack([basis[rows].T @ columns[rows] for rows in rows_of])
-    squares = np.stack([term.x[rows] @ columns[rows] for rows in rows_of])
+    grams = np.stack([basis[rows].T @ basis[rows] for rows in rows_by_group])
+    products = np.stack([basis[rows].T @ columns[rows] for rows in rows_by_group])
+    squares = np.stack([term.x[rows] @ columns[rows] for rows in rows_by_group])
     slopes = np.full((count, count), np.nan)  # [i, j]: slope without the groups i and j
     for code in range(count):
-        pairs = [sums[code:] + sums[code] for sums in (grams, rights, squares)]
-        for pair, sums in zip(pairs, (grams, rights, squares), strict=True):
+        pairs = [sums[code:] + sums[code] for sums in (grams, products, squares)]
+        for pair, sums in zip(pairs, (grams, products, squares), strict=True):
             pair[0] = sums[code]  # leaves out only this group
         gram, right, square = pairs
-        removed = _solved(gram, right)[1][:, 0]
-        xx, xy = (term.x @ columns - square - removed).T
+        explained = _solve_downdate(gram, right)[1][:, 0]
+        xx, xy = (term.x @ columns - square - explained).T
         np.divide(xy, xx, out=slopes[code, code:], where=xx > UNIDENTIFIED * term.xx)
         slopes[code:, code] = slopes[code, code:]
-    answers = []
+    results = []
     for code, label in enumerate(labels):
         others = np.delete(slopes[code], code)
         slope, freedom = slopes[code, code], count - 2
@@ -299,16 +314,16 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
         length = float(np.linalg.norm(others - slope))
         error = np.sqrt(freedom / max(count - 1, 1)) * length
         if freedom < 1 or np.isnan(error) or error <= CANCELLED * term.unclustered_error:
-            answers.append(LeftOut(int(label), estimate, None, None))
+            results.append(LeaveOneOutResult(int(label), estimate, None, None))
             continue
         p_value = float(two_sided_p_values(slope / error, freedom))
-        answers.append(LeftOut(int(label), estimate, error * term.unit, p_value))
-    return answers
+        results.append(LeaveOneOutResult(int(label), estimate, error * term.unit, p_value))
+    return results
 
 
-def leave_out(
+def leave_out_entities(
     regression: PartialledOut, position: int, *, most: int | None = None
-) -> list[LeftOut]:
+) -> list[LeaveOneOutResult]:
     """Return the coefficient without each entity in turn, with entity-clustered standard errors.
 
     Parameters
@@ -321,7 +336,7 @@ def leave_out(
 
     Returns
     -------
-    list of LeftOut
+    list of LeaveOneOutResult
         Results of fixed_effects.fit on the rows of the other entities, in the order of the codes.
         There is one exception: if only the removed entity identifies another regressor, that
         regressor drops out but still counts as a parameter.
@@ -331,25 +346,27 @@ def leave_out(
     NotEstimable
         If the outcome is fitted exactly.
     """
-    term = _term(regression, position)
-    basis = _basis(regression, position, regression.entities)
-    xx, xy = _without_each(term, basis, regression.entities).T
-    identified = xx > UNIDENTIFIED * term.xx
+    term = _project_out_others(regression, position)
+    basis = _build_basis(regression, position, regression.entities)
+    xx, xy = _compute_moments_without_each(term, basis, regression.entities).T
+    is_identifiable = xx > UNIDENTIFIED * term.xx
     slopes = np.full(len(xx), np.nan)
-    np.divide(xy, xx, out=slopes, where=identified)
-    moves = np.where(identified, np.abs(slopes - term.slope), -1.0)
-    answers = []
-    for code in np.sort(np.argsort(-moves, kind="stable")[:most]).tolist():
-        if not identified[code]:
-            answers.append(LeftOut(code, None, None, None))
+    np.divide(xy, xx, out=slopes, where=is_identifiable)
+    changes = np.where(is_identifiable, np.abs(slopes - term.slope), -1.0)
+    results = []
+    for code in np.sort(np.argsort(-changes, kind="stable")[:most]).tolist():
+        if not is_identifiable[code]:
+            results.append(LeaveOneOutResult(code, None, None, None))
             continue
-        rest = _rest(regression, term, basis, regression.entities != code)
-        error = None if rest.error is None else rest.error * term.unit
-        answers.append(LeftOut(code, float(slopes[code] * term.unit), error, rest.p_value))
-    return answers
+        subset = _refit_subset(regression, term, basis, regression.entities != code)
+        error = None if subset.error is None else subset.error * term.unit
+        results.append(
+            LeaveOneOutResult(code, float(slopes[code] * term.unit), error, subset.p_value)
+        )
+    return results
 
 
-def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[PartialledOut, Codes]:
+def drop_rows(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[PartialledOut, Codes]:
     """Return the regression without some rows, and the positions of the remaining rows.
 
     Parameters
@@ -372,21 +389,21 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     NotEstimable
         If the remaining rows do not identify every coefficient.
     """
-    terms = [f"regressor {j}" for j in range(regression.design.shape[1])]
-    sample = pd.DataFrame(regression.design, columns=terms).assign(
+    names = [f"regressor {j}" for j in range(regression.design.shape[1])]
+    sample = pd.DataFrame(regression.design, columns=names).assign(
         outcome=regression.outcome,
         city_id=regression.entities,
         year=regression.times,
         cluster=regression.clusters,
     )
     try:
-        rest = partialled_out(sample[~rows], "outcome", terms, cluster="cluster")
+        remaining = partial_out(sample[~rows], "outcome", names, cluster="cluster")
     except NotEstimable as finding:
         raise NotEstimable("not_identified_without", count=int(rows.sum())) from finding
-    return replace(rest, units=regression.units * rest.units), rest.index.to_numpy()
+    return replace(remaining, units=regression.units * remaining.units), remaining.index.to_numpy()
 
 
-def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | None:
+def find_fewest_to_change(regression: PartialledOut, position: int) -> list[int] | None:
     """Remove the most influential entity repeatedly until the p-value exceeds .05.
 
     Parameters
@@ -409,10 +426,10 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
 
     Notes
     -----
-    The slope and standard error are recomputed exactly after each removal, as in leave_out. The
-    next entity is the one that pulls the estimate furthest from zero, approximated by its score
-    divided by the variation of the other entities, with effects and other slopes held fixed. This
-    approximation affects only the order of removal.
+    The slope and standard error are recomputed exactly after each removal, as in
+    leave_out_entities. The next entity is the one that pulls the estimate furthest from zero,
+    approximated by its score divided by the variation of the other entities, with effects and other
+    slopes held fixed. This approximation affects only the order of removal.
 
     References
     ----------
@@ -420,29 +437,31 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
     2011.14999.
     """
     entities = regression.entities
-    whole = crv1(regression, position, entities)
-    if whole.p_value is not None and whole.p_value > LEVEL:
+    full_sample = crv1(regression, position, entities)
+    if full_sample.p_value is not None and full_sample.p_value > LEVEL:
         return []
-    term = _term(regression, position)
-    basis = _basis(regression, position, entities)
-    removed: list[int] = []
-    rest = _Rest(term.x, term.residuals, None, None)
-    while len(removed) < int(MOST * regression.entity_count):
-        squares = np.bincount(entities, weights=rest.x**2)
+    term = _project_out_others(regression, position)
+    basis = _build_basis(regression, position, entities)
+    removals: list[int] = []
+    subset = _SubsetFit(term.x, term.residuals, None, None)
+    while len(removals) < int(MAX_REMOVED_SHARE * regression.entity_count):
+        squares = np.bincount(entities, weights=subset.x**2)
         xx = squares.sum()
-        pulls = np.sign(whole.estimate) * np.bincount(entities, weights=rest.x * rest.residuals)
+        pulls = np.sign(full_sample.estimate) * np.bincount(
+            entities, weights=subset.x * subset.residuals
+        )
         np.divide(pulls, xx - squares, out=pulls, where=xx - squares > UNIDENTIFIED * xx)
-        pulls[removed] = -np.inf
-        removed.append(int(pulls.argmax()))
-        rest = _rest(regression, term, basis, ~np.isin(entities, removed))
-        if rest.p_value is None:
+        pulls[removals] = -np.inf
+        removals.append(int(pulls.argmax()))
+        subset = _refit_subset(regression, term, basis, ~np.isin(entities, removals))
+        if subset.p_value is None:
             return None
-        if rest.p_value > LEVEL:
-            return removed
+        if subset.p_value > LEVEL:
+            return removals
     return None
 
 
-class _Term(NamedTuple):
+class _PartialRegression(NamedTuple):
     """A regressor and the outcome net of effects and other regressors, in units of the design."""
 
     x: Floats
@@ -454,12 +473,12 @@ class _Term(NamedTuple):
     unit: float
 
 
-def _term(regression: PartialledOut, position: int) -> _Term:
+def _project_out_others(regression: PartialledOut, position: int) -> _PartialRegression:
     """Project the other regressors out of a regressor and the outcome.
 
     Raises NotEstimable if the fit is exact.
     """
-    slopes, residuals, bread = least_squares(regression)
+    slopes, residuals, bread = fit_least_squares(regression)
     if not residuals.any():
         raise NotEstimable("no_error_of_exact_fit")
     # The regressor's residual on the other regressors, divided by its squared length.
@@ -468,10 +487,12 @@ def _term(regression: PartialledOut, position: int) -> _Term:
     x, slope = influence * xx, float(slopes[position])
     y = residuals + slope * x
     unclustered_error = float(np.linalg.norm(influence * residuals))
-    return _Term(x, y, xx, slope, residuals, unclustered_error, float(regression.units[position]))
+    return _PartialRegression(
+        x, y, xx, slope, residuals, unclustered_error, float(regression.units[position])
+    )
 
 
-def _inference(term: _Term, variance: float, clusters: Codes) -> Inference:
+def _infer(term: _PartialRegression, variance: float, clusters: Codes) -> Inference:
     """Return the test and interval of a slope, given its variance in units of the design.
 
     Raises NotEstimable if the variance is zero.
@@ -490,8 +511,8 @@ def _inference(term: _Term, variance: float, clusters: Codes) -> Inference:
     )
 
 
-def _moves_without_each(
-    regression: PartialledOut, position: int, term: _Term, clusters: Codes
+def _compute_slope_changes(
+    regression: PartialledOut, position: int, term: _PartialRegression, clusters: Codes
 ) -> Floats:
     """Return the change in the slope from removing each cluster in turn, shape (G,).
 
@@ -501,19 +522,21 @@ def _moves_without_each(
     count = int(clusters.max()) + 1
     if count < 2:
         raise NotEstimable("too_few_clusters", count=count)
-    xx, xy = _without_each(term, _basis(regression, position, clusters), clusters).T
+    xx, xy = _compute_moments_without_each(
+        term, _build_basis(regression, position, clusters), clusters
+    ).T
     if (xx <= UNIDENTIFIED * term.xx).any():
         raise NotEstimable("one_cluster_identifies", count=count)
     return np.asarray(xy / xx - term.slope)
 
 
-def _jackknifed(moves: Floats) -> float:
+def _jackknife_variance(changes: Floats) -> float:
     """Return the jackknife variance, given the change in the slope without each cluster."""
-    count = len(moves)
-    return (count - 1) / count * float(moves @ moves)
+    count = len(changes)
+    return (count - 1) / count * float(changes @ changes)
 
 
-def _basis(regression: PartialledOut, position: int, groups: Codes) -> Floats:
+def _build_basis(regression: PartialledOut, position: int, groups: Codes) -> Floats:
     """Return an orthonormal basis of the columns whose slopes change without a group.
 
     These are the other regressors and the period effects net of entity means; the shape is (n, r).
@@ -527,20 +550,20 @@ def _basis(regression: PartialledOut, position: int, groups: Codes) -> Floats:
     return np.column_stack([regression.effects.period_basis, others])
 
 
-def _without_each(term: _Term, basis: Floats, groups: Codes) -> Floats:
+def _compute_moments_without_each(term: _PartialRegression, basis: Floats, groups: Codes) -> Floats:
     """Return x'x and x'y without each of the G groups, shape (G, 2); entities are not split."""
     columns = np.column_stack([term.x, term.y])
-    parts = [(basis[rows], columns[rows]) for rows in _rows_of(groups)]
-    if basis.shape[1] > FEW_COLUMNS:
-        return term.x @ columns - np.stack([_removed(*part)[1] for part in parts])
+    parts = [(basis[rows], columns[rows]) for rows in _list_rows_by_group(groups)]
+    if basis.shape[1] > MAX_BATCH_COLUMNS:
+        return term.x @ columns - np.stack([_downdate(*part)[1] for part in parts])
     # Solve all groups in one LAPACK call, because the systems are too small to justify one each.
     grams = np.stack([rows_of_basis.T @ rows_of_basis for rows_of_basis, _ in parts])
-    rights = np.stack([rows_of_basis.T @ x_and_y for rows_of_basis, x_and_y in parts])
+    products = np.stack([rows_of_basis.T @ x_and_y for rows_of_basis, x_and_y in parts])
     moments = np.stack([x_and_y[:, 0] @ x_and_y for _, x_and_y in parts])
-    return term.x @ columns - moments - _solved(grams, rights)[1][:, 0]
+    return term.x @ columns - moments - _solve_downdate(grams, products)[1][:, 0]
 
 
-def _removed(basis: Floats, columns: Floats) -> tuple[Floats, Floats]:
+def _downdate(basis: Floats, columns: Floats) -> tuple[Floats, Floats]:
     """Remove the rows of whole entities from the normal equations of x and y on the basis.
 
     For an orthonormal basis R, the equations without the rows g are (I - R_g'R_g) a = R_g'x_g,
@@ -556,19 +579,19 @@ def _removed(basis: Floats, columns: Floats) -> tuple[Floats, Floats]:
 
     Returns
     -------
-    moves : ndarray, shape (r, 2)
+    changes : ndarray, shape (r, 2)
         Change in the coefficients of x and y on the basis.
     moments : ndarray, shape (2,)
         Amounts to subtract from x'x and x'y.
     """
-    if basis.shape[1] <= max(FEW_COLUMNS, len(basis)):
-        moves, removed = _solved(basis.T @ basis, basis.T @ columns)
-        return moves, columns[:, 0] @ columns + removed[0]
-    solved, removed = _solved(basis @ basis.T, columns)
-    return basis.T @ solved, removed[0]
+    if basis.shape[1] <= max(MAX_BATCH_COLUMNS, len(basis)):
+        changes, explained = _solve_downdate(basis.T @ basis, basis.T @ columns)
+        return changes, columns[:, 0] @ columns + explained[0]
+    dual, explained = _solve_downdate(basis @ basis.T, columns)
+    return basis.T @ dual, explained[0]
 
 
-class _Rest(NamedTuple):
+class _SubsetFit(NamedTuple):
     """A regressor's results on a subset of the entities.
 
     `x` and `residuals` are zero in the rows of the other entities. `error`, the standard error in
@@ -582,51 +605,59 @@ class _Rest(NamedTuple):
     p_value: float | None
 
 
-def _rest(
-    regression: PartialledOut, term: _Term, basis: Floats, remaining: NDArray[np.bool_]
-) -> _Rest:
+def _refit_subset(
+    regression: PartialledOut,
+    term: _PartialRegression,
+    basis: Floats,
+    is_remaining: NDArray[np.bool_],
+) -> _SubsetFit:
     """Re-estimate a slope on the remaining rows, which must not split entities."""
     columns = np.column_stack([term.x, term.y])
-    moves, _ = _removed(basis[~remaining], columns[~remaining])
-    x, y = ((columns + basis @ moves) * remaining[:, None]).T
+    changes, _ = _downdate(basis[~is_remaining], columns[~is_remaining])
+    x, y = ((columns + basis @ changes) * is_remaining[:, None]).T
     xx = float(x @ x)
     if xx <= UNIDENTIFIED * term.xx:
-        return _Rest(x, y, None, None)
+        return _SubsetFit(x, y, None, None)
     slope = float(x @ y) / xx
     residuals = y - slope * x
     scores = np.bincount(regression.entities, weights=x * residuals)
     error = float(np.linalg.norm(scores)) / xx
-    entities, times = regression.entities[remaining], regression.times[remaining]
-    rows = rows_without_singletons(entities, times)
+    entities, times = regression.entities[is_remaining], regression.times[is_remaining]
+    rows = find_rows_without_singletons(entities, times)
     n, k = len(rows), regression.design.shape[1]
     cities = len(np.unique(entities[rows]))
     years = len(np.unique(times[rows]))
     if cities < 2 or n <= k + years or error <= CANCELLED * term.unclustered_error:
-        return _Rest(x, residuals, None, None)
+        return _SubsetFit(x, residuals, None, None)
     error *= float(np.sqrt(cluster_factor(n, cities, k, years)))
-    return _Rest(x, residuals, error, float(two_sided_p_values(slope / error, cities - 1)))
+    return _SubsetFit(x, residuals, error, float(two_sided_p_values(slope / error, cities - 1)))
 
 
-def _rows_of(groups: Codes) -> list[Codes]:
+def _list_rows_by_group(groups: Codes) -> list[Codes]:
     """Return the row numbers of each group 0, 1, ..."""
     order = np.argsort(groups, kind="stable")
     ends = np.cumsum(np.bincount(groups))
     return np.split(order, ends[:-1])
 
 
-def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
+def _solve_downdate(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
     """Solve (I - gram) a = right for a, and return a and right'a; accepts stacks of matrices.
 
     Directions that vanish with the group are dropped from a, because the remaining rows of x and y
     have no component along them.
     """
-    if (np.linalg.norm(gram, axis=(-2, -1)) < SAFE).all():
-        rest = np.eye(gram.shape[-1]) - gram
-        direct = np.linalg.solve(rest, right).astype(float, copy=False)
-        return direct, np.swapaxes(right, -1, -2) @ direct
+    if (np.linalg.norm(gram, axis=(-2, -1)) < SAFE_NORM).all():
+        system = np.eye(gram.shape[-1]) - gram
+        solution = np.linalg.solve(system, right).astype(float, copy=False)
+        return solution, np.swapaxes(right, -1, -2) @ solution
     shares, directions = np.linalg.eigh(gram)
-    remaining = 1 - shares
-    inverse = np.divide(1.0, remaining, out=np.zeros_like(remaining), where=remaining > LOST)
+    remaining_shares = 1 - shares
+    inverse = np.divide(
+        1.0,
+        remaining_shares,
+        out=np.zeros_like(remaining_shares),
+        where=remaining_shares > VANISHED_SHARE,
+    )
     components = np.swapaxes(directions, -1, -2) @ right
-    solved = inverse[..., None] * components
-    return directions @ solved, np.swapaxes(components, -1, -2) @ solved
+    scaled = inverse[..., None] * components
+    return directions @ scaled, np.swapaxes(components, -1, -2) @ scaled

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ai_manufacturing.estimators.columns import Codes, Floats, encode_groups, read_numbers
-from ai_manufacturing.estimators.fixed_effects import unit_columns
+from ai_manufacturing.estimators.fixed_effects import scale_to_unit_length
 from ai_manufacturing.estimators.inference import Fit, Inference, infer_by_t, two_sided_p_values
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, join_names, sentence
@@ -102,10 +102,10 @@ class Moments(NamedTuple):
     y: Floats  # (n, 2t) over the t periods of the grid
     x: Floats  # (n, 2t, k)
     z: Floats  # (n, 2t, l) instruments, without columns that are zero in every row
-    differenced: Flags  # (n, t) rows used in the difference equation
-    levels: Flags  # (n, t) rows used in the level equation
-    of_levels: Flags  # (l,) whether an instrument is a lagged difference in the level equation
-    independent: Floats  # (l, l) covariance of the moments under i.i.d. errors
+    is_difference: Flags  # (n, t) rows used in the difference equation
+    is_level: Flags  # (n, t) rows used in the level equation
+    is_level_instrument: Flags  # (l,) lagged differences in the level equation
+    iid_covariance: Floats  # (l, l) covariance of the moments under i.i.d. errors
     units: Floats  # (k,) factors that convert estimates to the units of the sample
 
     @property
@@ -202,7 +202,7 @@ def fit(
     efficient two-step GMM estimators", Journal of Econometrics 126(1); Roodman (2009), "How to do
     xtabond2", Stata Journal 9(1).
     """
-    model = moments(
+    model = build_moments(
         sample,
         outcome,
         regressors,
@@ -212,25 +212,25 @@ def fit(
         controls=controls,
     )
     terms, zx, zy, units = model.terms, model.zx, model.zy, model.units
-    n, t = model.differenced.shape
+    n, t = model.is_difference.shape
     dy, dx = model.y[:, :t], model.x[:, :t]
-    first = gmm_step(zx, zy, model.independent, terms, "instruments")
+    first = run_gmm_step(zx, zy, model.iid_covariance, terms, "instruments")
     de = dy - dx @ first.estimates
     if np.linalg.norm(de) <= EXACT * np.linalg.norm(dy):
         raise NotEstimable("exact_fit", name=outcome)
     meat = first.scores.T @ first.scores
-    second = gmm_step(zx, zy, meat, terms, "moments of the one-step residuals")
+    second = run_gmm_step(zx, zy, meat, terms, "moments of the one-step residuals")
     final, covariance = first, first.projection @ meat @ first.projection.T
     if steps == 2:
-        final, covariance = second, _windmeijer(zx, first, second, covariance)
+        final, covariance = second, _correct_windmeijer(zx, first, second, covariance)
     variances = np.diag(covariance)
     if variances.min() <= 0:
         raise NotEstimable("variance_not_positive", name=terms[int(variances.argmin())])
 
     df = first.rank - len(terms)
-    error_variance = float(np.sum(de**2)) / int(model.differenced.sum()) / 2
+    error_variance = float(np.sum(de**2)) / int(model.is_difference.sum()) / 2
     sargan = first.distance / error_variance
-    level_hansen, level_df = _level_hansen(model, zx, zy, meat, second, df)
+    level_hansen, level_df = _test_level_instruments(model, zx, zy, meat, second, df)
     tests: dict[str, float] = {}
     for name, statistic, freedom in (
         ("hansen", second.distance, df),
@@ -242,7 +242,7 @@ def fit(
         has_test = freedom > 0
         tests[f"{name}_p_value"] = float(special.chdtrc(freedom, statistic)) if has_test else np.nan
     for order in (1, 2):
-        z = _serial_correlation(dy - dx @ final.estimates, dx, final, covariance, order)
+        z = _test_serial_correlation(dy - dx @ final.estimates, dx, final, covariance, order)
         tests[f"ar{order}_statistic"] = z
         tests[f"ar{order}_p_value"] = float(two_sided_p_values(z, np.inf))
     return DynamicPanelFit(
@@ -251,22 +251,24 @@ def fit(
         std_errors=np.sqrt(variances) * units,
         degrees_of_freedom=np.inf,
         covariance_matrix=covariance * np.outer(units, units),
-        observation_count=int((model.levels if equation == "system" else model.differenced).sum()),
+        observation_count=int(
+            (model.is_level if equation == "system" else model.is_difference).sum()
+        ),
         city_count=n,
         cluster_count=n,  # standard errors allow any correlation within an entity
         instrument_count=model.z.shape[2],
         tests=tests,
-        not_instrumented=tuple(name for name in regressors if parsed(name)[0] not in lag_limits),
+        not_instrumented=tuple(name for name in regressors if parse_lag(name)[0] not in lag_limits),
         warnings=(
-            *_warnings(model.z.shape[2], n, tests),
-            *_near_collinear(regressors, second),
+            *_list_warnings(model.z.shape[2], n, tests),
+            *_warn_of_near_collinearity(regressors, second),
         ),
         entities=model.entities,
         influence=final.scores @ final.projection.T * units,
     )
 
 
-def moments(
+def build_moments(
     sample: pd.DataFrame,
     outcome: str,
     regressors: Sequence[str],
@@ -286,28 +288,28 @@ def moments(
             raise NotEstimable(
                 "wrong_lag_limits", name=name, nearest=nearest, farthest=str(farthest), least=least
             )
-    lagged = [parsed(regressor) for regressor in regressors]
-    columns = dict.fromkeys((outcome, *(name for name, _ in lagged), *lag_limits))
-    grids, periods = _on_grid(sample, columns)
+    columns_and_lags = [parse_lag(regressor) for regressor in regressors]
+    columns = dict.fromkeys((outcome, *(name for name, _ in columns_and_lags), *lag_limits))
+    grids, periods = _place_on_grid(sample, columns)
     # Divide each column by its largest absolute value, so that squares cannot overflow.
     scale = {name: float(np.nanmax(np.abs(grid))) or 1.0 for name, grid in grids.items()}
     grids = {name: grid / scale[name] for name, grid in grids.items()}
 
-    x = np.stack([_shifted(grids[name], lag) for name, lag in lagged], axis=-1)
-    levels = np.isfinite(grids[outcome]) & np.isfinite(x).all(axis=-1)
-    differenced = levels & _shifted(levels, 1, absent=False)
-    if not differenced.any():
+    x = np.stack([_shift(grids[name], lag) for name, lag in columns_and_lags], axis=-1)
+    is_level = np.isfinite(grids[outcome]) & np.isfinite(x).all(axis=-1)
+    is_difference = is_level & _shift(is_level, 1, absent=False)
+    if not is_difference.any():
         raise NotEstimable("no_two_periods")
     system = equation == "system"
     # Difference GMM sets the level rows to zero, so only the difference rows count.
-    levels = levels & (system | differenced)
-    has_rows = levels.any(axis=1)
+    is_level = is_level & (system | is_difference)
+    has_rows = is_level.any(axis=1)
     grids = {name: grid[has_rows] for name, grid in grids.items()}
-    x, levels, differenced = x[has_rows], levels[has_rows], differenced[has_rows]
+    x, is_level, is_difference = x[has_rows], is_level[has_rows], is_difference[has_rows]
 
     # The design contains the regressors, the period effects and the constant.
-    n, t = levels.shape
-    years = np.flatnonzero(levels.any(axis=0))[int(system) :]
+    n, t = is_level.shape
+    years = np.flatnonzero(is_level.any(axis=0))[int(system) :]
     terms = (
         *regressors,
         *(f"year {periods[year]}" for year in years),
@@ -317,12 +319,12 @@ def moments(
         raise NotEstimable("too_few_entities", count=n, terms=len(terms))
     is_year = np.arange(t)[:, None] == years
     effects = np.hstack([is_year, np.ones((t, int(system)))])
-    of_each = np.broadcast_to(effects, (n, *effects.shape))
-    yx = np.concatenate([grids[outcome][..., None], x, of_each], axis=-1)
+    effect_columns = np.broadcast_to(effects, (n, *effects.shape))
+    yx = np.concatenate([grids[outcome][..., None], x, effect_columns], axis=-1)
     yx = np.concatenate(
         [
-            _where(differenced[..., None], yx - _shifted(yx, 1)),
-            _where((levels & system)[..., None], yx),
+            _zero_outside(is_difference[..., None], yx - _shift(yx, 1)),
+            _zero_outside((is_level & system)[..., None], yx),
         ],
         axis=1,
     )
@@ -330,8 +332,8 @@ def moments(
     if not y[:, :t].any():
         raise NotEstimable("unchanged_outcome", name=outcome)
     _check_regressors(x.reshape(-1, len(terms)), regressors, system)
-    z, of_levels = _instruments(
-        grids, x, differenced, levels & system, lagged, lag_limits, collapse, controls
+    z, is_level_instrument = _build_instruments(
+        grids, x, is_difference, is_level & system, columns_and_lags, lag_limits, collapse, controls
     )
 
     # `half` stacks B'Z_i over the entities, with B = [D; I], so half'half is Z'HZ. Dividing its
@@ -341,22 +343,22 @@ def moments(
     norms = np.linalg.norm(half, axis=(0, 1))
     norms[norms == 0] = 1.0
     half = (half / norms).reshape(-1, len(norms))
-    scales = [scale[name] for name, _ in lagged] + [1.0] * effects.shape[1]
+    scales = [scale[name] for name, _ in columns_and_lags] + [1.0] * effects.shape[1]
     return Moments(
         terms=terms,
         entities=pd.Index(np.unique(sample["city_id"]))[has_rows],
         y=y,
         x=x,
         z=z / norms,
-        differenced=differenced,
-        levels=levels,
-        of_levels=of_levels,
-        independent=half.T @ half,
+        is_difference=is_difference,
+        is_level=is_level,
+        is_level_instrument=is_level_instrument,
+        iid_covariance=half.T @ half,
         units=scale[outcome] / np.array(scales),
     )
 
 
-def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference:
+def infer_by_cluster(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference:
     """Test a coefficient with standard errors clustered by groups of entities.
 
     Parameters
@@ -382,8 +384,8 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
     count = int(clusters.max()) + 1
     if count < 2:
         raise NotEstimable("too_few_clusters", count=count)
-    summed = np.bincount(clusters, weights=fit.influence[:, position])
-    error = float(np.sqrt(count / (count - 1) * (summed @ summed)))
+    group_sums = np.bincount(clusters, weights=fit.influence[:, position])
+    error = float(np.sqrt(count / (count - 1) * (group_sums @ group_sums)))
     return infer_by_t(float(fit.estimates[position]), error, count - 1, cluster_count=count)
 
 
@@ -394,12 +396,12 @@ class GmmStep(NamedTuple):
     scores: Floats  # (n, l) Z_i'e_i
     bread: Floats  # (k, k) inverse of X'ZAZ'X
     projection: Floats  # (k, l) bread X'ZA
-    weighted: Floats  # (l,) A Z'e
+    weighted_moments: Floats  # (l,) A Z'e
     distance: float  # e'ZAZ'e
     rank: int  # rank of A
 
 
-def parsed(regressor: str) -> tuple[str, int]:
+def parse_lag(regressor: str) -> tuple[str, int]:
     """Split a regressor in Stata's notation into its column and lag.
 
     "gdp" becomes ("gdp", 0), "L.gdp" becomes ("gdp", 1) and "L2.gdp" becomes ("gdp", 2).
@@ -408,7 +410,7 @@ def parsed(regressor: str) -> tuple[str, int]:
     return (lag[2], int(lag[1] or 1)) if lag else (regressor, 0)
 
 
-def _on_grid(
+def _place_on_grid(
     sample: pd.DataFrame, columns: Iterable[str]
 ) -> tuple[dict[str, Floats], NDArray[np.int64]]:
     """Place columns on the complete grid of entities and periods.
@@ -426,14 +428,14 @@ def _on_grid(
     return grids, periods
 
 
-def _shifted(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any]:
+def _shift(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any]:
     """Shift a grid of shape (n, t, ...) to later periods, filling the first with `absent`."""
     earlier = np.full_like(grid, absent)
     earlier[:, lag:] = grid[:, : max(grid.shape[1] - lag, 0)]
     return earlier
 
 
-def _where(rows: Flags, grid: Floats) -> Floats:
+def _zero_outside(rows: Flags, grid: Floats) -> Floats:
     """Set missing values, and values outside the given rows, to zero."""
     return np.where(rows & np.isfinite(grid), grid, 0.0)
 
@@ -446,17 +448,17 @@ def _check_regressors(design: Floats, regressors: Sequence[str], system: bool) -
     columns, effects = np.split(design, [len(regressors)], axis=1)
     basis = np.linalg.qr(effects)[0]
     residuals = columns - basis @ (basis.T @ columns)
-    removed = sentence("effects_removed", effects="year")
-    absorbed = "constant_regressor" if system else "unchanged_regressor"
-    unit_columns(residuals, columns, regressors, removed, absorbed)
+    removed_effects = sentence("effects_removed", effects="year")
+    absorbed_key = "constant_regressor" if system else "unchanged_regressor"
+    scale_to_unit_length(residuals, columns, regressors, removed_effects, absorbed_key)
 
 
-def _instruments(
+def _build_instruments(
     grids: Mapping[str, Floats],
     x: Floats,
-    differenced: Flags,
-    levels: Flags,
-    lagged: Sequence[tuple[str, int]],
+    is_difference: Flags,
+    is_level: Flags,
+    columns_and_lags: Sequence[tuple[str, int]],
     lag_limits: Mapping[str, tuple[int, int | None]],
     collapse: bool,
     controls: Controls,
@@ -465,41 +467,41 @@ def _instruments(
 
     The shapes are (n, 2t, l) and (l,). A flag is true for lagged differences in the level rows.
     """
-    t = differenced.shape[1]
-    uninstrumented = [j for j, (name, _) in enumerate(lagged) if name not in lag_limits]
-    own = x[..., uninstrumented].copy()
-    effects = x[..., len(lagged) :].copy()
+    t = is_difference.shape[1]
+    own_positions = [j for j, (name, _) in enumerate(columns_and_lags) if name not in lag_limits]
+    own = x[..., own_positions].copy()
+    effects = x[..., len(columns_and_lags) :].copy()
     if controls == "difference":
         own[:, t:] = 0.0
-    if levels.any():
+    if is_level.any():
         effects[:, :t] = 0.0
-    none = np.zeros_like(levels)
-    difference_rows, level_rows = np.hstack([differenced, none]), np.hstack([none, levels])
+    none = np.zeros_like(is_level)
+    difference_rows, level_rows = np.hstack([is_difference, none]), np.hstack([none, is_level])
 
-    def lags_of(grid: Floats, lags: Iterable[int], rows: Flags) -> list[Floats]:
+    def make_lags(grid: Floats, lags: Iterable[int], rows: Flags) -> list[Floats]:
         """Return lags of a grid in the given rows, as a column per lag or per lag and period."""
-        columns = [_where(rows, np.tile(_shifted(grid, lag), 2)) for lag in lags]
+        columns = [_zero_outside(rows, np.tile(_shift(grid, lag), 2)) for lag in lags]
         if collapse:
             return columns
-        of_periods: list[Floats] = []
+        period_columns: list[Floats] = []
         for is_period in np.tile(np.eye(t), 2):
-            of_periods += [column * is_period for column in columns]
-        return of_periods
+            period_columns += [column * is_period for column in columns]
+        return period_columns
 
-    changes: list[Floats] = []
-    level: list[Floats] = []
+    change_columns: list[Floats] = []
+    level_columns: list[Floats] = []
     for name, (nearest, farthest) in lag_limits.items():
         lags = range(nearest, t if farthest is None else min(farthest + 1, t))
-        changes += lags_of(grids[name], lags, difference_rows)
-        level += lags_of(grids[name] - _shifted(grids[name], 1), [nearest - 1], level_rows)
-    of_lags = [column[..., None] for column in (*changes, *level)]
-    z = np.concatenate([own, effects, *of_lags], axis=2)
+        change_columns += make_lags(grids[name], lags, difference_rows)
+        level_columns += make_lags(grids[name] - _shift(grids[name], 1), [nearest - 1], level_rows)
+    lag_columns = [column[..., None] for column in (*change_columns, *level_columns)]
+    z = np.concatenate([own, effects, *lag_columns], axis=2)
     present = z.any(axis=(0, 1))
-    is_of_levels = np.arange(z.shape[2]) >= z.shape[2] - len(level)
-    return z[..., present], is_of_levels[present]
+    is_level_instrument = np.arange(z.shape[2]) >= z.shape[2] - len(level_columns)
+    return z[..., present], is_level_instrument[present]
 
 
-def root_of_inverse(covariance: Floats) -> Floats:
+def factor_pseudo_inverse(covariance: Floats) -> Floats:
     """Return F such that FF' is the pseudo-inverse of a covariance.
 
     F has shape (l, r) for a covariance of shape (l, l) and rank r.
@@ -510,54 +512,64 @@ def root_of_inverse(covariance: Floats) -> Floats:
     return root
 
 
-def gmm_step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], of: str) -> GmmStep:
+def run_gmm_step(
+    zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], weights_name: str
+) -> GmmStep:
     """Estimate k terms by GMM, weighting by the pseudo-inverse of a covariance of the moments.
 
     `zx` holds Z_i'X_i, shape (n, l, k), and `zy` holds Z_i'y_i, shape (n, l); the covariance has
-    shape (l, l). Raises NotEstimable if the weights do not identify every term; `of` describes the
-    weights in the reason.
+    shape (l, l). Raises NotEstimable if the weights do not identify every term; `weights_name`
+    describes the weights in the reason.
     """
-    root = root_of_inverse(covariance)
+    root = factor_pseudo_inverse(covariance)
     if root.shape[1] < len(terms):
-        raise NotEstimable("too_few_instruments", count=root.shape[1], weights=of, terms=len(terms))
+        raise NotEstimable(
+            "too_few_instruments", count=root.shape[1], weights=weights_name, terms=len(terms)
+        )
     # Reverse the order, so that effects come first and the reason names a regressor.
-    seen = (root.T @ zx.sum(axis=0))[:, ::-1]
-    lengths = np.linalg.norm(seen, axis=0)
-    q, r = np.linalg.qr(seen / np.where(lengths > 0, lengths, 1.0))
-    lost = np.abs(np.diag(r)) <= UNIDENTIFIED
-    if lost.any():
-        raise NotEstimable("not_identified", weights=of, name=terms[-1 - int(lost.argmax())])
+    instrument_products = (root.T @ zx.sum(axis=0))[:, ::-1]
+    lengths = np.linalg.norm(instrument_products, axis=0)
+    q, r = np.linalg.qr(instrument_products / np.where(lengths > 0, lengths, 1.0))
+    lacks_identification = np.abs(np.diag(r)) <= UNIDENTIFIED
+    if lacks_identification.any():
+        raise NotEstimable(
+            "not_identified",
+            weights=weights_name,
+            name=terms[-1 - int(lacks_identification.argmax())],
+        )
     inverse = (np.linalg.inv(r) / lengths[:, None])[::-1]
     projection = inverse @ q.T @ root.T
     estimates = projection @ zy.sum(axis=0)
     scores = zy - zx @ estimates
-    weighted = root.T @ scores.sum(axis=0)
+    root_scores = root.T @ scores.sum(axis=0)
     return GmmStep(
         estimates=estimates,
         scores=scores,
         bread=inverse @ inverse.T,
         projection=projection,
-        weighted=root @ weighted,
-        distance=float(weighted @ weighted),
+        weighted_moments=root @ root_scores,
+        distance=float(root_scores @ root_scores),
         rank=root.shape[1],
     )
 
 
-def _windmeijer(zx: Floats, first: GmmStep, second: GmmStep, first_covariance: Floats) -> Floats:
+def _correct_windmeijer(
+    zx: Floats, first: GmmStep, second: GmmStep, first_covariance: Floats
+) -> Floats:
     """Correct the two-step covariance, shape (k, k), for the sampling variance of its weights.
 
     `d` is the derivative of the two-step estimates with respect to the one-step estimates
     (Windmeijer 2005, equation 3.2).
     """
     # First sum: (e_i'Z_i A Z'e) Z_i'x_i.
-    by_term = np.tensordot(first.scores @ second.weighted, zx, axes=1)
+    by_term = np.tensordot(first.scores @ second.weighted_moments, zx, axes=1)
     # Second sum: Z_i'e_i (x_i'Z_i A Z'e).
-    by_term += first.scores.T @ np.tensordot(zx, second.weighted, axes=(1, 0))
+    by_term += first.scores.T @ np.tensordot(zx, second.weighted_moments, axes=(1, 0))
     d = second.projection @ by_term
     return second.bread + d @ second.bread + second.bread @ d.T + d @ first_covariance @ d.T
 
 
-def _level_hansen(
+def _test_level_instruments(
     model: Moments, zx: Floats, zy: Floats, meat: Floats, full: GmmStep, df: int
 ) -> tuple[float, int]:
     """Return the difference-in-Hansen statistic of the level instruments, with its df.
@@ -565,19 +577,19 @@ def _level_hansen(
     The restricted fit reuses the full fit's covariance of the moments, so the statistic cannot be
     negative.
     """
-    rest = np.flatnonzero(~model.of_levels)
-    square = np.ix_(rest, rest)
-    if len(rest) == len(model.of_levels):
+    others = np.flatnonzero(~model.is_level_instrument)
+    square = np.ix_(others, others)
+    if len(others) == len(model.is_level_instrument):
         return np.nan, 0
     try:
-        without = gmm_step(zx[:, rest], zy[:, rest], meat[square], model.terms, "rest")
+        restricted = run_gmm_step(zx[:, others], zy[:, others], meat[square], model.terms, "rest")
     except NotEstimable:
         return np.nan, 0
-    rest_df = root_of_inverse(model.independent[square]).shape[1] - len(model.terms)
-    return full.distance - without.distance, df - rest_df
+    restricted_df = factor_pseudo_inverse(model.iid_covariance[square]).shape[1] - len(model.terms)
+    return full.distance - restricted.distance, df - restricted_df
 
 
-def _serial_correlation(
+def _test_serial_correlation(
     errors: Floats, x: Floats, final: GmmStep, covariance: Floats, order: int
 ) -> float:
     """Return the Arellano-Bond z statistic for serial correlation of an order.
@@ -586,7 +598,7 @@ def _serial_correlation(
     variance combines the variance of the residual products, the variance of the estimates, and
     their covariance. The statistic is NaN if no residuals are that many periods apart.
     """
-    earlier = _shifted(errors, order, absent=0.0)
+    earlier = _shift(errors, order, absent=0.0)
     products = (earlier * errors).sum(axis=1)
     slope = np.tensordot(earlier, x, axes=2)
     variance = (
@@ -597,7 +609,7 @@ def _serial_correlation(
     return float(products.sum() / np.sqrt(variance)) if variance > 0 else np.nan
 
 
-def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentence, ...]:
+def _warn_of_near_collinearity(regressors: Sequence[str], second: GmmStep) -> tuple[Sentence, ...]:
     """Return a warning if regressors are nearly collinear in the moments.
 
     Nearly collinear regressors have large slopes of opposite signs.
@@ -610,21 +622,29 @@ def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentenc
     lengths = np.sqrt(np.diag(slopes))
     values, vectors = np.linalg.eigh(slopes / np.outer(lengths, lengths))
     inflation = (vectors**2 / np.maximum(values, SINGULAR)).sum(axis=1)
-    inflated = [*itertools.compress(regressors, inflation > INFLATED)]
+    inflated_names = [*itertools.compress(regressors, inflation > INFLATED)]
     return (
-        (sentence("near_collinear", names=join_names(inflated), factor=float(inflation.max())),)
-        if inflated
+        (
+            sentence(
+                "near_collinear", names=join_names(inflated_names), factor=float(inflation.max())
+            ),
+        )
+        if inflated_names
         else ()
     )
 
 
-def _warnings(instruments: int, cities: int, tests: Mapping[str, float]) -> tuple[Sentence, ...]:
+def _list_warnings(
+    instruments: int, cities: int, tests: Mapping[str, float]
+) -> tuple[Sentence, ...]:
     """Return the caveats that the specification tests imply."""
     hansen, level_hansen = tests["hansen_p_value"], tests["level_hansen_p_value"]
     ar1, ar2 = tests["ar1_p_value"], tests["ar2_p_value"]
-    more = sentence("more_instruments_than_entities", instruments=instruments, count=cities)
+    more_instruments = sentence(
+        "more_instruments_than_entities", instruments=instruments, count=cities
+    )
     warnings = (
-        (instruments > cities, more),
+        (instruments > cities, more_instruments),
         (ar1 >= REJECTED, sentence("ar1_does_not_reject", p=ar1)),
         (ar2 < REJECTED, sentence("ar2_rejects", p=ar2)),
         (np.isnan(ar2), sentence("no_ar2")),

@@ -17,7 +17,7 @@ from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 Endpoints = Literal["kept", "binned", "dropped"]
 
-OMITTED = -1  # event time of the reference year, which has no term
+OMITTED_TIME = -1  # event time of the reference year, which has no term
 # Eigenvalues of a correlation matrix below this share of the largest count as rounding error.
 SINGULAR = 1e-10
 
@@ -65,7 +65,7 @@ class EventStudyFit(FixedEffectsFit):
     treated_count: int
 
 
-def term(event_time: int) -> str:
+def name_term(event_time: int) -> str:
     """Name an event time as in the paper: before5, current or after3, for example."""
     if event_time == 0:
         return "current"
@@ -188,26 +188,26 @@ def fit(
     AER: Insights 4(3); on few treated clusters, MacKinnon and Webb (2017), Journal of Applied
     Econometrics 32(2).
     """
-    data = interacted(
+    data = add_event_terms(
         sample, event_year=event_year, window=window, endpoints=endpoints, cluster=cluster
     )
     regressors = [*data.terms, *controls]
-    estimated = fixed_effects.fit(
+    effects_fit = fixed_effects.fit(
         data.sample, outcome, regressors, cluster=cluster, covariance=covariance
     )
-    before = [term(event_time) for event_time in data.event_times if event_time < 0]
+    before = [name_term(event_time) for event_time in data.event_times if event_time < 0]
     pre_trend: WaldTest | Sentence = sentence("no_pre_trend")
     if before:
-        pre_trend = get_result_or_reason(partial(wald, estimated, before))
+        pre_trend = get_result_or_reason(partial(wald, effects_fit, before))
     return EventStudyFit(
-        **vars(estimated),
+        **vars(effects_fit),
         event_times=data.event_times,
         pre_trend=pre_trend,
         treated_count=data.treated_count,
     )
 
 
-class Interacted(NamedTuple):
+class EventSample(NamedTuple):
     """A sample with the terms of an event study as regressors, for linear and Poisson models.
 
     Attributes
@@ -225,14 +225,14 @@ class Interacted(NamedTuple):
     treated_count: int
 
 
-def interacted(
+def add_event_terms(
     sample: pd.DataFrame,
     *,
     event_year: int,
     window: tuple[int, int],
     endpoints: Endpoints = "kept",
     cluster: str = "city_id",
-) -> Interacted:
+) -> EventSample:
     """Add treatment-year interactions to a sample, with the checks that fit documents.
 
     Parameters and reasons for NotEstimable are documented in fit.
@@ -243,33 +243,33 @@ def interacted(
         event_times = np.clip(event_times, *window)
     if endpoints == "dropped":
         sample, event_times = sample[inside], event_times[inside]
-    treated = sample["treated"].to_numpy(dtype=bool)
+    is_treated = sample["treated"].to_numpy(dtype=bool)
 
     cities, years = (encode_groups(sample, name) for name in ("city_id", "year"))
-    rows = fixed_effects.rows_without_singletons(cities, years)
-    used = np.unique(event_times[rows])
-    if OMITTED not in used:
-        raise NotEstimable("no_omitted_year", year=event_year + OMITTED)
-    for kind, is_of_kind in (("treated", treated), ("untreated", ~treated)):
-        members = rows[is_of_kind[rows]]
+    rows = fixed_effects.find_rows_without_singletons(cities, years)
+    used_times = np.unique(event_times[rows])
+    if OMITTED_TIME not in used_times:
+        raise NotEstimable("no_omitted_year", year=event_year + OMITTED_TIME)
+    for kind, is_member in (("treated", is_treated), ("untreated", ~is_treated)):
+        members = rows[is_member[rows]]
         clusters = sample[cluster].iloc[members].unique()
         if len(clusters) == 0:
             raise NotEstimable("no_such_city", kind=kind)
         if len(clusters) == 1:
             raise NotEstimable("one_such_cluster", cluster=cluster, name=clusters[0], kind=kind)
-        absent = np.setdiff1d(used, event_times[members])
+        absent = np.setdiff1d(used_times, event_times[members])
         if len(absent):
             raise NotEstimable(
                 "no_such_city_in", kind=kind, years=[str(event_year + time) for time in absent]
             )
-    times = [int(event_time) for event_time in used if event_time != OMITTED]
+    times = [int(event_time) for event_time in used_times if event_time != OMITTED_TIME]
     terms = {
-        term(event_time): (treated & (event_times == event_time)).astype(float)
+        name_term(event_time): (is_treated & (event_times == event_time)).astype(float)
         for event_time in times
     }
-    return Interacted(
+    return EventSample(
         sample=sample.assign(**terms),
         terms=tuple(terms),
         event_times=tuple(times),
-        treated_count=len(np.unique(cities[rows][treated[rows]])),
+        treated_count=len(np.unique(cities[rows][is_treated[rows]])),
     )

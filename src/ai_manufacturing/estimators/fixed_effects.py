@@ -126,8 +126,10 @@ class Effects:
 
     def __init__(self, entities: Codes, times: Codes) -> None:
         self._entities, self._times = entities, times
-        self._of_entity, self._of_time = (indicators(codes) for codes in (entities, times))
-        entity_count, time_count = self._of_entity.shape[0], self._of_time.shape[0]
+        self._entity_dummies, self._time_dummies = (
+            build_dummies(codes) for codes in (entities, times)
+        )
+        entity_count, time_count = self._entity_dummies.shape[0], self._time_dummies.shape[0]
         cells = np.bincount(entities * time_count + times, minlength=entity_count * time_count)
         counts = cells.reshape(entity_count, time_count).astype(float)
         self._sizes = counts.sum(axis=1)
@@ -140,14 +142,14 @@ class Effects:
         self._inverse = directions[:, regular] / strengths[regular] @ directions[:, regular].T
         self.rank = len(self._sizes) + int(regular.sum())
 
-    def removed_from(self, columns: Floats) -> Floats:
+    def remove_from(self, columns: Floats) -> Floats:
         """Project the dummies out of columns of shape (n, m), exactly even if unbalanced."""
         residuals: Floats = (
-            columns - (self._of_entity @ columns / self._sizes[:, None])[self._entities]
+            columns - (self._entity_dummies @ columns / self._sizes[:, None])[self._entities]
         )
-        of_periods = self._inverse @ (self._of_time @ residuals)
-        residuals -= of_periods[self._times]
-        residuals += (self._shares @ of_periods)[self._entities]
+        period_effects = self._inverse @ (self._time_dummies @ residuals)
+        residuals -= period_effects[self._times]
+        residuals += (self._shares @ period_effects)[self._entities]
         return residuals
 
     @cached_property
@@ -160,7 +162,7 @@ class Effects:
         return basis
 
 
-def indicators(codes: Codes) -> sparse.csr_array:
+def build_dummies(codes: Codes) -> sparse.csr_array:
     """Return a factor's dummies with one row per group; multiplying by them sums by group."""
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes))])
     rows = np.argsort(codes, kind="stable")
@@ -188,27 +190,31 @@ class TrendEffects:
     """
 
     def __init__(self, effects: Effects, entities: Codes, times: Floats) -> None:
-        self._effects, self._entities, self._of_entity = effects, entities, indicators(entities)
-        lines = times - (self._of_entity @ times / np.bincount(entities))[entities]
-        lengths = np.sqrt(self._of_entity @ lines**2)
+        self._effects, self._entities, self._entity_dummies = (
+            effects,
+            entities,
+            build_dummies(entities),
+        )
+        lines = times - (self._entity_dummies @ times / np.bincount(entities))[entities]
+        lengths = np.sqrt(self._entity_dummies @ lines**2)
         has_line = lengths > 0  # an entity observed in one year has no trend
         self._lines = lines / np.where(has_line, lengths, 1.0)[entities]
-        periods = self._without_trends(effects.period_basis)
+        periods = self._remove_trends(effects.period_basis)
         strengths, directions = np.linalg.eigh(periods.T @ periods)
         regular = strengths > DEPENDENT
         self.period_basis: Floats = periods @ (directions[:, regular] / np.sqrt(strengths[regular]))
         self.rank = len(has_line) + int(has_line.sum()) + int(regular.sum())
 
-    def removed_from(self, columns: Floats) -> Floats:
+    def remove_from(self, columns: Floats) -> Floats:
         """Project effects and trends out of columns of shape (n, m)."""
-        within = self._without_trends(self._effects.removed_from(columns))
+        within = self._remove_trends(self._effects.remove_from(columns))
         within -= self.period_basis @ (self.period_basis.T @ within)
         return within
 
-    def _without_trends(self, columns: Floats) -> Floats:
-        slopes = self._of_entity @ (columns * self._lines[:, None])
-        without: Floats = columns - self._lines[:, None] * slopes[self._entities]
-        return without
+    def _remove_trends(self, columns: Floats) -> Floats:
+        slopes = self._entity_dummies @ (columns * self._lines[:, None])
+        detrended: Floats = columns - self._lines[:, None] * slopes[self._entities]
+        return detrended
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,18 +342,18 @@ def fit(
     50(2); Stock and Watson (2008), "Heteroskedasticity-robust standard errors for fixed effects
     panel data regression", Econometrica 76(1).
     """
-    regression = partialled_out(sample, outcome, regressors, time=time, cluster=cluster)
-    fitted = fit_partialled_out(regression, regressors, covariance)
-    slopes = least_squares(regression)
-    if covariance == "clustered" and slopes.residuals.any():
-        influence = regression.design @ slopes.bread * slopes.residuals[:, None]
-        unclustered = np.linalg.norm(influence, axis=0) * regression.units
-        cancelled = fitted.std_errors <= CANCELLED * unclustered
-        if cancelled.any():
-            name = regressors[int(cancelled.argmax())]
+    regression = partial_out(sample, outcome, regressors, time=time, cluster=cluster)
+    estimated_fit = fit_partialled_out(regression, regressors, covariance)
+    ols = fit_least_squares(regression)
+    if covariance == "clustered" and ols.residuals.any():
+        influence = regression.design @ ols.bread * ols.residuals[:, None]
+        unclustered_errors = np.linalg.norm(influence, axis=0) * regression.units
+        scores_cancel = estimated_fit.std_errors <= CANCELLED * unclustered_errors
+        if scores_cancel.any():
+            name = regressors[int(scores_cancel.argmax())]
             count = regression.cluster_count
             raise NotEstimable("scores_cancel", name=name, count=count, cluster=cluster)
-    return fitted
+    return estimated_fit
 
 
 def fit_partialled_out(
@@ -370,7 +376,7 @@ def fit_partialled_out(
     NotEstimable
         If the covariance is clustered and there are fewer than two clusters.
     """
-    slopes, residuals, bread = least_squares(regression)
+    slopes, residuals, bread = fit_least_squares(regression)
     n, k = regression.design.shape
     scores = regression.design * residuals[:, None]
     if covariance == "clustered":
@@ -381,9 +387,9 @@ def fit_partialled_out(
         factor = n / freedom
     influence = scores @ bread
     variance = factor * influence.T @ influence
-    unexplained = residuals @ residuals
+    rss = residuals @ residuals
     if covariance == "iid":
-        variance = unexplained / freedom * bread
+        variance = rss / freedom * bread
     units = regression.units
     return FixedEffectsFit(
         terms=tuple(terms),
@@ -394,17 +400,15 @@ def fit_partialled_out(
         city_count=regression.entity_count,
         year_count=regression.time_count,
         singletons_dropped=regression.singletons_dropped,
-        r2_inclusive=float(
-            1 - unexplained / (regression.centred_outcome @ regression.centred_outcome)
-        ),
-        r2_within=float(1 - unexplained / (regression.outcome @ regression.outcome)),
+        r2_inclusive=float(1 - rss / (regression.centred_outcome @ regression.centred_outcome)),
+        r2_within=float(1 - rss / (regression.outcome @ regression.outcome)),
         degrees_of_freedom=freedom,
         cluster_count=regression.cluster_count if covariance == "clustered" else None,
         regression=regression,
     )
 
 
-def partialled_out(
+def partial_out(
     sample: pd.DataFrame,
     outcome: str,
     regressors: Sequence[str],
@@ -425,7 +429,7 @@ def partialled_out(
     labels = [encode_groups(sample, column) for column in ("city_id", time, cluster)]
     if len(sample) == 0:
         raise NotEstimable("no_observations")
-    rows = rows_without_singletons(*labels[:2])
+    rows = find_rows_without_singletons(*labels[:2])
     if len(rows) == 0:
         raise NotEstimable("nothing_left", time=time, count=len(sample))
     # Sort the rows, so that the rounding of sums does not depend on the order in the delivery.
@@ -442,11 +446,11 @@ def partialled_out(
     effects = Effects(entities, times)
     if n <= k + effects.rank:
         raise NotEstimable("saturated", observations=n, slopes=k, effects=effects.rank, time=time)
-    removed = sentence("effects_removed", effects=join_names(["city_id", time]))
-    within = effects.removed_from(values)
-    if _absorbed(within[:, :1], values[:, :1])[0]:
-        raise NotEstimable("constant_outcome", name=outcome, removed=removed)
-    design, norms = unit_columns(within[:, 1:], values[:, 1:], regressors, removed)
+    removed_effects = sentence("effects_removed", effects=join_names(["city_id", time]))
+    within = effects.remove_from(values)
+    if _lacks_variation(within[:, :1], values[:, :1])[0]:
+        raise NotEstimable("constant_outcome", name=outcome, removed=removed_effects)
+    design, norms = scale_to_unit_length(within[:, 1:], values[:, 1:], regressors, removed_effects)
 
     return PartialledOut(
         outcome=within[:, 0],
@@ -462,7 +466,7 @@ def partialled_out(
     )
 
 
-def with_entity_trends(
+def add_entity_trends(
     regression: PartialledOut, times: Floats, terms: Sequence[str]
 ) -> PartialledOut:
     """Add a linear trend for each entity to the effects of a regression.
@@ -490,12 +494,12 @@ def with_entity_trends(
     """
     assert isinstance(regression.effects, Effects)
     effects = TrendEffects(regression.effects, regression.entities, times)
-    before = np.column_stack([regression.outcome, regression.design])
-    within = effects.removed_from(before)
-    removed = sentence("effects_and_trends_removed")
-    if _absorbed(within[:, :1], before[:, :1])[0]:
-        raise NotEstimable("constant_outcome", name="outcome", removed=removed)
-    design, lengths = unit_columns(within[:, 1:], before[:, 1:], terms, removed)
+    columns = np.column_stack([regression.outcome, regression.design])
+    within = effects.remove_from(columns)
+    removed_effects = sentence("effects_and_trends_removed")
+    if _lacks_variation(within[:, :1], columns[:, :1])[0]:
+        raise NotEstimable("constant_outcome", name="outcome", removed=removed_effects)
+    design, lengths = scale_to_unit_length(within[:, 1:], columns[:, 1:], terms, removed_effects)
     return replace(
         regression,
         outcome=within[:, 0],
@@ -505,7 +509,7 @@ def with_entity_trends(
     )
 
 
-class Slopes(NamedTuple):
+class LeastSquares(NamedTuple):
     """Slopes in the units of the design, with residuals and (X'X)^-1 for their covariance."""
 
     slopes: Floats
@@ -514,7 +518,7 @@ class Slopes(NamedTuple):
 
 
 @lru_cache(maxsize=2)  # consecutive calls are for terms of the same regression
-def least_squares(regression: PartialledOut) -> Slopes:
+def fit_least_squares(regression: PartialledOut) -> LeastSquares:
     """Regress the partialled-out outcome on the design (Frisch-Waugh-Lovell)."""
     design = regression.design
     bread = np.linalg.inv(design.T @ design).astype(np.float64, copy=False)
@@ -522,10 +526,12 @@ def least_squares(regression: PartialledOut) -> Slopes:
     residuals = regression.outcome - design @ slopes
     if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(regression.outcome):
         residuals = np.zeros_like(residuals)
-    return Slopes(slopes, residuals, bread)
+    return LeastSquares(slopes, residuals, bread)
 
 
-def rows_without_singletons(entities: Codes, *periods: Codes, entity_effects: int = 1) -> Codes:
+def find_rows_without_singletons(
+    entities: Codes, *periods: Codes, entity_effects: int = 1
+) -> Codes:
     """Drop rows that effects fit exactly until none is left, and return the other rows' positions.
 
     A row is dropped if it is alone in its period, for any of the given period factors, or if its
@@ -541,31 +547,31 @@ def rows_without_singletons(entities: Codes, *periods: Codes, entity_effects: in
         rows = rows[~alone]
 
 
-def _absorbed(within: Floats, centred: Floats) -> NDArray[np.bool_]:
+def _lacks_variation(within: Floats, original: Floats) -> NDArray[np.bool_]:
     """Flag the columns, shape (n, k), that the effects absorb up to rounding error."""
-    rounding = ROUNDING * np.sqrt(len(centred))
-    least = np.maximum(ABSORBED * np.linalg.norm(centred, axis=0), rounding)
-    return np.asarray(np.linalg.norm(within, axis=0) <= least)
+    rounding = ROUNDING * np.sqrt(len(original))
+    thresholds = np.maximum(ABSORBED * np.linalg.norm(original, axis=0), rounding)
+    return np.asarray(np.linalg.norm(within, axis=0) <= thresholds)
 
 
-def unit_columns(
+def scale_to_unit_length(
     within: Floats,
-    centred: Floats,
+    original: Floats,
     regressors: Sequence[str],
-    removed: Sentence,
-    absorbed: str = "constant_regressor",
+    removed_effects: Sentence,
+    absorbed_key: str = "constant_regressor",
 ) -> tuple[Floats, Floats]:
     """Scale partialled-out regressors to unit length, and check that each slope is identified.
 
     Parameters
     ----------
-    within, centred : ndarray, shape (n, k)
+    within, original : ndarray, shape (n, k)
         Regressors after and before the effects are removed.
     regressors : sequence of str
         Names of the regressors.
-    removed : Sentence
+    removed_effects : Sentence
         Description of the removed effects, for the reason.
-    absorbed : str
+    absorbed_key : str
         Key of the sentence that reports a regressor absorbed by the effects.
 
     Returns
@@ -580,18 +586,20 @@ def unit_columns(
         If the effects absorb a regressor, or earlier regressors span it. The reason names the first
         such regressor.
     """
-    is_absorbed = _absorbed(within, centred)
+    is_absorbed = _lacks_variation(within, original)
     if is_absorbed.any():
-        raise NotEstimable(absorbed, name=regressors[int(is_absorbed.argmax())], removed=removed)
+        raise NotEstimable(
+            absorbed_key, name=regressors[int(is_absorbed.argmax())], removed=removed_effects
+        )
     norms = np.linalg.norm(within, axis=0)
     design = within / norms
     is_collinear = np.abs(np.diag(np.linalg.qr(design, mode="r"))) <= COLLINEAR
     if is_collinear.any():
         j = int(is_collinear.argmax())
-        before, column = design[:, :j], design[:, j]
-        weights = np.linalg.lstsq(before, column, rcond=None)[0]
+        earlier, column = design[:, :j], design[:, j]
+        weights = np.linalg.lstsq(earlier, column, rcond=None)[0]
         others = [regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR]
         raise NotEstimable(
-            "collinear", name=regressors[j], others=join_names(others), removed=removed
+            "collinear", name=regressors[j], others=join_names(others), removed=removed_effects
         )
     return design, norms

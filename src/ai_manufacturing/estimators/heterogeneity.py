@@ -7,10 +7,11 @@ import pandas as pd
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats, sum_by
+from ai_manufacturing.estimators.inference import TIE
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
-def interact(
+def add_interactions(
     sample: pd.DataFrame, regressor: str, group: str, reference: str | int
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Interact a regressor with dummies for all groups except the reference.
@@ -45,8 +46,9 @@ def interact(
     Notes
     -----
     If all cities share the year effects, a group that grows faster for any reason biases its slope.
-    Passing group_year as the periods of fixed_effects.fit gives each group its own year effects. If
-    all regressors are interacted as well, the slopes equal the slopes from split samples.
+    Passing label_group_years as the periods of fixed_effects.fit gives each group its own year
+    effects. If all regressors are interacted as well, the slopes equal the slopes from split
+    samples.
     """
     values = sorted(sample[group].unique())
     if reference not in values:
@@ -62,12 +64,12 @@ def interact(
     return sample.assign(**columns), tuple(columns)
 
 
-def group_year(sample: pd.DataFrame, group: str) -> pd.Series:
+def label_group_years(sample: pd.DataFrame, group: str) -> pd.Series:
     """Label each row with its group and year, for use as the periods of fixed_effects.fit."""
     return sample[group].astype(str) + " " + sample["year"].astype(str)
 
 
-def permutation_p_values(
+def compute_permutation_p_values(
     sample: pd.DataFrame,
     outcome: str,
     regressor: str,
@@ -88,7 +90,7 @@ def permutation_p_values(
     Parameters
     ----------
     sample, regressor, group, reference
-        As in interact; the sample does not contain the interactions yet.
+        As in add_interactions; the sample does not contain the interactions yet.
     outcome : str
         Column of the dependent variable.
     controls : sequence of str
@@ -107,17 +109,17 @@ def permutation_p_values(
     Raises
     ------
     NotEstimable
-        For the same reasons as interact and fixed_effects.fit.
+        For the same reasons as add_interactions and fixed_effects.fit.
 
     References
     ----------
     Fisher (1935), The Design of Experiments; on few treated clusters, MacKinnon and Webb (2020),
     Journal of Econometrics 218(2).
     """
-    # Sort as partialled_out does, so that rows correspond by position.
+    # Sort as partial_out does, so that rows correspond by position.
     rows = sample.sort_values(["city_id", time], ignore_index=True)
-    _, interactions = interact(rows, regressor, group, reference)
-    regression = fixed_effects.partialled_out(rows, outcome, [regressor, *controls], time=time)
+    _, interactions = add_interactions(rows, regressor, group, reference)
+    regression = fixed_effects.partial_out(rows, outcome, [regressor, *controls], time=time)
     cities = regression.entities
     measure = (rows[regressor] / rows[regressor].abs().max()).to_numpy(dtype=float)
     others = [name.removeprefix(f"{regressor}:") for name in interactions]
@@ -125,14 +127,14 @@ def permutation_p_values(
         rows.drop_duplicates("city_id")[group].to_numpy(dtype=str), return_inverse=True
     )
 
-    def statistics(labels: Codes) -> Floats:
+    def compute_statistics(labels: Codes) -> Floats:
         """Return the |t| of each difference when the cities have these groups.
 
         The test compares t statistics because the variation of the measure differs between cities,
         which makes raw slopes incomparable across permutations.
         """
-        of_others = names[labels][cities][:, None] == others
-        within = regression.effects.removed_from(measure[:, None] * of_others)
+        is_in_group = names[labels][cities][:, None] == others
+        within = regression.effects.remove_from(measure[:, None] * is_in_group)
         design = np.column_stack([within, regression.design])
         # The matrix is singular if the measure is zero in all cities of a permuted group. The
         # pseudo-inverse then sets the group's difference to zero.
@@ -144,9 +146,9 @@ def permutation_p_values(
         t: Floats = np.abs(slopes) / np.sqrt(variances)
         return t[: len(others)]
 
-    own, rng = statistics(labels), np.random.default_rng(seed)
+    own, rng = compute_statistics(labels), np.random.default_rng(seed)
     larger = np.zeros(len(others))
     for _ in range(draws):
-        larger += statistics(rng.permutation(labels)) >= own * (1 - 1e-9)
+        larger += compute_statistics(rng.permutation(labels)) >= own * (1 - TIE)
     p_values = (1 + larger) / (1 + draws)
     return dict(zip(interactions, p_values.tolist(), strict=True))

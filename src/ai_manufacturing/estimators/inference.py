@@ -11,6 +11,8 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.sentences import Sentence
 
 LEVEL = 0.05  # significance level of tests and of the confidence intervals that invert them
+# Relative tolerance for ties between the statistics of draws; the sample itself is one of them.
+TIE = 1e-9
 POWER = 0.8  # power at which the minimum detectable effect is computed
 
 

@@ -35,7 +35,7 @@ class TwoMeasurementsFit(Fit):
     first_stage: PartialledOut
 
 
-def instrumented(
+def fit(
     sample: pd.DataFrame,
     outcome: str,
     regressor: str,
@@ -85,11 +85,11 @@ def instrumented(
     """
     from linearmodels.iv import IV2SLS  # imported lazily because it takes a second
 
-    regression = fixed_effects.partialled_out(
+    regression = fixed_effects.partial_out(
         sample, outcome, (regressor, instrument, *controls), time=time, cluster=cluster
     )
     design = regression.design
-    fitted = IV2SLS(
+    result = IV2SLS(
         regression.outcome,
         design[:, 2:] if controls else None,
         design[:, :1],
@@ -105,13 +105,13 @@ def instrumented(
     )
     instruments = (instrument, *controls)
     first = fixed_effects.fit(sample, regressor, instruments, time=time, cluster=cluster)
-    reduced_form = fixed_effects.partialled_out(
+    reduced_form = fixed_effects.partial_out(
         sample, outcome, instruments, time=time, cluster=cluster
     )
     return TwoMeasurementsFit(
         terms=(regressor, *controls),
-        estimates=fitted.params.to_numpy(dtype=float)[order] * units,
-        std_errors=np.sqrt(factor) * fitted.std_errors.to_numpy(dtype=float)[order] * units,
+        estimates=result.params.to_numpy(dtype=float)[order] * units,
+        std_errors=np.sqrt(factor) * result.std_errors.to_numpy(dtype=float)[order] * units,
         observation_count=observations,
         city_count=regression.entity_count,
         cluster_count=regression.cluster_count,

@@ -1,7 +1,5 @@
 """Wild cluster bootstrap test of one coefficient, for few or unequal clusters such as provinces."""
 
-# ruff: noqa: PT028 - the function `test` is not a pytest test
-
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -11,7 +9,7 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats, sum_by
-from ai_manufacturing.estimators.inference import LEVEL, Inference
+from ai_manufacturing.estimators.inference import LEVEL, TIE, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import sentence
 
@@ -19,13 +17,11 @@ DRAWS = 9_999  # default number of random sign vectors
 SEED = 2020
 # Sign vectors are enumerated if fewer than this many are distinct, that is, up to 12 clusters.
 ENUMERATED_BELOW = 2**12
-# Relative tolerance for ties between statistics; the sample itself is one of the draws.
-TIE = 1e-9
 # An interval that extends beyond 2**40 standard errors is reported as unbounded.
 DOUBLINGS = 40
 
 
-def test(
+def bootstrap_coefficient(
     regression: fixed_effects.PartialledOut,
     position: int,
     *,
@@ -86,24 +82,24 @@ def test(
     Roodman, Nielsen, MacKinnon and Webb (2019), Stata Journal 19(1).
     """
     labels, codes = np.unique(clusters, return_inverse=True)
-    vectors, enumerated = sign_vectors(len(labels), draws, seed)
-    counted = 0 if enumerated else 1
-    resampled = Resampled(regression, position, codes, vectors)
-    p_value = resampled.p_value(-resampled.slope, counted)
-    low, high = resampled.interval(counted)
+    vectors, is_enumerated = draw_sign_vectors(len(labels), draws, seed)
+    extra_draws = 0 if is_enumerated else 1
+    distribution = BootstrapDistribution(regression, position, codes, vectors)
+    p_value = distribution.compute_p_value(-distribution.slope, extra_draws)
+    low, high = distribution.find_interval(extra_draws)
     unit = float(regression.units[position])
     step = 1 / len(vectors)
     return Inference(
-        estimate=unit * resampled.slope,
-        std_error=unit * resampled.std_error,
-        statistic=resampled.slope / resampled.std_error,
+        estimate=unit * distribution.slope,
+        std_error=unit * distribution.std_error,
+        statistic=distribution.slope / distribution.std_error,
         p_value=p_value,
         conf_low=unit * low,
         conf_high=unit * high,
         cluster_count=len(labels),
         draws=len(vectors),
-        is_enumerated=enumerated,
-        monte_carlo_error=monte_carlo_error(p_value, len(vectors), enumerated),
+        is_enumerated=is_enumerated,
+        monte_carlo_error=compute_monte_carlo_error(p_value, len(vectors), is_enumerated),
         warnings=(
             (sentence("few_vectors", count=len(labels), vectors=len(vectors), step=step),)
             if step > LEVEL
@@ -112,28 +108,30 @@ def test(
     )
 
 
-def check(regression: fixed_effects.PartialledOut, position: int, clusters: Codes) -> None:
-    """Raise NotEstimable if test would; the clusters must be coded 0, 1, ..."""
-    Resampled(regression, position, clusters, np.ones((1, int(clusters.max()) + 1)))
+def check_coefficient(
+    regression: fixed_effects.PartialledOut, position: int, clusters: Codes
+) -> None:
+    """Raise NotEstimable if bootstrap_coefficient would; the clusters must be coded 0, 1, ..."""
+    BootstrapDistribution(regression, position, clusters, np.ones((1, int(clusters.max()) + 1)))
 
 
 @lru_cache(maxsize=4)  # tests with the same number of clusters share one matrix
-def sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, bool]:
+def draw_sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, bool]:
     """Return sign vectors, shape (draws, clusters), and whether they are enumerated.
 
     Parameters
     ----------
     clusters : int
     draws, seed
-        As in test.
+        As in bootstrap_coefficient.
 
     Returns
     -------
     vectors : ndarray, read-only
-    enumerated : bool
+    is_enumerated : bool
     """
-    enumerated = 2 ** (clusters - 1) < ENUMERATED_BELOW
-    if enumerated:
+    is_enumerated = 2 ** (clusters - 1) < ENUMERATED_BELOW
+    if is_enumerated:
         # Fix the first sign, because a vector and its negative give the same |t|.
         others = product((1.0, -1.0), repeat=clusters - 1)
         vectors = np.array([(1.0, *signs) for signs in others])
@@ -141,15 +139,15 @@ def sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, bool]:
         rng = np.random.default_rng(seed)
         vectors = rng.choice(np.array([-1.0, 1.0]), size=(draws, clusters))
     vectors.flags.writeable = False
-    return vectors, enumerated
+    return vectors, is_enumerated
 
 
-def monte_carlo_error(p_value: float, draws: int, enumerated: bool) -> float:
+def compute_monte_carlo_error(p_value: float, draws: int, is_enumerated: bool) -> float:
     """Return the simulation standard error of a p-value; zero if the draws are enumerated."""
-    return 0.0 if enumerated else float(np.sqrt(p_value * (1 - p_value) / draws))
+    return 0.0 if is_enumerated else float(np.sqrt(p_value * (1 - p_value) / draws))
 
 
-class Resampled:
+class BootstrapDistribution:
     """Bootstrap t statistics of one term, for any null value `slope + delta` of its slope.
 
     All quantities are in units of the design. The residuals under the null are e - delta x, where e
@@ -159,7 +157,7 @@ class Resampled:
     Parameters
     ----------
     regression, position
-        As in test.
+        As in bootstrap_coefficient.
     clusters : ndarray of int, shape (n,)
         Clusters coded 0, 1, ..., the columns of `vectors`.
     vectors : ndarray, shape (draws, clusters)
@@ -174,7 +172,7 @@ class Resampled:
     Raises
     ------
     NotEstimable
-        As in test.
+        As in bootstrap_coefficient.
     """
 
     def __init__(
@@ -187,32 +185,34 @@ class Resampled:
         n, k = regression.design.shape
         count = vectors.shape[1]
         self.factor = fixed_effects.cluster_factor(n, count, k, regression.time_count)
-        fitted = fixed_effects.least_squares(regression)
-        e = fitted.residuals
+        ols = fixed_effects.fit_least_squares(regression)
+        e = ols.residuals
         if not e.any():
             raise NotEstimable("no_bootstrap")
-        influence = regression.design @ fitted.bread[:, position]  # slope = influence' outcome
+        influence = regression.design @ ols.bread[:, position]  # slope = influence' outcome
         scores = influence * e
         sums = np.bincount(clusters, weights=scores)
         self._variance = float(sums @ sums)
         if self._variance <= fixed_effects.CANCELLED**2 * (scores @ scores):
             raise NotEstimable("no_cluster_variance", count=count)
-        self.slope = float(fitted.slopes[position])
+        self.slope = float(ols.slopes[position])
         self.std_error = float(np.sqrt(self.factor * self._variance))
 
         x = influence / (influence @ influence)
-        of_e, of_x = (_of_residuals(regression, clusters, influence, column) for column in (e, x))
+        matrix_e, matrix_x = (
+            _build_score_matrix(regression, clusters, influence, column) for column in (e, x)
+        )
 
         self._shift_e = vectors @ sums
         self._shift_x = vectors @ np.bincount(clusters, weights=influence * x)
-        scores_e, scores_x = vectors @ of_e.T, vectors @ of_x.T
+        scores_e, scores_x = vectors @ matrix_e.T, vectors @ matrix_x.T
         self._ee = np.einsum("ij,ij->i", scores_e, scores_e)
         self._ex = np.einsum("ij,ij->i", scores_e, scores_x)
         self._xx = np.einsum("ij,ij->i", scores_x, scores_x)
         # A vector with a single sign reproduces the sample's own t.
         self._same = (vectors == vectors[:, :1]).all(axis=1)
 
-    def squares(self, delta: float) -> Floats:
+    def square_statistics(self, delta: float) -> Floats:
         """Return the squared t of each draw, shape (draws,), without the small-sample factor."""
         shifts = self._shift_e - delta * self._shift_x
         variances = self._ee - 2 * delta * self._ex + delta**2 * self._xx
@@ -221,40 +221,44 @@ class Resampled:
         squares[self._same] = delta**2 / self._variance
         return squares
 
-    def p_value(self, delta: float, counted: int) -> float:
+    def compute_p_value(self, delta: float, extra_draws: int) -> float:
         """Return the share of draws at least as extreme as the sample.
 
-        `counted` is 1 if the sample counts as an extra draw, and 0 if it is one of the draws.
+        `extra_draws` is 1 if the sample counts as an extra draw, and 0 if it is one of the draws.
         """
-        extreme = int((self.squares(delta) >= delta**2 / self._variance * (1 - TIE)).sum())
-        return (counted + extreme) / (counted + len(self._shift_e))
+        extreme = int(
+            (self.square_statistics(delta) >= delta**2 / self._variance * (1 - TIE)).sum()
+        )
+        return (extra_draws + extreme) / (extra_draws + len(self._shift_e))
 
-    def interval(self, counted: int) -> tuple[float, float]:
+    def find_interval(self, extra_draws: int) -> tuple[float, float]:
         """Return the bounds of the interval of slopes that the test does not reject."""
-        return self.slope + self._end(-1, counted), self.slope + self._end(+1, counted)
+        return self.slope + self._find_end(-1, extra_draws), self.slope + self._find_end(
+            +1, extra_draws
+        )
 
-    def _end(self, sign: int, counted: int) -> float:
+    def _find_end(self, sign: int, extra_draws: int) -> float:
         """Find the delta on one side of the estimate where the test starts to reject.
 
         The search doubles the step until the test rejects, and then bisects.
         """
         inside, outside = 0.0, sign * np.sqrt(self._variance)
         for _ in range(DOUBLINGS):
-            if self.p_value(outside, counted) <= LEVEL:
+            if self.compute_p_value(outside, extra_draws) <= LEVEL:
                 break
             inside, outside = outside, 2 * outside
         else:
             return sign * np.inf
         while abs(outside - inside) > 1e-10 * abs(outside):
             middle = (inside + outside) / 2
-            if self.p_value(middle, counted) <= LEVEL:
+            if self.compute_p_value(middle, extra_draws) <= LEVEL:
                 outside = middle
             else:
                 inside = middle
         return float(inside)
 
 
-def _of_residuals(
+def _build_score_matrix(
     regression: fixed_effects.PartialledOut,
     clusters: Codes,
     influence: Floats,
@@ -271,15 +275,15 @@ def _of_residuals(
 
     def sums(column: Floats) -> tuple[Floats, Floats]:
         """Sum a column by cluster and entity, and its products with the basis by cluster."""
-        of_cells: Floats = np.bincount(cells, weights=column, minlength=shape[0] * shape[1]).astype(
-            float
-        )
-        return of_cells.reshape(shape), sum_by(clusters, basis * column[:, None])
+        cell_sums: Floats = np.bincount(
+            cells, weights=column, minlength=shape[0] * shape[1]
+        ).astype(float)
+        return cell_sums.reshape(shape), sum_by(clusters, basis * column[:, None])
 
     means, loadings = sums(influence)
-    of_entities, of_basis = sums(column)
+    entity_sums, basis_sums = sums(column)
     own = np.diag(np.bincount(clusters, weights=influence * column))
-    left: Floats = (
-        own - means / np.bincount(regression.entities) @ of_entities.T - loadings @ of_basis.T
+    matrix: Floats = (
+        own - means / np.bincount(regression.entities) @ entity_sums.T - loadings @ basis_sums.T
     )
-    return left
+    return matrix

@@ -30,8 +30,8 @@ def write(database: Path, path: Path) -> None:
         If the file is neither a release nor a warehouse.
     """
     origin = databases.read(database).origin
-    with duckdb_client.reading(database) as connection:
-        points = duckdb_client.rows(
+    with duckdb_client.open_read_only(database) as connection:
+        points = duckdb_client.fetch_rows(
             connection,
             SQL["points"],
         )

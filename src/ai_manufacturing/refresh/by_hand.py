@@ -87,14 +87,14 @@ def publish_held(
                 f"The estimates of {release_id} could not be built. {build.why_failed(work)}"
             )
         # include the checks that follow the estimates, which the held build did not run
-        with duckdb_client.reading(work / WAREHOUSE) as warehouse:
+        with duckdb_client.open_read_only(work / WAREHOUSE) as warehouse:
             held["gate_summary"] = writer.content(warehouse)["gate_summary"]
         reasons = "; ".join(filter(None, [reason, held["reason"]]))
         described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}
         before = basis.read(store)
         previous = None if before is None else before.path
         with publishing.written(store, described, previous) as new:
-            release = duckdb_client.at(new.connection, "new")
+            release = duckdb_client.open_cursor(new.connection, "new")
             shown = anchors.shown_estimates(release)
             anchor = anchors.new_anchor(release, release_id)
             if anchor.release_id:

@@ -147,7 +147,7 @@ def _build_and_publish(run: Run) -> Manifest:
         run.warn(f"Release {run.release_id}: {built.headlines}.")
     previous = run.basis.path if run.basis is not None else None
     with publishing.written(run.store, built.described, previous) as new:
-        release = duckdb_client.at(new.connection, "new")
+        release = duckdb_client.open_cursor(new.connection, "new")
         summary = changes.recorded(release)
         facts = {
             "counts": summary.counts,
@@ -212,7 +212,7 @@ def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
         "package_versions": fingerprint.package_versions(),
     }
     files = {"built": run.warehouse} | ({} if run.basis is None else {"old": run.basis.path})
-    with duckdb_client.attached(run.work / "spill", files, reads_files=True) as connection:
+    with duckdb_client.open_attached(run.work / "spill", files, reads_files=True) as connection:
         built = _examined(run, connection, described, delivery, paths_read_again, is_at_gate)
         return built, None if is_at_gate else _compare(run, built, connection)
 
@@ -238,7 +238,7 @@ def _examined(
     delivery, paths_read_again, is_at_gate
         See Built.
     """
-    warehouse = duckdb_client.at(connection, "built")
+    warehouse = duckdb_client.open_cursor(connection, "built")
     described |= writer.content(warehouse)
     published = None if run.basis is None else run.basis.manifest
     # a single synthetic file makes the set synthetic, which is known only after landing
@@ -250,7 +250,7 @@ def _examined(
     if not is_at_gate and run.held_build is None:
         run.on_event("built", {"release_id": run.release_id})
     is_of_one_set = published is not None and published.origin == origin
-    release = duckdb_client.at(connection, "old") if is_of_one_set else None
+    release = duckdb_client.open_cursor(connection, "old") if is_of_one_set else None
     for facts in findings.warnings(warehouse, release, published):
         run.on_event("warning", facts)
     if published is not None and not is_of_one_set and not is_at_gate:
@@ -299,7 +299,7 @@ def _compare(run: Run, built: Built, connection: DuckDBPyConnection) -> Comparis
 
 def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
     """Hold a build that failed the gate, and return the error to raise."""
-    with duckdb_client.reading(run.warehouse, reads_files=True) as warehouse:
+    with duckdb_client.open_read_only(run.warehouse, reads_files=True) as warehouse:
         failures = findings.failed(warehouse, "critical")
         lost_records = findings.lost_records(warehouse, failures)
     lines = [

@@ -79,8 +79,8 @@ def read(path: Path) -> Database:
     releases = Store(settings.release_dir(), settings.release_path())
     try:
         duckdb_client.require_file(path)
-        digest = integrity.check(path)
-        with duckdb_client.reading(path) as connection:
+        digest = integrity.check_file(path)
+        with duckdb_client.open_read_only(path) as connection:
             duckdb_client.require_size(connection, path)
             origin = origin_of(connection)
             if origin is None:

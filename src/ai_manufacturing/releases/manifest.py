@@ -94,7 +94,7 @@ def opened(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
     """
     with ExitStack() as stack:
         try:
-            connection = stack.enter_context(duckdb_client.reading(path))
+            connection = stack.enter_context(duckdb_client.open_read_only(path))
             manifest = manifest_of(connection)
         except duckdb_client.RefusedError as error:
             raise RefreshError(str(error)) from error
@@ -123,7 +123,9 @@ def manifest_of(connection: duckdb.DuckDBPyConnection) -> Manifest:
     return Manifest(**values)
 
 
-def require_whole(path: Path, of: Callable[[Path], str | None] = integrity.check) -> str | None:
+def require_whole(
+    path: Path, of: Callable[[Path], str | None] = integrity.check_file
+) -> str | None:
     """Check a release against the SHA-256 stored beside it, and return the hash, if there is one.
 
     Raises

@@ -35,17 +35,17 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     duckdb.CatalogException, duckdb.BinderException
         If the file lacks a table or column, because older code built it or its build failed.
     """
-    delivered = duckdb_client.rows(
+    delivered = duckdb_client.fetch_rows(
         release,
         SQL["delivered"],
     )
-    absent = duckdb_client.rows(
+    absent = duckdb_client.fetch_rows(
         release,
         "select series, scope, label_en, label_zh, absence_reason from marts.dim_series "
         "where not is_delivered order by series, scope",
     )
     missing: defaultdict[str, set[Series]] = defaultdict(set)
-    for row in duckdb_client.rows(
+    for row in duckdb_client.fetch_rows(
         release,
         "select distinct specification_id, quantity, scope from marts.dim_specification_series "
         "where is_delivered is false",

@@ -137,13 +137,15 @@ class Store:
             if not sums.with_suffix("").exists():
                 sums.unlink()
                 done.append(f"{sums}: without its release; removed")
-        if self.published.exists() and not integrity.beside(self.published).exists():
+        if self.published.exists() and not integrity.checksum_path(self.published).exists():
             digest = integrity.sha256(self.published)
             # Ignore a damaged log here: commands that need it report the damage.
             with suppress(RefreshError):
                 if digest in self._logged_hashes():
-                    integrity.record(self.published, digest)
-                    done.append(f"{integrity.beside(self.published)}: missing; written again")
+                    integrity.record_checksum(self.published, digest)
+                    done.append(
+                        f"{integrity.checksum_path(self.published)}: missing; written again"
+                    )
         return done
 
     def record_anew(self) -> list[str]:
@@ -314,7 +316,7 @@ class Store:
             if digest in self._logged_hashes():
                 return
         if digest is None:
-            raise RefreshError(f"{integrity.beside(path)}: missing. {RESTORE}")
+            raise RefreshError(f"{integrity.checksum_path(path)}: missing. {RESTORE}")
         if in_log not in (None, digest):
             raise RefreshError(
                 f"{path}: its SHA-256 is {digest}, and {self._chain.path} says {in_log}. {RESTORE}"
@@ -373,7 +375,7 @@ class Store:
         self.record(
             {"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).listed}}
         )
-        integrity.record(path, digest)
+        integrity.record_checksum(path, digest)
         finished.replace(path)
         sync(path.parent)
 
@@ -400,17 +402,17 @@ class Store:
         shutil.copyfile(source, incoming)
         incoming.chmod(0o444)
         sync(incoming)
-        digest, copied = require_whole(source, integrity.recorded), integrity.sha256(incoming)
+        digest, copied = require_whole(source, integrity.read_checksum), integrity.sha256(incoming)
         self.require_witness(source, release_id, digest)
         if copied != digest:
             raise RefreshError(
                 f"{source}: its SHA-256 is {copied}, not {digest}; nothing was published. {RESTORE}"
             )
         aside = self.move_log_aside()
-        integrity.beside(self.published).unlink(missing_ok=True)
+        integrity.checksum_path(self.published).unlink(missing_ok=True)
         incoming.replace(self.published)
         sync(self.published.parent)
-        integrity.record(self.published, copied)
+        integrity.record_checksum(self.published, copied)
         return aside
 
     def keep_held(self, incoming: Path, release_id: str) -> None:
@@ -452,7 +454,7 @@ class Store:
             self.record({"pruned": sorted([*pruned, *lost])})
         for number in pruned:
             self.past(number).unlink()
-            integrity.beside(self.past(number)).unlink(missing_ok=True)
+            integrity.checksum_path(self.past(number)).unlink(missing_ok=True)
         return pruned
 
     def prune_held(self) -> list[str]:
@@ -486,7 +488,9 @@ class Store:
 
     @property
     def _chain(self) -> Chain:
-        return Chain(self.folder / LOG, damaged=lambda text: RefreshError(f"{text}. {RESTORE_LOG}"))
+        return Chain(
+            self.folder / LOG, make_error=lambda text: RefreshError(f"{text}. {RESTORE_LOG}")
+        )
 
 
 def _numbers(folder: Path, ending: str = "") -> list[str]:

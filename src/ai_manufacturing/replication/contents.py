@@ -23,7 +23,7 @@ from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.replication import programs, rights, rows, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import duckdb_client, integrity, settings, study
-from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system.duckdb_client import open_read_only
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import cells, exports
@@ -163,7 +163,7 @@ def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -
     extracts = settings.extracts_dir()
     for name in ("data", "output", "logs"):
         (folder / name).mkdir(parents=True)
-    with reading(release, reaches=[folder]) as connection:
+    with open_read_only(release, allowed_folders=[folder]) as connection:
         manifest = manifest_of(connection)
         _require_deliveries(manifest, extracts)
         raw_files = _list_raw_files(connection, extracts, with_restricted_files)
@@ -184,7 +184,7 @@ def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -
         _copy_file(extracts.parent / file["path"], folder / RAW / file["path"])
     _write_log(manifest, folder / LANDING)
     rows.write_rows(folder / RAW_FILES, raw_files, RAW_COLUMNS)
-    with reading(folder / RELEASE, reaches=[folder]) as connection:
+    with open_read_only(folder / RELEASE, allowed_folders=[folder]) as connection:
         exhibits = list_exhibits(connection)
         for name, query in _format_queries(exhibits).items():
             connection.sql(query).write_csv(str(folder / "output" / f"{name}.csv"))
@@ -219,7 +219,7 @@ def remove_restricted_content(package: Package) -> None:
         if not file["is_included"]:
             (folder / RAW / file["path"]).unlink()
     if not package.with_restricted_files:
-        with reading(folder / RELEASE) as connection:
+        with open_read_only(folder / RELEASE) as connection:
             withheld_rows = withholding.read_withheld_rows(connection)
         # ignore the schema `release`, which a build does not have
         tables = {row["table_name"] for row in withheld_rows}
@@ -291,7 +291,7 @@ def read_exhibits(release: Path) -> list[Exhibit]:
     DatabaseError
         If the file is not a release.
     """
-    with reading(release) as connection:
+    with open_read_only(release) as connection:
         return list_exhibits(connection)
 
 
@@ -429,7 +429,7 @@ def _list_raw_files(
     connection: DuckDBPyConnection, extracts: Path, with_restricted_files: bool
 ) -> list[dict[str, Any]]:
     """Return the delivered files with the declarations of their providers."""
-    deliveries = duckdb_client.rows(
+    deliveries = duckdb_client.fetch_rows(
         connection,
         SQL["raw_files"],
     )

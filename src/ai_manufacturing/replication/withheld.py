@@ -40,7 +40,9 @@ def summarise_tables(
     """
     summaries = []
     spill = database.with_name("spill")
-    with duckdb_client.attached(spill, {"built": database}, reaches=landing) as connection:
+    with duckdb_client.open_attached(
+        spill, {"built": database}, allowed_folders=landing
+    ) as connection:
         for name in names:
             columns = connection.execute(f"describe built.{name}").fetchall()
             figures = []

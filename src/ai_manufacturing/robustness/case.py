@@ -154,7 +154,7 @@ class Case:
         positions = [j for j, time in enumerate(self.event_study.event_times) if 0 <= time <= last]
         if not positions:
             raise NotEstimable("no_post_period")
-        return cluster_errors.averaged(self.regression, positions), positions[0]
+        return cluster_errors.average_slopes(self.regression, positions), positions[0]
 
 
 def case_of(specification: Specification, inputs: Inputs, cities: pd.DataFrame) -> Case:

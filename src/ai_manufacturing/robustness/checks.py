@@ -54,7 +54,9 @@ def _crv3(case: Case, position: int, cluster: str) -> Inference:
 
 
 def _wild_restricted(case: Case, position: int, cluster: str) -> Inference:
-    return wild_bootstrap.test(case.regression, position, clusters=case.codes(cluster))
+    return wild_bootstrap.bootstrap_coefficient(
+        case.regression, position, clusters=case.codes(cluster)
+    )
 
 
 def _pre_trend(case: Case, cluster: str) -> Iterator[Row]:
@@ -111,7 +113,7 @@ CHECKS: dict[str, dict[str, Check]] = {
 # Joint checks of several columns, for est_inference. Each takes the cases of the columns and yields
 # rows with the case that they belong to.
 FAMILIES: dict[str, Callable[[list[Case]], Iterator[tuple[Case, Row]]]] = {
-    "romano_wolf": romano_wolf.adjusted_claims
+    "romano_wolf": romano_wolf.adjust_claims
 }
 # Term of the row that reports why a check could not run, if it is not the first term.
 REASON_TERMS = {

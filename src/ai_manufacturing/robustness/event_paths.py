@@ -10,7 +10,7 @@ from scipy.stats import qmc
 
 from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.event_study import SINGULAR
+from ai_manufacturing.estimators.event_study import OMITTED_TIME, SINGULAR
 from ai_manufacturing.estimators.inference import critical_value
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
@@ -28,7 +28,7 @@ def detectable_trend(case: Case, power: str) -> Iterator[Row]:
         study.covariance_matrix[:count, :count],
         study.event_times,
         float(power),
-        omitted_time=-1,
+        omitted_time=OMITTED_TIME,
         degrees_of_freedom=study.degrees_of_freedom,
     )
     yield {"term": "path", "value": slope}

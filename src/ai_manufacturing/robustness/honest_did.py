@@ -11,7 +11,7 @@ from scipy import optimize, special
 
 from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.event_study import EventStudyFit, term
+from ai_manufacturing.estimators.event_study import OMITTED_TIME, EventStudyFit, name_term
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
@@ -20,7 +20,6 @@ from ai_manufacturing.robustness.event_paths import correlations_of
 Target = Literal["first", "average"]
 Restriction = Literal["parallel_trends", "relative_magnitude"]
 
-OMITTED = -1  # event time of the reference year
 MAGNITUDES = (0.5, 1.0, 2.0)  # values of Mbar, without unit
 # Level of the least favourable first stage; HonestDiD's default share of the total level.
 FIRST_STAGE = LEVEL / 10
@@ -146,14 +145,16 @@ def of_event_study(study: EventStudyFit, *, window: tuple[int, int]) -> Sensitiv
     within = [
         j for j, event_time in enumerate(study.event_times) if window[0] <= event_time <= window[1]
     ]
-    event_times = {OMITTED, *(study.event_times[j] for j in within)}
+    event_times = {OMITTED_TIME, *(study.event_times[j] for j in within)}
     absent = set(range(min(event_times), max(event_times))) - event_times
     if absent:
-        raise NotEstimable("broken_path", terms=[term(event_time) for event_time in sorted(absent)])
+        raise NotEstimable(
+            "broken_path", terms=[name_term(event_time) for event_time in sorted(absent)]
+        )
     return of_path(
         study.estimates[within],
         study.covariance_matrix[np.ix_(within, within)],
-        sum(study.event_times[j] < OMITTED for j in within),
+        sum(study.event_times[j] < OMITTED_TIME for j in within),
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ai_manufacturing.estimation.rows import Row, get_rows_or_reason
 from ai_manufacturing.estimators import cluster_errors, fixed_effects
-from ai_manufacturing.estimators.cluster_errors import LeftOut
+from ai_manufacturing.estimators.cluster_errors import LeaveOneOutResult
 from ai_manufacturing.estimators.columns import Codes
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import Inference
@@ -30,9 +30,9 @@ def leave_out(case: Case, unit: str) -> Iterator[Row]:
     def without_each(term: str, position: int) -> Iterator[Row]:
         estimate = case.fit.estimates[position]
         answers = (
-            cluster_errors.leave_out(case.regression, position, most=MOST_MOVING)
+            cluster_errors.leave_out_entities(case.regression, position, most=MOST_MOVING)
             if unit == "city"
-            else cluster_errors.leave_out_jackknifed(case.regression, position, codes)
+            else cluster_errors.leave_out_groups(case.regression, position, codes)
         )
         moves = [abs((answer.estimate or np.nan) - estimate) for answer in answers]
         ranks = pd.Series(moves).rank(ascending=False, method="first")
@@ -64,7 +64,7 @@ def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
     flagged = pd.MultiIndex.from_frame(case.rows[["city_id", "year"]]).isin([*case.flagged])
     rest, codes, remaining = case.regression, case.codes(cluster), np.arange(len(flagged))
     if flagged.any():
-        rest, remaining = cluster_errors.without(rest, flagged)
+        rest, remaining = cluster_errors.drop_rows(rest, flagged)
     for term, position in case.terms.items():
         without = clustered(rest, position, codes[remaining], cluster)
         yield {
@@ -84,7 +84,7 @@ def with_city_trends(case: Case, cluster: str) -> Iterator[Row]:
     effect remains. The jackknife is applied to the difference itself, because both estimates use
     the same rows.
     """
-    detrended = fixed_effects.with_entity_trends(
+    detrended = fixed_effects.add_entity_trends(
         case.regression, case.rows["year"].to_numpy(dtype=float), [*case.fit.terms]
     )
     codes = case.codes(cluster)
@@ -103,7 +103,7 @@ def with_city_trends(case: Case, cluster: str) -> Iterator[Row]:
 
 def fewest_cities(case: Case, position: int) -> float | None:
     """Return how many cities must be removed to lose significance at 5 %; None if over half."""
-    cities = cluster_errors.fewest_to_change(case.regression, position)
+    cities = cluster_errors.find_fewest_to_change(case.regression, position)
     return None if cities is None else len(cities)
 
 
@@ -124,7 +124,7 @@ def _difference(case: Case, rest: PartialledOut, position: int, remaining: Codes
     }
 
 
-def _estimates(estimate: float, without: LeftOut | Inference) -> Row:
+def _estimates(estimate: float, without: LeaveOneOutResult | Inference) -> Row:
     return {
         "estimate": estimate,
         "estimate_without": without.estimate,

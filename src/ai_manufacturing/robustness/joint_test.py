@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.inference import LEVEL
+from ai_manufacturing.estimators.inference import LEVEL, TIE
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-TIE = 1e-9  # relative difference below which two statistics count as equal
 ENOUGH = 20  # a test stops early once this many permutations are at least as large as the sample
 
 

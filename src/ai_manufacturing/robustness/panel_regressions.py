@@ -16,8 +16,8 @@ from ai_manufacturing.estimators.fixed_effects import (
     ABSORBED,
     COLLINEAR,
     DEPENDENT,
+    build_dummies,
     cluster_factor,
-    indicators,
 )
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
@@ -25,7 +25,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 class Effects(Protocol):
     """Effects that can be projected out: PanelEffects, or Effects in fixed_effects."""
 
-    def removed_from(self, columns: Floats) -> Floats:
+    def remove_from(self, columns: Floats) -> Floats:
         """Project the effects out of columns of shape (n, m)."""
 
 
@@ -51,7 +51,7 @@ class PanelEffects:
     def __init__(
         self, entities: Codes, years: Codes, blocks: Codes, entity_effects: Sequence[str]
     ) -> None:
-        self._entities, self._of_entities = entities, indicators(entities)
+        self._entities, self._of_entities = entities, build_dummies(entities)
         from_middle = years - (self._of_entities @ years / np.bincount(entities))[entities]
         shapes = {"constant": np.ones(len(years)), "trend": from_middle}
         # Scale the shapes to be orthonormal within each entity.
@@ -72,7 +72,7 @@ class PanelEffects:
             grams.reshape(-1, year_count, year_count), rcond=DEPENDENT, hermitian=True
         )
 
-    def removed_from(self, columns: Floats) -> Floats:
+    def remove_from(self, columns: Floats) -> Floats:
         """Project the effects out of columns of shape (n, m)."""
         centred = self._centred(columns)
         sums = (self._of_periods @ centred).reshape(*self._inverses.shape[:2], -1)
@@ -99,7 +99,7 @@ def without_effects(effects: Effects, regressors: Floats) -> Floats:
     """
     with np.errstate(invalid="ignore"):  # the log of a donor's zero weight is infinite
         centred = regressors - regressors.mean(axis=0)
-        within = effects.removed_from(centred)
+        within = effects.remove_from(centred)
         lengths, spreads = (np.linalg.norm(columns, axis=0) for columns in (within, centred))
     if not (lengths > ABSORBED * spreads).all():
         raise NotEstimable("constant_permutation")
@@ -194,10 +194,10 @@ def slopes(
         raise NotEstimable("constant_permutation")
     outcome_left = without_controls(controls, outcome)
     estimates = outcome_left @ residuals / variation
-    scores = indicators(entities) @ (residuals * (outcome_left[:, None] - residuals * estimates))
+    scores = build_dummies(entities) @ (residuals * (outcome_left[:, None] - residuals * estimates))
     std_errors, degrees_of_freedom = {}, {}
     for name, codes in clusters.items():
-        of_clusters = indicators(codes) @ scores
+        of_clusters = build_dummies(codes) @ scores
         factor = cluster_factor(len(outcome), len(of_clusters), controls.shape[1] + 1, periods)
         std_errors[name] = np.sqrt(factor) * np.linalg.norm(of_clusters, axis=0) / variation
         degrees_of_freedom[name] = len(of_clusters) - 1

@@ -34,7 +34,7 @@ def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
     if specification.transform != "ln1p":
         raise NotEstimable("not_log_of_one_plus", transform=specification.transform)
     rows = tables.with_treatment(specification, case.sample, inputs)
-    data = event_study.interacted(
+    data = event_study.add_event_terms(
         rows.assign(counted=np.expm1(rows[specification.outcome])),
         event_year=inputs.event_year,
         window=inputs.event_window,
@@ -119,7 +119,7 @@ def fit(
     rows, separated = sample.reset_index(drop=True), 0
     while True:
         try:
-            regression = fixed_effects.partialled_out(
+            regression = fixed_effects.partial_out(
                 rows, outcome, regressors, time=time, cluster=cluster
             )
         except NotEstimable as finding:

@@ -18,11 +18,10 @@ from ai_manufacturing.estimation.rows import Row, build_estimates_table
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.estimators.columns import Codes, Floats, renumber
 from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut
-from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.inference import TIE, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case, case_of
-from ai_manufacturing.robustness.joint_test import TIE
 from ai_manufacturing.robustness.panel_regressions import (
     slopes,
     without_controls,

@@ -12,47 +12,49 @@ from ai_manufacturing.estimators import wild_bootstrap
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import EventStudyFit
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
-from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.inference import TIE, Inference
 from ai_manufacturing.estimators.not_estimable import get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness.case import AVERAGE, Case
 
 
-def adjusted_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
+def adjust_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
     """Adjust the p-values of a family of claims, drawing one sign per province for all of them."""
-    tested = []
+    testable = []
     for case in cases:
-        claims = get_result_or_reason(partial(_claims, case))
+        claims = get_result_or_reason(partial(_list_claims, case))
         if isinstance(claims, Sentence):
             yield case, make_reason_row(claims, term=AVERAGE, cluster="province")
             continue
         for term, regression, position in claims:
             reason = get_result_or_reason(
-                partial(wild_bootstrap.check, regression, position, case.codes("province"))
+                partial(
+                    wild_bootstrap.check_coefficient, regression, position, case.codes("province")
+                )
             )
             if isinstance(reason, Sentence):
                 yield case, make_reason_row(reason, term=term, cluster="province")
             else:
-                tested.append((case, term, regression, position))
-    if not tested:
+                testable.append((case, term, regression, position))
+    if not testable:
         return
-    answers = adjusted(
-        [regression for *_, regression, _ in tested],
-        [position for *_, position in tested],
-        clusters=[case.rows["province_id"].to_numpy() for case, *_ in tested],
+    results = adjust_p_values(
+        [regression for *_, regression, _ in testable],
+        [position for *_, position in testable],
+        clusters=[case.rows["province_id"].to_numpy() for case, *_ in testable],
     )
-    for (case, term, *_), answer in zip(tested, answers, strict=True):
-        yield case, {"term": term, "cluster": "province", **vars(answer)}
+    for (case, term, *_), result in zip(testable, results, strict=True):
+        yield case, {"term": term, "cluster": "province", **vars(result)}
 
 
-def _claims(case: Case) -> list[tuple[str, PartialledOut, int]]:
+def _list_claims(case: Case) -> list[tuple[str, PartialledOut, int]]:
     """Return the coefficients that a column claims: its terms, or an event study's average."""
     if isinstance(case.fit, EventStudyFit):
         return [(AVERAGE, *case.averaged())]
     return [(term, case.regression, position) for term, position in case.terms.items()]
 
 
-def adjusted(
+def adjust_p_values(
     regressions: Sequence[PartialledOut],
     positions: Sequence[int],
     *,
@@ -92,7 +94,7 @@ def adjusted(
     Raises
     ------
     NotEstimable
-        For any reason that wild_bootstrap.test raises it in one of the regressions.
+        For any reason that bootstrap_coefficient raises it in one of the regressions.
 
     Notes
     -----
@@ -105,20 +107,22 @@ def adjusted(
     Romano and Wolf (2005), Econometrica 73(4); (2016), Statistics and Probability Letters 113;
     Clarke, Romano and Wolf (2020), Stata Journal 20(4). Reference values are from R's wildrwolf.
     """
-    labels = np.unique(np.concatenate([np.unique(rows) for rows in clusters]))
-    vectors, enumerated = wild_bootstrap.sign_vectors(len(labels), draws, seed)
-    estimates, statistics, resampled_statistics = [], [], []
-    for regression, position, rows in zip(regressions, positions, clusters, strict=True):
-        own, codes = np.unique(rows, return_inverse=True)
+    labels = np.unique(np.concatenate([np.unique(labels_of_rows) for labels_of_rows in clusters]))
+    vectors, is_enumerated = wild_bootstrap.draw_sign_vectors(len(labels), draws, seed)
+    estimates, statistics, draw_statistics = [], [], []
+    for regression, position, labels_of_rows in zip(regressions, positions, clusters, strict=True):
+        own, codes = np.unique(labels_of_rows, return_inverse=True)
         columns = vectors[:, np.searchsorted(labels, own)]
-        resampled = wild_bootstrap.Resampled(regression, position, codes, columns)
-        statistic = resampled.slope / resampled.std_error
+        distribution = wild_bootstrap.BootstrapDistribution(regression, position, codes, columns)
+        statistic = distribution.slope / distribution.std_error
         unit = float(regression.units[position])
-        estimates.append((unit * resampled.slope, unit * resampled.std_error, len(own)))
+        estimates.append((unit * distribution.slope, unit * distribution.std_error, len(own)))
         statistics.append(statistic)
-        resampled_statistics.append(np.sqrt(resampled.squares(-resampled.slope) / resampled.factor))
-    p_values = _stepdown(
-        np.abs(statistics), np.column_stack(resampled_statistics), counted=0 if enumerated else 1
+        draw_statistics.append(
+            np.sqrt(distribution.square_statistics(-distribution.slope) / distribution.factor)
+        )
+    p_values = _step_down(
+        np.abs(statistics), np.column_stack(draw_statistics), extra_draws=0 if is_enumerated else 1
     )
     return [
         Inference(
@@ -128,8 +132,10 @@ def adjusted(
             p_value=p_value,
             cluster_count=count,
             draws=len(vectors),
-            is_enumerated=enumerated,
-            monte_carlo_error=wild_bootstrap.monte_carlo_error(p_value, len(vectors), enumerated),
+            is_enumerated=is_enumerated,
+            monte_carlo_error=wild_bootstrap.compute_monte_carlo_error(
+                p_value, len(vectors), is_enumerated
+            ),
         )
         for (estimate, std_error, count), statistic, p_value in zip(
             estimates, statistics, p_values, strict=True
@@ -137,14 +143,14 @@ def adjusted(
     ]
 
 
-def _stepdown(statistics: Floats, resampled_statistics: Floats, *, counted: int) -> list[float]:
+def _step_down(statistics: Floats, draw_statistics: Floats, *, extra_draws: int) -> list[float]:
     """Return the adjusted p-values of |t|, shape (h,), from |t*|, shape (draws, h)."""
     order = np.argsort(-statistics, kind="stable")
     # Maximum of |t*| over each hypothesis and all hypotheses with a smaller |t|.
-    largest = np.maximum.accumulate(resampled_statistics[:, order[::-1]], axis=1)[:, ::-1]
-    extreme = (largest >= statistics[order] * (1 - wild_bootstrap.TIE)).sum(axis=0)
+    largest = np.maximum.accumulate(draw_statistics[:, order[::-1]], axis=1)[:, ::-1]
+    extreme = (largest >= statistics[order] * (1 - TIE)).sum(axis=0)
     p_values = np.empty(len(order))
     p_values[order] = np.maximum.accumulate(
-        (counted + extreme) / (counted + len(resampled_statistics))
+        (extra_draws + extreme) / (extra_draws + len(draw_statistics))
     )
     return [float(p_value) for p_value in p_values]

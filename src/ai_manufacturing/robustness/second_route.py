@@ -80,7 +80,7 @@ def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.Data
     if specification.options.endpoints == "binned":
         event_times = event_times.clip(*inputs.event_window)
     dummies = {
-        event_study.term(event_time): (is_treated & (event_times == event_time)).astype(float)
+        event_study.name_term(event_time): (is_treated & (event_times == event_time)).astype(float)
         for event_time in sorted(event_times.unique())
         if event_time != -1
     }

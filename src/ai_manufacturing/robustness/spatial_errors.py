@@ -8,7 +8,7 @@ import numpy as np
 from scipy import linalg, special
 
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.fixed_effects import CANCELLED, PartialledOut, least_squares
+from ai_manufacturing.estimators.fixed_effects import CANCELLED, PartialledOut, fit_least_squares
 from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
@@ -202,7 +202,7 @@ def critical_value(roots: Floats, level: float = LEVEL) -> float:
 
 def _influence(regression: PartialledOut, position: int) -> tuple[float, Floats, float]:
     """Return the estimate, each entity's influence on it, and the norm of the rows' influence."""
-    fitted = least_squares(regression)
+    fitted = fit_least_squares(regression)
     if not fitted.residuals.any():
         raise NotEstimable("no_spatial_error")
     unit = float(regression.units[position])

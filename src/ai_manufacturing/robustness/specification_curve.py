@@ -18,7 +18,7 @@ from ai_manufacturing.estimation.rows import (
 )
 from ai_manufacturing.estimation.specifications import TRANSFORMS, Specification
 from ai_manufacturing.estimators.columns import Codes, Floats, renumber
-from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
+from ai_manufacturing.estimators.fixed_effects import find_rows_without_singletons
 from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness import joint_test, randomisation
@@ -314,7 +314,7 @@ class Panel:
             complete &= (earlier >= 0) & complete[earlier]
         positions = np.flatnonzero(complete)
         cities, years = self.city_codes[positions], self._year_codes[positions]
-        remaining = rows_without_singletons(
+        remaining = find_rows_without_singletons(
             cities,
             self._blocks(choice)[cities] * self._cells.shape[1] + years,
             entity_effects=len(choice["city_effects"].split()),
@@ -357,7 +357,7 @@ class Panel:
 
         def within(variable: str) -> Floats:
             values = differenced(self.values(variable).__getitem__)
-            return effects.removed_from((values - values.mean())[:, None])[:, 0]
+            return effects.remove_from((values - values.mean())[:, None])[:, 0]
 
         @cache
         def regressors(measure: Measure) -> Floats | Sentence:

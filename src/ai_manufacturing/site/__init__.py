@@ -32,11 +32,11 @@ from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import settings, study
 from ai_manufacturing.system.disk import (
+    describe_failure,
     make_folder,
     open_to_readers,
     private_folder,
     put_in_place,
-    refusal,
     replace_bytes,
 )
 from ai_manufacturing.system.integrity import record_folder
@@ -128,7 +128,7 @@ def build(
         cause = error.__cause__ or error
         what, remedy = f"{out}: {str(error).splitlines()[0]}", "Make room"
         if isinstance(cause, OSError):
-            what, remedy = refusal(cause, out)
+            what, remedy = describe_failure(cause, out)
         raise SiteError(
             f"{what}; the site that was there is unchanged. {remedy}, or name another folder with"
             " --out."

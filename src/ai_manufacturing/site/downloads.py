@@ -123,8 +123,8 @@ def _described(path: Path) -> Download:
 
 def _write_tables(release_path: Path, data: Path, tables: list[Table]) -> dict[str, Download]:
     """Write each released table as Parquet and CSV, and return the Parquet files by name."""
-    with duckdb_client.attached(
-        data / "spill", {"built": release_path}, reaches=[data]
+    with duckdb_client.open_attached(
+        data / "spill", {"built": release_path}, allowed_folders=[data]
     ) as connection:
         for table in tables:
             for name, form in (

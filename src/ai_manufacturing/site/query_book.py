@@ -54,7 +54,7 @@ def answered(book: str, database: Path) -> str:
     duckdb.Error
         If a query of the book fails.
     """
-    with duckdb_client.reading(database) as connection:
+    with duckdb_client.open_read_only(database) as connection:
 
         def replace(found: re.Match[str]) -> str:
             return found[0].removesuffix(found["answer"]) + _table(connection.execute(found["sql"]))

@@ -60,7 +60,7 @@ class Plugin(BasePlugin):
             duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION
         )
         # Check for a lock first, because dbt would print a traceback for DuckDB's error.
-        if process := duckdb_client.holder(path, config):
+        if process := duckdb_client.find_lock_holder(path, config):
             raise DbtRuntimeError(
                 f"{path} is open in {process}, so that dbt cannot write to it: close it there, or"
                 " name another file in WAREHOUSE_PATH (of the target dev in DEV_WAREHOUSE_PATH)."

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  # error codes for a full disk or quota
+FULL_DISK_CODES = (errno.ENOSPC, errno.EDQUOT)  # error codes for a full disk or quota
 
 
-def refusal(error: OSError, place: Path) -> tuple[str, str]:
+def describe_failure(error: OSError, place: Path) -> tuple[str, str]:
     """Describe a failed write: the path with the reason, and the remedy for the user.
 
     Parameters
@@ -32,12 +32,12 @@ def refusal(error: OSError, place: Path) -> tuple[str, str]:
         path = Path(os.fsdecode(error.filename))
         missing = next((above for above in reversed(path.parents) if not above.exists()), path)
         return f"{missing}: {error.strerror}", "Put it there"
-    if error.errno in FULL:
+    if error.errno in FULL_DISK_CODES:
         return f"{place}: the disk is full", "Make room"
     return f"{place}: {error.strerror or error}", "Make it writable"
 
 
-def version(path: Path) -> tuple[int, ...]:
+def file_signature(path: Path) -> tuple[int, ...]:
     """Return metadata that change whenever a file does; empty if the file does not exist."""
     try:
         at = path.stat()
@@ -85,12 +85,12 @@ def make_folder(folder: Path, store: Path | None = None) -> None:
         if not path.exists():
             path.mkdir(exist_ok=True)
             if store is not None and path != store and path.is_relative_to(store):
-                share(path, store)
+                apply_store_permissions(path, store)
             else:
                 path.chmod(0o755)
 
 
-def share(path: Path, store: Path) -> None:
+def apply_store_permissions(path: Path, store: Path) -> None:
     """Give a file or folder the permissions of its store, but never write access for everyone."""
     path.chmod(store.stat().st_mode & 0o775 | 0o700 if path.is_dir() else file_mode(store))
 
@@ -127,7 +127,7 @@ def put_in_place(finished: Path, target: Path) -> None:
     """
     if not target.exists():
         finished.rename(target)
-    elif _exchanged(finished, target):
+    elif _exchange_names(finished, target):
         shutil.rmtree(finished, ignore_errors=True)
     else:
         old = finished.with_name(f"{finished.name}.old")
@@ -136,7 +136,7 @@ def put_in_place(finished: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _exchanged(one: Path, other: Path) -> bool:
+def _exchange_names(one: Path, other: Path) -> bool:
     """Exchange the names of two folders atomically; return False if this is not supported."""
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of renameat2(2)
     try:
@@ -158,28 +158,28 @@ def private_folder(target: Path) -> Iterator[Path]:
     target : Path
         Folder to replace; it need not exist, but its parent must.
     """
-    remove_left(target)
+    remove_stale_folders(target)
     own = target.with_name(f".{target.name}.{os.getpid()}")
     own.mkdir()
     try:
-        with locked(own):
+        with lock_folder(own):
             yield own
     finally:
         shutil.rmtree(own, ignore_errors=True)
 
 
-def remove_left(target: Path) -> list[Path]:
+def remove_stale_folders(target: Path) -> list[Path]:
     """Remove the temporary folders that dead processes left next to a target, and return them."""
     removed = []
     for folder in target.parent.glob(f".{glob.escape(target.name)}.[0-9]*"):
-        with suppress(OSError), locked(folder):  # skips folders that a live process has locked
+        with suppress(OSError), lock_folder(folder):  # skips folders that a live process has locked
             shutil.rmtree(folder)
             removed.append(folder)
     return removed
 
 
 @contextmanager
-def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+def lock_folder(folder: Path, wait: bool = False) -> Iterator[None]:
     """Lock a folder for the duration of a with block.
 
     Parameters

@@ -27,7 +27,7 @@ SQL = load_statements(__file__)
 STORAGE_VERSION = "v1.2.0"  # oldest DuckDB version that can read the files
 # Options for attaching a new file. Files contain about a hundred small tables, each in whole
 # blocks; with DuckDB's default block size of 256 kB they would be a fifth larger.
-STORAGE = f"(storage_version '{STORAGE_VERSION}', block_size 65536)"
+ATTACH_OPTIONS = f"(storage_version '{STORAGE_VERSION}', block_size 65536)"
 # The extensions core_functions, icu, json and parquet are built in. A query that needs another
 # extension fails with an error that names it.
 SETTINGS: dict[str, Any] = {
@@ -35,20 +35,20 @@ SETTINGS: dict[str, Any] = {
     "autoload_known_extensions": False,
 }
 # Settings that remain unlocked because at() changes them for each cursor.
-NOT_LOCKED = ["enable_progress_bar"]
+UNLOCKED_SETTINGS = ["enable_progress_bar"]
 # Process that DuckDB's error names if another process holds the lock.
-HOLDER = re.compile(r"Conflicting lock is held in (?P<process>.+ \(PID \d+\))")
-READ = "file"  # catalog name that `reading` uses for a file
-LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # suffixes of DuckDB's log files
+LOCK_HOLDER = re.compile(r"Conflicting lock is held in (?P<process>.+ \(PID \d+\))")
+FILE_CATALOG = "file"  # catalog name that `reading` uses for a file
+LOG_SUFFIXES = (".wal", ".wal.checkpoint", ".wal.recovery")  # suffixes of DuckDB's log files
 # Default of WAREHOUSE_PROCESSOR_LIMIT: seconds of CPU time while an untrusted file is open.
 # Comparing two warehouses of the sample takes 24, and writing the site of a release 12.
 PROCESSOR_LIMIT = 120
-WATCHED_EVERY = 0.1  # seconds between checks of the CPU time
+WATCH_INTERVAL = 0.1  # seconds between checks of the CPU time
 LARGEST_TABLE = 200_000_000  # cells; the largest table of the public set has 20 million
 LONGEST_TEXT = 16 * 2**20  # characters; the longest text of the public set has 100,000
 
 
-BEYOND_LIMITS = (duckdb.InterruptException, duckdb.PermissionException)
+LIMIT_ERRORS = (duckdb.InterruptException, duckdb.PermissionException)
 """Errors of statements that exceed the CPU time limit or access a forbidden file."""
 
 
@@ -99,7 +99,7 @@ def _confine(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("set enable_external_access = false")
 
 
-def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
+def open_in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
     """Open an in-memory connection for attaching files.
 
     It respects WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT.
@@ -123,8 +123,8 @@ def attach(
     connection: duckdb.DuckDBPyConnection,
     databases: Mapping[str, Path],
     *,
-    writes: Path | None = None,
-    reaches: Sequence[Path] = (),
+    new_file: Path | None = None,
+    allowed_folders: Sequence[Path] = (),
     reads_files: bool = False,
 ) -> None:
     """Attach files read-only, block access to all other files, and then check their content.
@@ -159,26 +159,26 @@ def attach(
         require_file(path)
         if not (reads_files or own_files.is_named(path)):
             _require_no_log(path)
-    is_own = {path: reads_files or own_files.is_own(path) for path in databases.values()}
+    is_trusted = {path: reads_files or own_files.is_own(path) for path in databases.values()}
     for name, path in databases.items():
         place = quote_literal(path.absolute())
         connection.execute(f"attach {place} as {quote_identifier(name)} (type duckdb, read_only)")
-    if writes is not None:
-        connection.execute(f"attach {quote_literal(writes)} as new {STORAGE}")
+    if new_file is not None:
+        connection.execute(f"attach {quote_literal(new_file)} as new {ATTACH_OPTIONS}")
     if not reads_files:
-        stores = map(own_files.landing_store, is_own) if all(is_own.values()) else ()
-        listed = ", ".join(map(quote_literal, filter(None, [*reaches, *stores])))
-        connection.execute(f"set allowed_directories = [{listed}]")
+        stores = map(own_files.landing_store, is_trusted) if all(is_trusted.values()) else ()
+        folders = ", ".join(map(quote_literal, filter(None, [*allowed_folders, *stores])))
+        connection.execute(f"set allowed_directories = [{folders}]")
         _confine(connection)
-    if not all(is_own.values()):
-        _limit_processor_time(connection, processor_limit())
-    connection.execute(f"set allowed_configs = {NOT_LOCKED}")
+    if not all(is_trusted.values()):
+        _limit_processor_time(connection, read_processor_limit())
+    connection.execute(f"set allowed_configs = {UNLOCKED_SETTINGS}")
     connection.execute("set lock_configuration = true")
     for name, path in () if reads_files else databases.items():
-        _require_data(connection, name, path, is_own=is_own[path])
+        _require_data(connection, name, path, is_trusted=is_trusted[path])
 
 
-def holder(path: Path, config: Mapping[str, Any]) -> str | None:
+def find_lock_holder(path: Path, config: Mapping[str, Any]) -> str | None:
     """Return the process that holds the write lock of a file; None if it is free.
 
     Parameters
@@ -193,14 +193,14 @@ def holder(path: Path, config: Mapping[str, Any]) -> str | None:
     try:
         duckdb.connect(str(path), config=dict(config)).close()
     except duckdb.IOException as error:
-        held = HOLDER.search(str(error))
-        if held is None:
+        holder = LOCK_HOLDER.search(str(error))
+        if holder is None:
             raise
-        return held["process"]
+        return holder["process"]
     return None
 
 
-def processor_limit() -> float:
+def read_processor_limit() -> float:
     """Return the CPU time limit WAREHOUSE_PROCESSOR_LIMIT in seconds."""
     text = os.environ.get("WAREHOUSE_PROCESSOR_LIMIT") or str(PROCESSOR_LIMIT)
     try:
@@ -220,11 +220,11 @@ def _limit_processor_time(connection: duckdb.DuckDBPyConnection, seconds: float)
     DuckDB's own limit counts elapsed time, which would interrupt short statements on a busy
     machine.
     """
-    watched = weakref.ref(connection)
+    reference = weakref.ref(connection)
     end = time.process_time() + seconds
 
     def watch() -> None:
-        while (still_open := watched()) is not None:
+        while (still_open := reference()) is not None:
             try:
                 if time.process_time() < end:
                     still_open.query_progress()  # raises once the connection is closed
@@ -233,7 +233,7 @@ def _limit_processor_time(connection: duckdb.DuckDBPyConnection, seconds: float)
             except duckdb.ConnectionException:
                 return
             del still_open  # the reference would keep the connection from being collected
-            time.sleep(WATCHED_EVERY)
+            time.sleep(WATCH_INTERVAL)
 
     threading.Thread(target=watch, daemon=True).start()
 
@@ -248,7 +248,7 @@ def require_file(path: Path) -> None:
     RefusedError
         If a path is not a regular file; the message names it.
     """
-    logs = [path.with_name(path.name + ending) for ending in LOGS]
+    logs = [path.with_name(path.name + ending) for ending in LOG_SUFFIXES]
     for each in (path, *logs):
         if os.path.lexists(each) and not each.is_file():
             raise RefusedError(f"{each}: not a regular file. Name a release or a warehouse.")
@@ -262,7 +262,7 @@ def _require_no_log(path: Path) -> None:
     RefusedError
         If there is a log with content; the message names it.
     """
-    for ending in LOGS:
+    for ending in LOG_SUFFIXES:
         log = path.with_name(path.name + ending)
         if log.is_file() and log.stat().st_size:
             raise RefusedError(
@@ -272,20 +272,20 @@ def _require_no_log(path: Path) -> None:
 
 
 def _require_data(
-    connection: duckdb.DuckDBPyConnection, database: str, path: Path, *, is_own: bool
+    connection: duckdb.DuckDBPyConnection, database: str, path: Path, *, is_trusted: bool
 ) -> None:
     """Raise RefusedError if an attached file contains more than data, naming the first object.
 
     Views are rejected in releases only: a warehouse contains views from dbt, which can no longer
     access other files.
     """
-    found = connection.execute(
+    objects = connection.execute(
         SQL["refused"],
-        {"database": database, "largest": LARGEST_TABLE, "is_own": is_own},
+        {"database": database, "largest": LARGEST_TABLE, "is_own": is_trusted},
     ).fetchall()
-    for what, schema, name in found:
+    for kind, schema, name in objects:
         raise RefusedError(
-            f"{path}: {schema}.{name} is {what}. A file from elsewhere is read as data alone: ask"
+            f"{path}: {schema}.{name} is {kind}. A file from elsewhere is read as data alone: ask"
             " its maker for tables."
         )
 
@@ -329,9 +329,9 @@ def require_views(
                 " warehouse was built. If it is there and you trust its maker, set WAREHOUSE_PATH"
                 " to the warehouse and LANDING_DIR to the store, or build again."
             ) from error
-        most = LARGEST_TABLE // len(columns)
-        beyond = f"select 1 from {relation} limit 1 offset {most}"
-        if not own_files.is_own(path) and connection.execute(beyond).fetchall():
+        row_limit = LARGEST_TABLE // len(columns)
+        exceeding_rows = f"select 1 from {relation} limit 1 offset {row_limit}"
+        if not own_files.is_own(path) and connection.execute(exceeding_rows).fetchall():
             raise RefusedError(
                 f"{path}: the view {view} has more than {LARGEST_TABLE:,} cells. A file from"
                 " elsewhere is read as data alone: ask its maker for less."
@@ -357,22 +357,23 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         If a column exceeds LONGEST_TEXT or LARGEST_TABLE; the message names it.
     """
     tables = connection.execute(
-        "select schema_name, table_name from duckdb_tables() where database_name = ?", [READ]
+        "select schema_name, table_name from duckdb_tables() where database_name = ?",
+        [FILE_CATALOG],
     ).fetchall()
     if own_files.is_own(path) or not tables:
         return
     segments = " union all ".join(
         f"select {quote_literal('.'.join(names))} as name, column_name, count, stats"
-        f" from pragma_storage_info({quote_literal(_qualify(READ, *names))})"
+        f" from pragma_storage_info({quote_literal(_qualify(FILE_CATALOG, *names))})"
         for names in tables
     )
-    found = connection.execute(
+    columns = connection.execute(
         "select name, column_name, max(cast(stats['max_string_length'] as bigint)) as length,"
         f" sum(count) as number from ({segments}) group by all"
         " having length > $longest or number > $largest order by all limit 1",
         {"longest": LONGEST_TEXT, "largest": LARGEST_TABLE},
     ).fetchall()
-    for name, column, length, number in found:
+    for name, column, length, number in columns:
         if number > LARGEST_TABLE:
             what = f"{number:,} values, above the limit of {LARGEST_TABLE:,}"
         else:
@@ -385,14 +386,21 @@ def _qualify(*names: str) -> str:
     return ".".join(map(quote_identifier, names))
 
 
-def reading(
-    path: Path, *, reaches: Sequence[Path] = (), reads_files: bool = False
+def open_read_only(
+    path: Path, *, allowed_folders: Sequence[Path] = (), reads_files: bool = False
 ) -> duckdb.DuckDBPyConnection:
     """Open a file read-only, as a context manager; parameters and errors are as in attach."""
-    connection = in_memory(Path(tempfile.gettempdir()) / f"ai_manufacturing_{uuid.uuid4().hex}")
+    connection = open_in_memory(
+        Path(tempfile.gettempdir()) / f"ai_manufacturing_{uuid.uuid4().hex}"
+    )
     try:
-        attach(connection, {READ: path}, reaches=reaches, reads_files=reads_files)
-        connection.execute(f"use {READ}")
+        attach(
+            connection,
+            {FILE_CATALOG: path},
+            allowed_folders=allowed_folders,
+            reads_files=reads_files,
+        )
+        connection.execute(f"use {FILE_CATALOG}")
     except BaseException:
         connection.close()
         raise
@@ -400,12 +408,12 @@ def reading(
 
 
 @contextmanager
-def attached(
+def open_attached(
     spill: Path,
     databases: Mapping[str, Path],
     *,
-    writes: Path | None = None,
-    reaches: Sequence[Path] = (),
+    new_file: Path | None = None,
+    allowed_folders: Sequence[Path] = (),
     reads_files: bool = False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Attach several files read-only to one connection for the duration of a with block.
@@ -417,12 +425,18 @@ def attached(
     databases, writes, reaches, reads_files
         As in attach, which also documents the errors.
     """
-    with in_memory(spill) as connection:
-        attach(connection, databases, writes=writes, reaches=reaches, reads_files=reads_files)
+    with open_in_memory(spill) as connection:
+        attach(
+            connection,
+            databases,
+            new_file=new_file,
+            allowed_folders=allowed_folders,
+            reads_files=reads_files,
+        )
         yield connection
 
 
-def at(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyConnection:
+def open_cursor(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyConnection:
     """Return a cursor on which unqualified names refer to an attached database.
 
     Parameters
@@ -438,7 +452,9 @@ def at(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyC
     return cursor
 
 
-def rows(connection: duckdb.DuckDBPyConnection, query: str, **values: Any) -> list[dict[str, Any]]:
+def fetch_rows(
+    connection: duckdb.DuckDBPyConnection, query: str, **values: Any
+) -> list[dict[str, Any]]:
     """Run a query, and return its rows as dictionaries by column name.
 
     Parameters

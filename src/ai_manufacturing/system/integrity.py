@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing.system.disk import locked, replace_bytes, sync, version
+from ai_manufacturing.system.disk import file_signature, lock_folder, replace_bytes, sync
 
 SUFFIX = ".sha256"
 SUMS = "SHA256SUMS"
-LINE = re.compile(r"([0-9a-f]{64})  (.+)")  # checksum and file name in sha256sum's format
+CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (.+)")  # checksum and file name in sha256sum's format
 Line = dict[str, Any]
 
-OWN = "sha256"  # key of a line's own hash
+HASH_KEY = "sha256"  # key of a line's own hash
 
 
 class DamagedError(Exception):
@@ -39,20 +39,20 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def beside(path: Path) -> Path:
+def checksum_path(path: Path) -> Path:
     """Return the path of a file's checksum file."""
     return path.with_name(path.name + SUFFIX)
 
 
-def record(path: Path, digest: str) -> None:
+def record_checksum(path: Path, digest: str) -> None:
     """Write the checksum file of a file atomically.
 
     The file itself need not exist yet.
     """
-    _write_sums(beside(path), {path.name: digest})
+    _write_sums(checksum_path(path), {path.name: digest})
 
 
-def recorded(path: Path) -> str | None:
+def read_checksum(path: Path) -> str | None:
     """Return the recorded SHA-256 of a file; None if its checksum file does not exist.
 
     Raises
@@ -60,7 +60,7 @@ def recorded(path: Path) -> str | None:
     DamagedError
         If the checksum file is not in sha256sum's format, or does not name the file.
     """
-    sums = beside(path)
+    sums = checksum_path(path)
     try:
         return _read_sums(sums)[path.name]
     except FileNotFoundError:
@@ -69,7 +69,7 @@ def recorded(path: Path) -> str | None:
         raise DamagedError(f"{sums}: does not name {path.name}") from error
 
 
-def check(path: Path) -> str | None:
+def check_file(path: Path) -> str | None:
     """Verify a file against its recorded SHA-256, and return this; None without a record.
 
     If the file is replaced during the check, the check is repeated, so that a publication is not
@@ -80,27 +80,29 @@ def check(path: Path) -> str | None:
     DamagedError
         If the checksums differ.
     """
-    if not beside(path).exists():
+    if not checksum_path(path).exists():
         return None
     while True:
-        before = version(path)
+        before = file_signature(path)
         digest = sha256(path)
         # Read the record after the file, because a publication writes it last.
-        expected = recorded(path)
+        expected = read_checksum(path)
         if expected in (None, digest):
             return expected
-        if version(path) == before:
+        if file_signature(path) == before:
             raise DamagedError(
-                f"{path}: its SHA-256 is {digest}, and {beside(path)} says {expected}"
+                f"{path}: its SHA-256 is {digest}, and {checksum_path(path)} says {expected}"
             )
 
 
-def record_folder(folder: Path, left_out: tuple[str, ...] = ()) -> None:
+def record_folder(folder: Path, excluded: tuple[str, ...] = ()) -> None:
     """Write SHA256SUMS for all files below a folder, except those named in `left_out`."""
-    _write_sums(folder / SUMS, {name: sha256(folder / name) for name in _names(folder, left_out)})
+    _write_sums(
+        folder / SUMS, {name: sha256(folder / name) for name in _list_names(folder, excluded)}
+    )
 
 
-def check_folder(folder: Path, left_out: tuple[str, ...] = ()) -> list[str]:
+def check_folder(folder: Path, excluded: tuple[str, ...] = ()) -> list[str]:
     """Return the differences between a folder and its SHA256SUMS, one text per file."""
     try:
         expected = _read_sums(folder / SUMS)
@@ -108,11 +110,11 @@ def check_folder(folder: Path, left_out: tuple[str, ...] = ()) -> list[str]:
         return [f"{folder / SUMS}: missing"]
     except DamagedError as error:
         return [str(error)]
-    return differences(folder, expected, _names(folder, left_out), SUMS)
+    return compare_checksums(folder, expected, _list_names(folder, excluded), SUMS)
 
 
-def differences(
-    folder: Path, expected: Mapping[str, str], present: Iterable[str], witness: object
+def compare_checksums(
+    folder: Path, expected: Mapping[str, str], present: Iterable[str], record_name: object
 ) -> list[str]:
     """Return the differences between files and their recorded SHA-256, one text per file.
 
@@ -127,21 +129,23 @@ def differences(
     witness : object
         Name of the record, for messages.
     """
-    wrong = [
-        f"{folder / name}: {witness} does not name it" for name in present if name not in expected
+    faults = [
+        f"{folder / name}: {record_name} does not name it"
+        for name in present
+        if name not in expected
     ]
     for name, digest in expected.items():
         path = folder / name
         if not path.is_file():
-            wrong.append(f"{path}: missing, and {witness} names it")
+            faults.append(f"{path}: missing, and {record_name} names it")
         elif (actual := sha256(path)) != digest:
-            wrong.append(f"{path}: its SHA-256 is {actual}, and {witness} says {digest}")
-    return wrong
+            faults.append(f"{path}: its SHA-256 is {actual}, and {record_name} says {digest}")
+    return faults
 
 
-def _names(folder: Path, left_out: tuple[str, ...]) -> list[str]:
-    below = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(name for name in below if name not in (SUMS, *left_out))
+def _list_names(folder: Path, excluded: tuple[str, ...]) -> list[str]:
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if name not in (SUMS, *excluded))
 
 
 def _write_sums(path: Path, digests: dict[str, str]) -> None:
@@ -154,7 +158,7 @@ def _read_sums(path: Path) -> dict[str, str]:
         raise DamagedError(f"{path}: not a regular file")
     try:
         lines = path.read_bytes().decode("utf-8").split("\n")
-        matches = [LINE.fullmatch(line) for line in lines[:-1]]
+        matches = [CHECKSUM_LINE.fullmatch(line) for line in lines[:-1]]
     except UnicodeDecodeError as error:
         raise DamagedError(f"{path}: not as sha256sum writes it") from error
     if lines[-1] or not matches or None in matches:
@@ -179,12 +183,14 @@ class Log:
     """
 
     lines: list[Line]
-    own: str | None
+    last_hash: str | None
     size: int
-    so_far: "hashlib._Hash"
+    running_hash: "hashlib._Hash"
 
 
-_read: dict[Path, tuple[object, Log]] = {}  # verified logs, with the file versions they belong to
+_verified_logs: dict[
+    Path, tuple[object, Log]
+] = {}  # verified logs, with the file versions they belong to
 
 
 @dataclass(frozen=True)
@@ -203,7 +209,7 @@ class Chain:
 
     path: Path
     mode: int = 0o644
-    damaged: Callable[[str], Exception] = DamagedError
+    make_error: Callable[[str], Exception] = DamagedError
 
     @property
     def head(self) -> Path:
@@ -221,18 +227,18 @@ class Chain:
         """
         while True:
             signature = self._signature()
-            known, log = _read.get(self.path, (None, None))
-            if log is None or known != signature:
+            cached_signature, log = _verified_logs.get(self.path, (None, None))
+            if log is None or cached_signature != signature:
                 head, content = (
                     path.read_bytes() if path.exists() else None for path in (self.head, self.path)
                 )
                 if signature != self._signature():  # a writer changed a file while it was read
                     continue
-                log = self._checked(head, content or b"")
-                _read[self.path] = signature, log
+                log = self._verify(head, content or b"")
+                _verified_logs[self.path] = signature, log
             return log
 
-    def append(self, following: Callable[[list[Line]], Line | None]) -> list[Line]:
+    def append(self, make_line: Callable[[list[Line]], Line | None]) -> list[Line]:
         """Append a line atomically, and return all lines.
 
         Parameters
@@ -248,20 +254,20 @@ class Chain:
         OSError
             If the disk is not writable, or the file system does not support locks.
         """
-        with locked(self.path.parent, wait=True):
+        with lock_folder(self.path.parent, wait=True):
             log = self.read()
-            line = following(log.lines)
+            line = make_line(log.lines)
             if line is None:
                 return log.lines
             if log.lines:
-                self._count(log)  # otherwise two dead writers could leave two lines uncounted
-            log = self._added(log, line)
-            self._count(log)
-            _read[self.path] = self._signature(), log
+                self._write_head(log)  # otherwise two dead writers could leave two lines uncounted
+            log = self._append_line(log, line)
+            self._write_head(log)
+            _verified_logs[self.path] = self._signature(), log
             return log.lines
 
-    def _added(self, log: Log, line: Line) -> Log:
-        text = _sealed(line, log.so_far) + b"\n"
+    def _append_line(self, log: Log, line: Line) -> Log:
+        text = _seal_line(line, log.running_hash) + b"\n"
         is_new = not self.path.exists()
         with self.path.open("ab") as file:
             if is_new:
@@ -272,56 +278,62 @@ class Chain:
             os.fsync(file.fileno())
         if is_new:
             sync(self.path.parent)
-        so_far = log.so_far.copy()
-        so_far.update(text)
-        return Log([*log.lines, line], json.loads(text)[OWN], log.size + len(text), so_far)
+        running_hash = log.running_hash.copy()
+        running_hash.update(text)
+        return Log(
+            [*log.lines, line], json.loads(text)[HASH_KEY], log.size + len(text), running_hash
+        )
 
-    def _count(self, log: Log) -> None:
+    def _write_head(self, log: Log) -> None:
         """Write the head of a log, unless it is up to date."""
-        head = json.dumps({"lines": len(log.lines), OWN: log.own}).encode() + b"\n"
+        head = json.dumps({"lines": len(log.lines), HASH_KEY: log.last_hash}).encode() + b"\n"
         if not self.head.exists() or self.head.read_bytes() != head:
             replace_bytes(self.head, head, self.mode)
 
     def _signature(self) -> object:
-        return version(self.head), version(self.path)
+        return file_signature(self.head), file_signature(self.path)
 
-    def _checked(self, head: bytes | None, content: bytes) -> Log:
-        *ended, rest = content.split(b"\n")
-        texts = [*ended, rest] if rest else ended
-        counted, counted_own = (0, None) if head is None else self._counted(head)
-        if len(texts) < counted:
-            raise self.damaged(
-                f"{self.path}: was cut: it has {len(texts)} lines, and {self.head} counts {counted}"
+    def _verify(self, head: bytes | None, content: bytes) -> Log:
+        *complete, rest = content.split(b"\n")
+        texts = [*complete, rest] if rest else complete
+        line_count, head_hash = (0, None) if head is None else self._parse_head(head)
+        if len(texts) < line_count:
+            raise self.make_error(
+                f"{self.path}: was cut: it has {len(texts)} lines, and {self.head} counts"
+                f" {line_count}"
             )
-        if len(texts) > counted + 1:
-            what = "is missing" if head is None else f"counts {counted}"
-            raise self.damaged(f"{self.path}: has {len(texts)} lines, and {self.head} {what}")
+        if len(texts) > line_count + 1:
+            what = "is missing" if head is None else f"counts {line_count}"
+            raise self.make_error(f"{self.path}: has {len(texts)} lines, and {self.head} {what}")
         lines: list[Line] = []
-        own, size, so_far = None, 0, hashlib.sha256()
+        last_hash, size, running_hash = None, 0, hashlib.sha256()
         for number, text in enumerate(texts, start=1):
-            line = _parsed(text)
-            seal = line.pop(OWN, None)
-            if number > len(ended) or text != _sealed(line, so_far):
-                if number > counted:
+            line = _parse_line(text)
+            seal = line.pop(HASH_KEY, None)
+            if number > len(complete) or text != _seal_line(line, running_hash):
+                if number > line_count:
                     break  # the incomplete line of a dead writer
-                raise self.damaged(f"{self.path}, line {number}: not as it was written")
-            if number == counted and seal != counted_own:
-                raise self.damaged(
-                    f"{self.path}, line {counted}: not the one that {self.head} counts"
+                raise self.make_error(f"{self.path}, line {number}: not as it was written")
+            if number == line_count and seal != head_hash:
+                raise self.make_error(
+                    f"{self.path}, line {line_count}: not the one that {self.head} counts"
                 )
             lines.append(line)
-            own, size = seal, size + len(text) + 1
-            so_far.update(text + b"\n")
-        return Log(lines, own, size, so_far)
+            last_hash, size = seal, size + len(text) + 1
+            running_hash.update(text + b"\n")
+        return Log(lines, last_hash, size, running_hash)
 
-    def _counted(self, head: bytes) -> tuple[int, str | None]:
-        counted = _parsed(head)
-        if head != json.dumps(counted).encode() + b"\n" or counted.keys() != {"lines", OWN}:
-            raise self.damaged(f"{self.head}: not as it was written")
-        return counted["lines"], counted[OWN]
+    def _parse_head(self, head: bytes) -> tuple[int, str | None]:
+        head_line = _parse_line(head)
+        if head != json.dumps(head_line).encode() + b"\n" or head_line.keys() != {
+            "lines",
+            HASH_KEY,
+        }:
+            raise self.make_error(f"{self.head}: not as it was written")
+        return head_line["lines"], head_line[HASH_KEY]
 
 
-def _parsed(text: bytes) -> Line:
+def _parse_line(text: bytes) -> Line:
     try:
         line = json.loads(text)
     except ValueError:
@@ -329,7 +341,7 @@ def _parsed(text: bytes) -> Line:
     return line if isinstance(line, dict) else {}
 
 
-def _sealed(line: Line, before: "hashlib._Hash") -> bytes:
-    own = before.copy()
-    own.update(json.dumps(line, ensure_ascii=False).encode())
-    return json.dumps(line | {OWN: own.hexdigest()}, ensure_ascii=False).encode()
+def _seal_line(line: Line, running_hash: "hashlib._Hash") -> bytes:
+    line_hash = running_hash.copy()
+    line_hash.update(json.dumps(line, ensure_ascii=False).encode())
+    return json.dumps(line | {HASH_KEY: line_hash.hexdigest()}, ensure_ascii=False).encode()

@@ -23,11 +23,11 @@ PRUNING = ("cte_inlining", "unused_columns")
 LEAVES = ("COLUMN_DATA_SCAN", "DUMMY_SCAN", "GENERATE_SERIES", "RANGE", "CTE_SCAN", "REC_CTE_SCAN")
 
 
-class CannotTellError(Exception):
+class UnknownDependenciesError(Exception):
     """Raised if a query's plan does not reveal its dependencies; the message gives the reason."""
 
 
-class Reads(NamedTuple):
+class Dependencies(NamedTuple):
     """The tables and columns that a query depends on.
 
     Attributes
@@ -46,7 +46,7 @@ class Reads(NamedTuple):
 
 
 @contextmanager
-def planner(database: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_planner(database: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an in-memory database with empty copies of a database's tables."""
     columns = database.execute(
         "select schema_name, table_name, column_name, data_type from duckdb_columns()"
@@ -54,19 +54,23 @@ def planner(database: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConn
         " column_index"
     ).fetchall()
     with duckdb_client.connect() as empty:
-        empty.execute(f"attach ':memory:' as {duckdb_client.READ}; use {duckdb_client.READ}")
-        for names, described in groupby(columns, key=lambda column: column[:2]):
+        empty.execute(
+            f"attach ':memory:' as {duckdb_client.FILE_CATALOG}; use {duckdb_client.FILE_CATALOG}"
+        )
+        for names, table_columns in groupby(columns, key=lambda column: column[:2]):
             schema, table = map(quote_identifier, names)
-            listed = ", ".join(f"{quote_identifier(name)} {kind}" for *_, name, kind in described)
+            definitions = ", ".join(
+                f"{quote_identifier(name)} {kind}" for *_, name, kind in table_columns
+            )
             empty.execute(f"create schema if not exists {schema}")
-            empty.execute(f"create table {schema}.{table} ({listed})")
-        known = [name for (name,) in empty.execute("from duckdb_optimizers()").fetchall()]
-        disabled = ",".join(name for name in known if name not in PRUNING)
-        empty.execute(f"set disabled_optimizers = {quote_literal(disabled)}")
+            empty.execute(f"create table {schema}.{table} ({definitions})")
+        optimizers = [name for (name,) in empty.execute("from duckdb_optimizers()").fetchall()]
+        disabled_optimizers = ",".join(name for name in optimizers if name not in PRUNING)
+        empty.execute(f"set disabled_optimizers = {quote_literal(disabled_optimizers)}")
         yield empty
 
 
-def reads(empty: duckdb.DuckDBPyConnection, sql: str) -> Reads:
+def find_dependencies(empty: duckdb.DuckDBPyConnection, sql: str) -> Dependencies:
     """Return the dependencies of a query, from its plans in a database opened by `planner`.
 
     Raises
@@ -80,39 +84,45 @@ def reads(empty: duckdb.DuckDBPyConnection, sql: str) -> Reads:
     try:
         statements = empty.extract_statements(sql)
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-            raise CannotTellError("it is not one SELECT")
+            raise UnknownDependenciesError("it is not one SELECT")
         # Define a view, because the statement may end with a semicolon or a comment.
         empty.execute(f"create or replace temp view asked as\n{sql}")
-        described = empty.execute("describe asked").fetchall()
-        names = ", ".join(f"c{number}" for number in range(len(described)))
-        for number in range(len(described)):
+        result_columns = empty.execute("describe asked").fetchall()
+        names = ", ".join(f"c{number}" for number in range(len(result_columns)))
+        for number in range(len(result_columns)):
             (plan,) = empty.execute(
                 f"explain (format json) select c{number} from asked as q({names})"
             ).fetchall()
-            scans = [scan for root in json.loads(plan[1]) for scan in _scans(root)]
+            scans = [scan for root in json.loads(plan[1]) for scan in _list_scans(root)]
             tables.update(table for table, _ in scans)
-            columns.append({f"{table}.{column}" for table, read in scans for column in read})
+            columns.append(
+                {
+                    f"{table}.{column}"
+                    for table, scanned_columns in scans
+                    for column in scanned_columns
+                }
+            )
     except duckdb.Error as error:
-        raise CannotTellError(str(error).splitlines()[0]) from error
-    unread = empty.execute(
+        raise UnknownDependenciesError(str(error).splitlines()[0]) from error
+    partial_tables = empty.execute(
         "select distinct concat(schema_name, '.', table_name) from duckdb_columns() where not"
         " list_contains(?, concat(schema_name, '.', table_name, '.', column_name))",
         [[*set().union(*columns)]],
     ).fetchall()
-    return Reads(tables, tables - {table for (table,) in unread}, columns)
+    return Dependencies(tables, tables - {table for (table,) in partial_tables}, columns)
 
 
-def _scans(operator: dict[str, Any]) -> list[tuple[str, list[str]]]:
+def _list_scans(operator: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """Return the tables that a plan scans, each with the columns that it reads."""
-    if below := operator.get("children"):
-        return [scan for child in below for scan in _scans(child)]
-    name, facts = operator["name"].strip(), operator.get("extra_info", {})
-    if name == "SEQ_SCAN" and "Filters" not in facts:
-        listed = facts["Projections"]
-        columns = [listed] if isinstance(listed, str) else listed
+    if children := operator.get("children"):
+        return [scan for child in children for scan in _list_scans(child)]
+    name, details = operator["name"].strip(), operator.get("extra_info", {})
+    if name == "SEQ_SCAN" and "Filters" not in details:
+        projections = details["Projections"]
+        columns = [projections] if isinstance(projections, str) else projections
         # A plan quotes reserved words, such as the schema name `release`.
-        table = facts["Table"].replace('"', "").removeprefix(f"{duckdb_client.READ}.")
+        table = details["Table"].replace('"', "").removeprefix(f"{duckdb_client.FILE_CATALOG}.")
         return [(table, [column for column in columns if column])]
     if name in LEAVES:
         return []
-    raise CannotTellError(f"it reads {name}")
+    raise UnknownDependenciesError(f"it reads {name}")

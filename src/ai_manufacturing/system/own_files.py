@@ -73,7 +73,7 @@ def _folder() -> Path:
 def _entry(path: Path) -> Path | None:
     """Return the record of a file, or None if it was not recorded."""
     try:
-        entry = _folder() / _sha256(path, disk.version(path))
+        entry = _folder() / _sha256(path, disk.file_signature(path))
         return entry if entry.is_file() else None
     except (OSError, RuntimeError):  # no home folder, or an unreadable file
         return None

@@ -107,7 +107,7 @@ class Catalogue:
             """
         )
         texts = words("select name, label_en, label_zh from marts.dim_labels where kind = 'text'")
-        substituted = duckdb_client.rows(
+        substituted = duckdb_client.fetch_rows(
             connection, "from marts.dim_labels where substitution is not null"
         )
         with_texts = replace(self, texts={**self.texts, **texts})

@@ -42,7 +42,7 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
     """
     said = _said(connection, text)
     is_copy = published_numbers.has_rounded_numbers(connection)
-    cells = duckdb_client.rows(
+    cells = duckdb_client.fetch_rows(
         connection,
         SQL["cells"],
     )

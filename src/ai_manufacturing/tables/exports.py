@@ -137,7 +137,7 @@ def restriction(database: Path) -> str:
     """
     databases.read(database)
     try:
-        with duckdb_client.reading(database) as connection:
+        with duckdb_client.open_read_only(database) as connection:
             return _restriction(connection, _restricted(connection))
     except duckdb.Error as error:
         raise _incomplete(database, error) from error
@@ -187,9 +187,9 @@ def export_table(
             f"siunitx is of LaTeX, not of {file_format}. Choose --format latex, or leave it out."
         )
     try:
-        with duckdb_client.reading(database) as connection:
+        with duckdb_client.open_read_only(database) as connection:
             tables = cells.read(connection, Catalogue.read().with_labels_of(connection))
-    except duckdb_client.BEYOND_LIMITS:
+    except duckdb_client.LIMIT_ERRORS:
         raise
     except duckdb.Error as error:
         raise _incomplete(database, error) from error
@@ -227,7 +227,7 @@ def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
 
 def _refused(path: Path, error: OSError) -> ExportError:
     """Return an error that names the file that could not be written, and a remedy."""
-    what, remedy = disk.refusal(error, path)
+    what, remedy = disk.describe_failure(error, path)
     return ExportError(
         f"{what}; the files of the earlier export are unchanged. {remedy}, or name another folder"
         " with --out."
@@ -241,7 +241,7 @@ def _read(database: Path) -> Source:
         published_at = read_manifest(database).published_at
         made_at = datetime.fromisoformat(published_at).replace(tzinfo=None)
     try:
-        with duckdb_client.reading(database) as connection:
+        with duckdb_client.open_read_only(database) as connection:
             text = Catalogue.read().with_labels_of(connection)
             mark = f"table_mark_{read.origin.kind}"
             dictionary = _dictionary(connection, synthetic)
@@ -263,7 +263,7 @@ def _read(database: Path) -> Source:
             )
     except TableError as error:
         raise ExportError(f"{database}: {error}") from error
-    except duckdb_client.BEYOND_LIMITS:
+    except duckdb_client.LIMIT_ERRORS:
         raise
     except duckdb.Error as error:
         raise _incomplete(database, error) from error
@@ -311,7 +311,7 @@ def _restricted(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
         for row in withholding.read_withheld_rows(connection)
         if row["table_name"] == terms.PANEL
     ]
-    return duckdb_client.rows(
+    return duckdb_client.fetch_rows(
         connection,
         SQL["restricted_columns"],
         panel=terms.PANEL,

@@ -2,11 +2,11 @@
 
 The parameters are the same for every seed. Parameters marked *Solved* are values for which the
 default estimator, averaged over many seeds, equals the printed number;
-docs/decisions/specifications.md names the program that solves for them. The other parameters are chosen
-to bring the mean standard errors within a factor of two of the printed ones, except in Table 6
-column 2. The persistence of GDP is chosen to give lagged GDP a mean system GMM coefficient of .55
-to .66 over seeds. No seed is fitted to the paper: a single draw misses a printed number as often as
-its confidence interval implies (`benchmarks/replication.md`).
+docs/decisions/specifications.md names the program that solves for them. The other parameters are
+chosen to bring the mean standard errors within a factor of two of the printed ones, except in
+Table 6 column 2. The persistence of GDP is chosen to give lagged GDP a mean system GMM
+coefficient of .55 to .66 over seeds. No seed is fitted to the paper: a single draw misses a
+printed number as often as its confidence interval implies (`benchmarks/replication.md`).
 
 Small counts conceal most of a shift in their logs. The event-year shifts are therefore chosen to
 produce the printed effects on the measured scale, and differ from the printed numbers.
