@@ -1105,7 +1105,7 @@ def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(
 def test_a_second_refresh_leaves_at_once_and_status_says_to_all_that_the_first_is_running(
     store: Store, small_build: Build
 ) -> None:
-    with refresh_log.attempt(store.folder), lock.held(store.lock):
+    with refresh_log.record_attempt(store.folder), lock.held(store.lock):
         store.folder.chmod(0o755)
         run = command(store, small_build, "status", "--json")
         assert run.returncode == 1
@@ -1142,29 +1142,29 @@ def test_whoever_asks_for_the_holder_locks_no_refresh_out(store: Store) -> None:
 def test_the_last_attempt_is_found_beyond_a_torn_line_and_in_the_log_before_a_new_one(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with refresh_log.attempt(store.folder):
-        began = refresh_log.last_attempt(store.folder)
-    done = refresh_log.last_attempt(store.folder)
+    with refresh_log.record_attempt(store.folder):
+        began = refresh_log.read_last_attempt(store.folder)
+    done = refresh_log.read_last_attempt(store.folder)
     assert (began["outcome"], done["outcome"]) == (None, "published")
     assert done["began_at"] == began["began_at"]
-    with pytest.raises(KeyboardInterrupt), refresh_log.attempt(store.folder):
+    with pytest.raises(KeyboardInterrupt), refresh_log.record_attempt(store.folder):
         raise KeyboardInterrupt
     with (store.folder / refresh_log.FILE).open("a", encoding="utf-8") as log:
         log.write('{"event": "attempt", "pid')
-    monkeypatch.setattr(refresh_log, "LARGEST", 400)
-    refresh_log.write(store.folder, "warning", {"message": "a new log"})
+    monkeypatch.setattr(refresh_log, "MAX_BYTES", 400)
+    refresh_log.write_event(store.folder, "warning", {"message": "a new log"})
     assert len((store.folder / refresh_log.FILE).read_text().splitlines()) == 1
-    last = refresh_log.last_attempt(store.folder)
+    last = refresh_log.read_last_attempt(store.folder)
     assert (last["outcome"], last["exit_code"]) == ("KeyboardInterrupt", 1)
 
 
 def test_the_log_rotates_and_no_line_is_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refresh_log, "LARGEST", 400)
+    monkeypatch.setattr(refresh_log, "MAX_BYTES", 400)
     for number in range(12):
-        refresh_log.write(store.folder, "warning", {"message": f"{number} % 中文"})
+        refresh_log.write_event(store.folder, "warning", {"message": f"{number} % 中文"})
     logs = sorted(store.folder.glob("refresh.log*"), reverse=True)
     assert logs[-1].name == "refresh.log"
-    assert 1 < len(logs) <= 1 + refresh_log.OLDER
+    assert 1 < len(logs) <= 1 + refresh_log.BACKUP_COUNT
     assert all(log.stat().st_size <= 400 for log in logs)
     lines = [
         json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()

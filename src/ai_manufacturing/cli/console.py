@@ -247,7 +247,7 @@ def log_event(event: str, facts: dict[str, Any]) -> None:
     from ai_manufacturing.releases import refresh_log
     from ai_manufacturing.system import settings
 
-    line = refresh_log.write(settings.release_dir(), event, facts)
+    line = refresh_log.write_event(settings.release_dir(), event, facts)
     if sys.stdout.isatty():
         print_event(event, facts)
     else:

@@ -44,7 +44,7 @@ def refresh(years: range | None, replaces: bool, without_estimates: bool) -> Non
     from ai_manufacturing.releases import configured, refresh_log
     from ai_manufacturing.system import settings
 
-    with exit_on_refresh_error(log_event), refresh_log.attempt(settings.release_dir()):
+    with exit_on_refresh_error(log_event), refresh_log.record_attempt(settings.release_dir()):
         manifest = cycle.refresh(
             configured.store(),
             configured.limits(),

@@ -53,7 +53,7 @@ def status(as_json: bool) -> None:
         publications = [line for line in store.refreshes() if line["outcome"] in SEEN]
         last = publications[-1] if publications else None
         document |= {
-            "last_attempt": refresh_log.last_attempt(store.folder),
+            "last_attempt": refresh_log.read_last_attempt(store.folder),
             "last_publication": last and {name: last.get(name) for name in PUBLICATION_FIELDS},
             "running": running,
             "stale_relations": _list_stale_relations(),

@@ -81,10 +81,10 @@ def warehouse(
 
     def on_event(event: str, facts: dict[str, Any]) -> None:
         context.log.info(f"{event}: {json.dumps(facts, ensure_ascii=False)}")
-        refresh_log.write(settings.release_dir(), event, facts)
+        refresh_log.write_event(settings.release_dir(), event, facts)
 
     try:
-        with refresh_log.attempt(settings.release_dir()):
+        with refresh_log.record_attempt(settings.release_dir()):
             store = configured.store()
             manifest = cycle.refresh(store, configured.limits(), on_event)
     except NothingNewError as error:
@@ -146,7 +146,7 @@ def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
 
 
 def _failure(error: RefreshError) -> dg.Failure:
-    refresh_log.write(settings.release_dir(), type(error).__name__, {"message": str(error)})
+    refresh_log.write_event(settings.release_dir(), type(error).__name__, {"message": str(error)})
     return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False)
 
 

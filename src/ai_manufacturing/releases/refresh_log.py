@@ -21,8 +21,8 @@ from ai_manufacturing.system.disk import make_folder
 from ai_manufacturing.system.exit_codes import ExitCode
 
 FILE = "refresh.log"
-LARGEST = 1_000_000  # bytes after which the log rotates, several years of nightly runs
-OLDER = 5  # rotated files to keep
+MAX_BYTES = 1_000_000  # bytes after which the log rotates, several years of nightly runs
+BACKUP_COUNT = 5  # rotated files to keep
 ATTEMPT = "attempt"
 
 OnEvent = Callable[[str, dict[str, Any]], None]
@@ -41,7 +41,7 @@ class _Handler(RotatingFileHandler):
         """Drop the log record."""
 
 
-def write(folder: Path, event: str, facts: dict[str, Any]) -> str:
+def write_event(folder: Path, event: str, facts: dict[str, Any]) -> str:
     """Append an event to the log of a release folder, if permitted, and return its line."""
     entry = {"at": clock.now("milliseconds"), "event": event, **facts}
     text = json.dumps(entry, ensure_ascii=False)
@@ -49,7 +49,7 @@ def write(folder: Path, event: str, facts: dict[str, Any]) -> str:
     with suppress(OSError):
         make_folder(folder)
         is_new = not path.exists()
-        handler = _Handler(path, maxBytes=LARGEST, backupCount=OLDER, encoding="utf-8")
+        handler = _Handler(path, maxBytes=MAX_BYTES, backupCount=BACKUP_COUNT, encoding="utf-8")
         try:
             if is_new:
                 path.chmod(0o644)  # regardless of the umask
@@ -60,7 +60,7 @@ def write(folder: Path, event: str, facts: dict[str, Any]) -> str:
 
 
 @contextmanager
-def attempt(folder: Path) -> Iterator[None]:
+def record_attempt(folder: Path) -> Iterator[None]:
     """Record the start and the outcome of an attempt, even if it fails.
 
     Parameters
@@ -68,7 +68,7 @@ def attempt(folder: Path) -> Iterator[None]:
     folder : Path
         RELEASE_DIR. If it is not writable, the attempt fails and reports that itself.
     """
-    began = {
+    start = {
         "began_at": clock.now("milliseconds"),
         "pid": os.getpid(),
         "host": socket.gethostname(),
@@ -77,7 +77,7 @@ def attempt(folder: Path) -> Iterator[None]:
         "outcome": None,
         "message": None,
     }
-    write(folder, ATTEMPT, began)
+    write_event(folder, ATTEMPT, start)
     code, outcome, message = int(ExitCode.DONE), "published", None
     try:
         yield
@@ -86,29 +86,29 @@ def attempt(folder: Path) -> Iterator[None]:
         message = str(error).partition("\n")[0]
         raise
     finally:
-        ended = {"exit_code": code, "outcome": outcome, "message": message}
-        write(folder, ATTEMPT, {**began, "ended_at": clock.now("milliseconds"), **ended})
+        end = {"exit_code": code, "outcome": outcome, "message": message}
+        write_event(folder, ATTEMPT, {**start, "ended_at": clock.now("milliseconds"), **end})
 
 
-def last_attempt(folder: Path) -> dict[str, Any] | None:
+def read_last_attempt(folder: Path) -> dict[str, Any] | None:
     """Return the latest entry of the last attempt: its outcome, or its start while it runs.
 
     Attempts that were refused because another refresh was running are skipped.
     """
-    kept_out = set()
-    for line in newest_first(folder):
+    refused_attempts = set()
+    for line in read_newest_first(folder):
         if line.pop("event") != ATTEMPT:
             continue
-        who = (line["began_at"], line["pid"], line["host"])
+        attempt = (line["began_at"], line["pid"], line["host"])
         if line["exit_code"] == ExitCode.LOCKED:
-            kept_out.add(who)
-        elif who not in kept_out:
+            refused_attempts.add(attempt)
+        elif attempt not in refused_attempts:
             del line["at"]
             return line
     return None
 
 
-def newest_first(folder: Path) -> Iterator[dict[str, Any]]:
+def read_newest_first(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of the current and the previous log, newest first, without torn lines."""
     for path in (folder / FILE, folder / f"{FILE}.1"):
         with suppress(OSError):
