@@ -397,7 +397,7 @@ def test_what_is_no_address_or_no_doi_is_refused(
 ) -> None:
     monkeypatch.setenv(setting, wrong)
     with pytest.raises(BadConfigurationError, match=f"{setting} is '.*', and {why}"):
-        citation.read(PROJECT)
+        citation.read_citation(PROJECT)
 
 
 def dataset_of(markup: str) -> dict[str, Any]:
@@ -527,11 +527,11 @@ keywords: [wages]
 
 def test_a_study_without_a_citation_cites_nobody(tmp_path: Path) -> None:
     file = tmp_path / citation.FILE
-    absent = citation.read(tmp_path)
+    absent = citation.read_citation(tmp_path)
     assert absent.absence.startswith(f"There is no {file}. Write one for your study")
     assert (absent.title, absent.authors, absent.keywords, absent.paper) == ("", (), (), None)
     file.write_text(OWN, encoding="utf-8")
-    own = citation.read(tmp_path)
+    own = citation.read_citation(tmp_path)
     assert (own.absence, own.title, own.keywords) == ("", "Robots and wages", ("wages",))
     assert (own.authors, own.paper) == ((("Doe", "Ann"),), None)
 
@@ -546,7 +546,7 @@ def test_a_paper_without_a_journal_is_cited(tmp_path: Path) -> None:
         extract_set="own",
         origin=SimpleNamespace(is_synthetic=False),
     )
-    cited = citation.read(tmp_path)
+    cited = citation.read_citation(tmp_path)
     text = downloads._filled(
         downloads.BIBLIOGRAPHY, key="k", manifest=manifest, cited=cited, citation=citation
     )
@@ -572,7 +572,7 @@ def test_a_file_that_is_not_a_citation_is_refused_by_name(
     file = tmp_path / citation.FILE
     file.write_text(text, encoding="utf-8")
     with pytest.raises(BadConfigurationError, match=re.escape(f"{file}: {why}")):
-        citation.read(tmp_path)
+        citation.read_citation(tmp_path)
 
 
 def test_a_study_that_cites_nothing_says_so_and_names_no_author(
@@ -580,7 +580,7 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
 ) -> None:
     release = tmp_path / "release.duckdb"
     writer.write(few.warehouse, release, described("000001"), None)
-    monkeypatch.setattr(citation, "read", lambda _: citation.Citation("There is none."))
+    monkeypatch.setattr(citation, "read_citation", lambda _: citation.Citation("There is none."))
     with Release(release) as opened:
         text = opened.catalogue()
         about = metadata.dataset(opened, text)
@@ -658,4 +658,4 @@ def _downloads_of(shown: dict[str, Any]) -> list[metadata.Download]:
 def test_a_paper_published_online_first_is_cited_by_address_and_date(
     paper: dict[str, Any], missing: list[str]
 ) -> None:
-    assert citation.missing(paper) == missing
+    assert citation.find_missing_fields(paper) == missing

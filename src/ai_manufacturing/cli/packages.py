@@ -120,7 +120,7 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
         click.echo(note)
     if "query" not in pages:
         click.echo("Without the query page: `make query-page` bundles it with npm.")
-    if absence := citation.read(settings.project_root()).absence:
+    if absence := citation.read_citation(settings.project_root()).absence:
         click.echo(f"Without a citation. {absence}")
 
 

@@ -13,9 +13,9 @@ from ai_manufacturing.system import settings
 
 FILE = "CITATION.cff"
 FORMAT = "https://citation-file-format.github.io"
-PRINTED = ("volume", "start", "end", "doi")  # fields required to cite a printed paper
+PRINT_FIELDS = ("volume", "start", "end", "doi")  # fields required to cite a printed paper
 # Fields that are sufficient until a paper is printed.
-ONLINE = ("url", "date-published")
+ONLINE_FIELDS = ("url", "date-published")
 IDENTIFIERS = {"url": "url", "identifier": "doi"}  # key in CITATION.cff by schema.org property
 RESOLVER = "https://doi.org/"
 Name = tuple[str, ...]
@@ -52,7 +52,7 @@ class Citation:
     doi: str | None = None
 
 
-def read(folder: Path) -> Citation:
+def read_citation(folder: Path) -> Citation:
     """Return the citation in the CITATION.cff of a folder.
 
     Raises
@@ -60,15 +60,15 @@ def read(folder: Path) -> Citation:
     BadConfigurationError
         If the file is not a valid citation, SITE_URL is not a URL, or RELEASE_DOI is not a DOI.
     """
-    path, url, doi = folder / FILE, site_url(), _doi()
+    path, url, doi = folder / FILE, read_site_url(), _read_doi()
     try:
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         paper = next(iter(content.get("references", [])), None)
         if paper:
-            article(paper)  # raises if the reference is incomplete
+            format_article(paper)  # raises if the reference is incomplete
         return Citation(
             title=content["title"],
-            authors=names(content["authors"]),
+            authors=parse_names(content["authors"]),
             keywords=tuple(content.get("keywords", [])),
             version=content.get("version"),
             paper=paper,
@@ -86,7 +86,7 @@ def read(folder: Path) -> Citation:
         raise BadConfigurationError(f"{path}: not a citation ({what}). See {FORMAT}.") from error
 
 
-def site_url() -> str | None:
+def read_site_url() -> str | None:
     """Return the address of the site, or None if SITE_URL is not set.
 
     Raises
@@ -94,27 +94,27 @@ def site_url() -> str | None:
     BadConfigurationError
         If SITE_URL is not a URL.
     """
-    named = settings.site_url()
-    if named and not re.fullmatch(r"https?://[^\s/{}\\]+(/[^\s{}\\]*)?", named):
+    url = settings.site_url()
+    if url and not re.fullmatch(r"https?://[^\s/{}\\]+(/[^\s{}\\]*)?", url):
         raise BadConfigurationError(
-            f"SITE_URL is {named!r}, and no address. Write one such as https://example.org/ai/, or"
+            f"SITE_URL is {url!r}, and no address. Write one such as https://example.org/ai/, or"
             " leave it out."
         )
-    return named
+    return url
 
 
-def _doi() -> str | None:
+def _read_doi() -> str | None:
     """Return the DOI of the releases, or None if RELEASE_DOI is not set."""
-    named = settings.release_doi()
-    if named and not re.fullmatch(r"10\.\d{4,9}/[^\s{}\\]+", named):
+    doi = settings.release_doi()
+    if doi and not re.fullmatch(r"10\.\d{4,9}/[^\s{}\\]+", doi):
         raise BadConfigurationError(
-            f"RELEASE_DOI is {named!r}, and no DOI. Write one such as 10.5281/zenodo.1234567,"
+            f"RELEASE_DOI is {doi!r}, and no DOI. Write one such as 10.5281/zenodo.1234567,"
             " without an address before it, or leave it out."
         )
-    return named
+    return doi
 
 
-def makers(authors: Iterable[Name]) -> list[dict[str, str]]:
+def format_makers(authors: Iterable[Name]) -> list[dict[str, str]]:
     """Return authors as schema.org persons (two names) or organisations (one name)."""
     return [
         {
@@ -125,7 +125,7 @@ def makers(authors: Iterable[Name]) -> list[dict[str, str]]:
     ]
 
 
-def article(paper: Mapping[str, Any]) -> dict[str, Any]:
+def format_article(paper: Mapping[str, Any]) -> dict[str, Any]:
     """Return the paper as a schema.org article."""
     return {
         "@type": "ScholarlyArticle",
@@ -133,17 +133,17 @@ def article(paper: Mapping[str, Any]) -> dict[str, Any]:
         "datePublished": str(paper.get("date-published", paper["year"])),
         **{name: paper[key] for name, key in IDENTIFIERS.items() if key in paper},
         **({"isPartOf": paper["journal"]} if "journal" in paper else {}),
-        "author": [" ".join(name) for name in names(paper["authors"])],
+        "author": [" ".join(name) for name in parse_names(paper["authors"])],
     }
 
 
-def key(paper: Mapping[str, Any]) -> str:
+def build_bibtex_key(paper: Mapping[str, Any]) -> str:
     """Return the BibTeX key of the paper: the family names of its authors, and the year."""
-    authors = "_".join(name[0] for name in names(paper["authors"]))
+    authors = "_".join(name[0] for name in parse_names(paper["authors"]))
     return re.sub(r"\W+", "_", f"{authors}_{paper['year']}").lower()
 
 
-def names(authors: Iterable[Mapping[str, str]]) -> tuple[Name, ...]:
+def parse_names(authors: Iterable[Mapping[str, str]]) -> tuple[Name, ...]:
     """Return the Name of each author."""
     return tuple(
         (author["name"],) if "name" in author else (author["family-names"], author["given-names"])
@@ -151,11 +151,11 @@ def names(authors: Iterable[Mapping[str, str]]) -> tuple[Name, ...]:
     )
 
 
-def missing(paper: Mapping[str, Any]) -> list[str]:
+def find_missing_fields(paper: Mapping[str, Any]) -> list[str]:
     """Return the fields that are missing from a citation of the paper.
 
     A paper published online first has no volume yet, so its URL and date are sufficient.
     """
-    if not paper.get("volume") and all(paper.get(name) for name in ONLINE):
+    if not paper.get("volume") and all(paper.get(name) for name in ONLINE_FIELDS):
         return []
-    return [name for name in PRINTED if not paper.get(name)]
+    return [name for name in PRINT_FIELDS if not paper.get(name)]

@@ -206,7 +206,7 @@ def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -
     )
     _write_run(package, extracts.name)
     shutil.copyfile(folder / CODE / "LICENSE", folder / "LICENSE")
-    if not citation.read(folder / _find_project_folder()).absence:
+    if not citation.read_citation(folder / _find_project_folder()).absence:
         shutil.copyfile(folder / _find_project_folder() / citation.FILE, folder / citation.FILE)
     rows.write_rows(folder / programs.PROGRAMS, programs.list_programs(folder), programs.COLUMNS)
     return package
@@ -239,7 +239,7 @@ def remove_restricted_content(package: Package) -> None:
 def write_readme(package: Package, run_time: str, signature: rights.Signature | None) -> None:
     """Write README.md in the template shared by the data editors of social-science journals."""
     folder, files = package.folder, package.raw_files
-    study_citation = citation.read(folder)
+    study_citation = citation.read_citation(folder)
     paper = study_citation.paper
     sources: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for file in files:
@@ -255,7 +255,7 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
         title=study_citation.title or package.manifest.extract_set,
         uncited=Catalogue.read().texts["use_uncited"][0] if study_citation.absence else "",
         paper=paper and dict.fromkeys(OPTIONAL_CITATION_FIELDS, "") | dict(paper),
-        missing=citation.missing(paper) if paper else [],
+        missing=citation.find_missing_fields(paper) if paper else [],
         own_licence=terms.ESTIMATES_LICENCE.sentence,
         manifest=package.manifest,
         is_synthetic=package.manifest.extract_set_kind == SYNTHETIC,
@@ -522,7 +522,7 @@ def _render(name: str, **values: Any) -> str:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    environment.filters["names"] = citation.names
+    environment.filters["names"] = citation.parse_names
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     template = (TEMPLATE_FOLDER / name).read_text(encoding="utf-8")
     return environment.from_string(template).render(values)

@@ -29,10 +29,10 @@ TYPES = {
 
 def write_metadata(folder: Path, manifest: Manifest) -> None:
     """Write ro-crate-metadata.json, which describes the package and each file outside the code."""
-    study_citation = citation.read(folder)
+    study_citation = citation.read_citation(folder)
     makers = [
         {"@id": f"#maker_{number}", **maker}
-        for number, maker in enumerate(citation.makers(study_citation.authors), start=1)
+        for number, maker in enumerate(citation.format_makers(study_citation.authors), start=1)
     ]
     raw = {f"{contents.RAW}/{row['path']}": row for row in contents.read_raw_files(folder)}
     names = [
@@ -71,7 +71,7 @@ def write_metadata(folder: Path, manifest: Manifest) -> None:
             "name": terms.ESTIMATES_LICENCE.title,
         },
         *(
-            [{"@id": "#paper", **citation.article(study_citation.paper)}]
+            [{"@id": "#paper", **citation.format_article(study_citation.paper)}]
             if study_citation.paper
             else []
         ),

@@ -199,10 +199,10 @@ def _check_paper(folder: Path) -> Iterator[str]:
         paper = dict(yaml.safe_load(path.read_text(encoding="utf-8"))["references"][0])
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
         paper = {}
-    if missing := citation.missing(paper):
+    if missing := citation.find_missing_fields(paper):
         yield (
             f"{citation.FILE}: the paper has no {', no '.join(missing)}; of one that is published"
-            f" online first, {' and '.join(citation.ONLINE)} are enough"
+            f" online first, {' and '.join(citation.ONLINE_FIELDS)} are enough"
         )
 
 

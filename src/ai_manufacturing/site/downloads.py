@@ -86,7 +86,7 @@ def bibliography(manifest: Manifest) -> str | None:
 
 
 def _cited() -> citation.Citation:
-    return citation.read(settings.project_root())
+    return citation.read_citation(settings.project_root())
 
 
 def quick_starts(release: Release) -> dict[str, str]:

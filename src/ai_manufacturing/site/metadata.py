@@ -195,7 +195,7 @@ def dataset(
     folder : str
         Relative path to the downloads, used if the URL of the site is not known.
     """
-    cited = citation.read(settings.project_root())
+    cited = citation.read_citation(settings.project_root())
     manifest, period = release.manifest, release.period()
     synthetic = manifest.origin.is_synthetic
     words = text.plain(
@@ -219,8 +219,8 @@ def dataset(
         "keywords": keywords,
         "url": cited.url,
         "identifier": cited.doi and citation.RESOLVER + cited.doi,
-        "creator": citation.makers(cited.authors),
-        "citation": cited.paper and citation.article(cited.paper),
+        "creator": citation.format_makers(cited.authors),
+        "citation": cited.paper and citation.format_article(cited.paper),
     }
     beside = _address(cited.url) or folder
     return {
