@@ -180,7 +180,7 @@ def _dbt(arguments: list[str], folder: Path, environment: dict[str, str], printe
     try:
         cli(arguments)
     finally:
-        if workers._pool.cache_info().currsize and (pool := workers.pool()) is not None:
+        if workers._start_pool.cache_info().currsize and (pool := workers.get_pool()) is not None:
             # multiprocessing joins children on exit, before atexit could stop the pool.
             pool.stop()
         # dbt closes its connections in atexit, which multiprocessing processes skip.

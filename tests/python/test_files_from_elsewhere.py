@@ -12,7 +12,7 @@ import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
 from ai_manufacturing.disclosure import terms
-from ai_manufacturing.system import dbt_plugin, duckdb_client, own_files, settings
+from ai_manufacturing.system import dbt_plugin, duckdb_client, settings, trusted_files
 
 ENDLESS = "select count(*) from range(1000000000000) as t(x) where hash(x) = 1"
 
@@ -62,7 +62,7 @@ def test_a_second_warehouse_of_the_user_shows_the_files_of_its_landing_store(
 ) -> None:
     with pytest.raises(duckdb.PermissionException, match="file system operations are disabled"):
         delivered(warehouse)
-    own_files.record(warehouse, landed)
+    trusted_files.record_file(warehouse, landed)
     assert delivered(warehouse) == [(7,)]
     copy = Path(shutil.copy(warehouse, tmp_path / "before.duckdb"))
     assert delivered(copy) == [(7,)]
@@ -72,7 +72,7 @@ def test_a_log_beside_an_own_file_is_refused_where_no_setting_names_the_file(
     warehouse: Path, landed: Path
 ) -> None:
     """DuckDB would replay the log, but the recorded content does not include it."""
-    own_files.record(warehouse, landed)
+    trusted_files.record_file(warehouse, landed)
     warehouse.with_name(f"{warehouse.name}.wal").write_bytes(b"a log")
     with pytest.raises(duckdb_client.RefusedError, match="a log that is not part of the file"):
         delivered(warehouse)
@@ -84,17 +84,20 @@ def test_a_file_is_own_by_its_content_or_where_a_setting_names_it(
     path = tmp_path / "own"
     path.write_bytes(b"content")
     # Owning the file on disk does not count, because users own their downloads too.
-    assert not own_files.is_own(path)
-    own_files.record(path, landed)
-    assert (own_files.is_own(path), own_files.landing_store(path)) == (True, landed)
+    assert not trusted_files.is_trusted(path)
+    trusted_files.record_file(path, landed)
+    assert (trusted_files.is_trusted(path), trusted_files.find_landing_store(path)) == (
+        True,
+        landed,
+    )
     path.write_bytes(b"another")
-    assert (own_files.is_own(path), own_files.landing_store(path)) == (False, None)
+    assert (trusted_files.is_trusted(path), trusted_files.find_landing_store(path)) == (False, None)
     monkeypatch.setenv("WAREHOUSE_PATH", str(path))
-    assert own_files.is_own(path)
-    assert own_files.landing_store(path) == settings.landing_dir()
+    assert trusted_files.is_trusted(path)
+    assert trusted_files.find_landing_store(path) == settings.landing_dir()
     past = settings.release_dir() / "past" / "000001.duckdb"
-    assert (own_files.is_own(past), own_files.landing_store(past)) == (True, None)
-    assert not own_files.is_own(settings.release_dir() / "downloaded.duckdb")
+    assert (trusted_files.is_trusted(past), trusted_files.find_landing_store(past)) == (True, None)
+    assert not trusted_files.is_trusted(settings.release_dir() / "downloaded.duckdb")
 
 
 def test_a_user_without_a_folder_is_warned_and_trusts_no_file(
@@ -104,8 +107,8 @@ def test_a_user_without_a_folder_is_warned_and_trusts_no_file(
     path.write_bytes(b"content")
     monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
     with pytest.warns(UserWarning, match=r"own will be read as a file from elsewhere"):
-        own_files.record(path)
-    assert not own_files.is_own(path)
+        trusted_files.record_file(path)
+    assert not trusted_files.is_trusted(path)
 
 
 def test_dbt_records_a_warehouse_after_it_has_closed_it(
@@ -118,7 +121,7 @@ def test_dbt_records_a_warehouse_after_it_has_closed_it(
     monkeypatch.setattr(DuckDBConnectionManager, "_ENV", SimpleNamespace(close=connection.close))
     dbt_plugin._record_warehouse(path)
     assert not path.with_name("built.duckdb.wal").exists()
-    assert own_files.landing_store(path) == settings.landing_dir()
+    assert trusted_files.find_landing_store(path) == settings.landing_dir()
 
 
 @pytest.fixture
@@ -163,7 +166,7 @@ def test_a_statement_that_has_used_the_processor_is_interrupted(
 def test_an_own_file_may_use_the_processor_as_long_as_it_needs(
     elsewhere: Path, landed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own_files.record(elsewhere, landed)
+    trusted_files.record_file(elsewhere, landed)
     clock = [7.0]
     monkeypatch.setattr(time, "process_time", lambda: clock[-1])
     with duckdb_client.open_read_only(elsewhere) as connection:
@@ -185,7 +188,7 @@ def copied(warehouse: Path) -> None:
 
 
 def moved(warehouse: Path, landed: Path) -> None:
-    own_files.record(warehouse, landed)
+    trusted_files.record_file(warehouse, landed)
     landed.rename(landed.with_name("moved"))
 
 
@@ -220,6 +223,6 @@ def test_a_view_of_a_file_from_elsewhere_has_a_limit_of_rows(
         pytest.raises(duckdb_client.RefusedError, match=r"marts\.delivered has more than 1,000 "),
     ):
         duckdb_client.require_views(connection, "built", warehouse, ["marts.delivered"])
-    own_files.record(warehouse)
+    trusted_files.record_file(warehouse)
     with duckdb_client.open_attached(landed, {"built": warehouse}) as connection:
         duckdb_client.require_views(connection, "built", warehouse, ["marts.delivered"])

@@ -44,7 +44,7 @@ from ai_manufacturing.releases.errors import (
 )
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.system import clock, duckdb_client, integrity, own_files, settings
+from ai_manufacturing.system import clock, duckdb_client, integrity, settings, trusted_files
 from ai_manufacturing.system.dbt_plugin import Plugin
 from ai_manufacturing.system.disk import lock_folder, private_folder
 from ai_manufacturing.system.duckdb_client import open_read_only
@@ -574,7 +574,7 @@ def test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_th
         assert re.search(f"^{pattern}$", message, re.MULTILINE), (pattern, message)
     assert store.current().release_id == "000001"
     copy = Path(shutil.copy(held / "warehouse.duckdb", tmp_path / "copy.duckdb"))
-    assert own_files.landing_store(copy) == delivery.landing
+    assert trusted_files.find_landing_store(copy) == delivery.landing
 
     run = command(store, delivery, "publish", "000002", "--reason", "a drill")
     assert run.returncode == 0, run.stdout

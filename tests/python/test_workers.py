@@ -25,10 +25,10 @@ from ai_manufacturing.system.sql_text import quote_literal
 from tests.python.conftest import Build
 from tests.python.waiting import wait_for
 
-HEAD = """from ai_manufacturing.system.workers import in_a_worker
+HEAD = """from ai_manufacturing.system.workers import run_in_worker
 
 
-@in_a_worker
+@run_in_worker
 def model(dbt, session):
 """
 
@@ -47,7 +47,7 @@ def made(pool: workers.Pool, folder: Path, body: str, **tables: pd.DataFrame) ->
             ref=lambda name: connection.from_df(tables[name]),
             config=SimpleNamespace(meta_get={"year": 2015}.get),
         )
-        return pool.make(path, dbt)
+        return pool.run_model(path, dbt)
 
 
 def test_an_error_comes_with_its_type_its_text_and_its_place(

@@ -9,7 +9,7 @@ import click
 
 from ai_manufacturing.cli import counting, packages, releases, results, status, studies
 from ai_manufacturing.cli.console import Command, Commands, lacks_escape_codes
-from ai_manufacturing.system import study
+from ai_manufacturing.system import study_package
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,7 +25,9 @@ def main(context: click.Context) -> None:
         context.color = False
 
 
-paper_commands = [study.module(name) for name in study.declared("COMMANDS", ())]
+paper_commands = [
+    study_package.load_module(name) for name in study_package.read_constant("COMMANDS", ())
+]
 for module in (counting, results, packages, releases, status, studies, *paper_commands):
     for entry in vars(module).values():
         if isinstance(entry, Command):

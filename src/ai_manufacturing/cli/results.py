@@ -18,11 +18,11 @@ from ai_manufacturing.cli.console import (
     parse_names,
     print_json,
 )
-from ai_manufacturing.system import study
+from ai_manufacturing.system import study_package
 from ai_manufacturing.system.exit_codes import ExitCode
 
 
-@command(examples=study.declared("EXAMPLES", {}).get("trace", []))
+@command(examples=study_package.read_constant("EXAMPLES", {}).get("trace", []))
 @click.option("--specification", required=True, help="A row of regression_specifications.csv.")
 @click.option(
     "--city",
@@ -129,7 +129,7 @@ def _write_output(out: Path, content: bytes) -> None:
     click.echo(out)
 
 
-@command(examples=study.declared("EXAMPLES", {}).get("table", []))
+@command(examples=study_package.read_constant("EXAMPLES", {}).get("table", []))
 @click.argument("name", metavar="TABLE")
 @click.option(
     "--format",

@@ -17,7 +17,7 @@ import pyarrow as pa
 from ai_manufacturing.disclosure import published_numbers, withholding
 from ai_manufacturing.disclosure.published_numbers import ColumnPrecision, PublishedNumbers
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
-from ai_manufacturing.system import duckdb_client, own_files, study
+from ai_manufacturing.system import duckdb_client, study_package, trusted_files
 from ai_manufacturing.system.sql_text import (
     build_create_table,
     build_insert,
@@ -209,8 +209,8 @@ def write_public_copy(
             connection, tables, dict.fromkeys((row["table_name"] for row in withheld_rows), note)
         )
         connection.execute("detach new")
-    if own_files.is_own(database):
-        own_files.record(target)
+    if trusted_files.is_trusted(database):
+        trusted_files.record_file(target)
     return withheld_rows
 
 
@@ -231,8 +231,8 @@ def _create_restriction_tables(
 
 def _find_shown_sums(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     """Return the SQL condition under which each sum is shown, by table and column."""
-    name = study.declared("SUMS_OVER_CITIES", None)
-    return study.module(name).shown(connection) if name else {}
+    name = study_package.read_constant("SUMS_OVER_CITIES", None)
+    return study_package.load_module(name).shown(connection) if name else {}
 
 
 def _record_extract_set(connection: duckdb.DuckDBPyConnection) -> None:

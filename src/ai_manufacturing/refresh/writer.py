@@ -27,7 +27,7 @@ from ai_manufacturing.releases.manifest import (
     manifest_of,
 )
 from ai_manufacturing.releases.origin import origin_of
-from ai_manufacturing.system import clock, disk, duckdb_client, own_files, settings
+from ai_manufacturing.system import clock, disk, duckdb_client, settings, trusted_files
 from ai_manufacturing.system.sql_text import (
     build_comments,
     build_create_table,
@@ -125,8 +125,8 @@ def writing(
         with _whole_or_nothing(connection, target):
             connection.execute("checkpoint new")
             connection.execute("detach new")
-    if reads_files or all(map(own_files.is_own, databases.values())):
-        own_files.record(target)
+    if reads_files or all(map(trusted_files.is_trusted, databases.values())):
+        trusted_files.record_file(target)
 
 
 def write(

@@ -22,7 +22,7 @@ from ai_manufacturing.releases.manifest import Manifest, manifest_of
 from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.replication import programs, rights, rows, withheld
 from ai_manufacturing.replication.errors import ReplicationError
-from ai_manufacturing.system import duckdb_client, integrity, settings, study
+from ai_manufacturing.system import duckdb_client, integrity, settings, study_package
 from ai_manufacturing.system.duckdb_client import open_read_only
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
@@ -188,8 +188,8 @@ def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -
         exhibits = list_exhibits(connection)
         for name, query in _format_queries(exhibits).items():
             connection.sql(query).write_csv(str(folder / "output" / f"{name}.csv"))
-    for _, figure in study.declared("FIGURES", {}).values():
-        study.module(figure).write(folder / RELEASE, folder / f"output/{figure}.svg")
+    for _, figure in study_package.read_constant("FIGURES", {}).values():
+        study_package.load_module(figure).write(folder / RELEASE, folder / f"output/{figure}.svg")
     for name, file_format in {"data": "csv", "output": "latex"}.items():
         exports.export(folder / RELEASE, folder / name, file_format)
     for leftover in folder.glob("*/.export*"):
@@ -303,12 +303,12 @@ def list_exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
     ]
     figures = [
         Exhibit(name, table, f"{figure}.svg")
-        for name, (table, figure) in study.declared("FIGURES", {}).items()
+        for name, (table, figure) in study_package.read_constant("FIGURES", {}).items()
     ]
     return [
         *tables,
         *figures,
-        *(Exhibit(*entry) for entry in study.declared("EXHIBITS", ())),
+        *(Exhibit(*entry) for entry in study_package.read_constant("EXHIBITS", ())),
         Exhibit(
             "Every printed number beside its estimate",
             "rpt_replication_scorecard",
@@ -511,7 +511,7 @@ def _write_run(package: Package, extracts: str) -> None:
         permutations=package.permutations,
         is_public=not package.with_restricted_files,
         queries=_format_queries(package.exhibits),
-        figures=[figure for _, figure in study.declared("FIGURES", {}).values()],
+        figures=[figure for _, figure in study_package.read_constant("FIGURES", {}).values()],
     )
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)

@@ -46,12 +46,12 @@ from pathlib import Path
 
 import duckdb
 
-from ai_manufacturing.system import study
+from ai_manufacturing.system import study_package
 
 warehouse, folder = sys.argv[1:]
 with duckdb.connect(warehouse, read_only=True) as connection:
     for name, query in {{ queries }}.items():
         connection.sql(query).write_csv(f"{folder}/{name}.csv")
 for figure in {{ figures }}:
-    study.module(figure).write(Path(warehouse), Path(folder) / f"{figure}.svg")
+    study_package.load_module(figure).write(Path(warehouse), Path(folder) / f"{figure}.svg")
 PROGRAM

@@ -30,7 +30,7 @@ from ai_manufacturing.site import (
 )
 from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system import settings, study
+from ai_manufacturing.system import settings, study_package
 from ai_manufacturing.system.disk import (
     describe_failure,
     make_folder,
@@ -55,7 +55,7 @@ PAGES = {
     "readings": readings,
     "event_studies": event_studies,
     "heterogeneity": heterogeneity,
-    **{name: study.module(name) for name in study.declared("PAGES", ())},
+    **{name: study_package.load_module(name) for name in study_package.read_constant("PAGES", ())},
     "cities": cities,
     "quality": quality,
     "use": use,
@@ -150,8 +150,8 @@ def _write(
         shutil.copyfile(release_path, shown)
     else:
         terms.write_public_copy(release_path, shown)
-    for room in study.folders(HERE):
-        for asset in (room / "assets").glob("*"):
+    for source in study_package.list_folders(HERE):
+        for asset in (source / "assets").glob("*"):
             shutil.copyfile(asset, folder / "assets" / asset.name)
     shutil.copyfile(_vega(), folder / "assets" / "vega.js")
     if catalogue is not None:
@@ -191,7 +191,9 @@ def environment_of(
 ) -> jinja2.Environment:
     """Return the template environment with the variables that all pages of a release share."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([room / "templates" for room in study.folders(HERE)]),
+        loader=jinja2.FileSystemLoader(
+            [folder / "templates" for folder in study_package.list_folders(HERE)]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
@@ -229,9 +231,9 @@ def content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
     shown: dict[str, Any] = page.content(release, text)
     if not shown:
         return {}
-    added = study.declared("ADDITIONS", {}).get(name)
+    added = study_package.read_constant("ADDITIONS", {}).get(name)
     if added:
-        shown |= study.module(added).content(release, text)
+        shown |= study_package.load_module(added).content(release, text)
     return {**shown, "added": added and f"{added}.html"}
 
 

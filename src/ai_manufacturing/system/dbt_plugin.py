@@ -13,7 +13,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing.system import duckdb_client, own_files, settings, workers
+from ai_manufacturing.system import duckdb_client, settings, trusted_files, workers
 from ai_manufacturing.system.sql_text import quote_literal
 
 UNESCAPED = "'\";"  # characters that dbt-duckdb does not escape in a file name
@@ -76,7 +76,7 @@ class Plugin(BasePlugin):
             conn.execute(f"attach {quote_literal(path)} as warehouse (read_only)")
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
         if flags.WHICH in ("build", "run") and not flags.SELECT:
-            workers.pool()
+            workers.get_pool()
         if flags.WHICH in ("build", "run", "seed") and self.creds:
             atexit.register(_record_warehouse, Path(self.creds.path))
         # Exclude the parsed project, which lives for the whole run, from garbage collection.
@@ -87,4 +87,4 @@ def _record_warehouse(warehouse: Path) -> None:
     """Close dbt's connection, which completes the warehouse file, and record it as trusted."""
     DuckDBConnectionManager.env().close()  # type: ignore[no-untyped-call]
     if warehouse.is_file():
-        own_files.record(warehouse, settings.landing_dir())
+        trusted_files.record_file(warehouse, settings.landing_dir())

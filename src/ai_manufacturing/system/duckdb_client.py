@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing.system import own_files
+from ai_manufacturing.system import trusted_files
 from ai_manufacturing.system.sql_text import load_statements, quote_identifier, quote_literal
 
 SQL = load_statements(__file__)
@@ -157,16 +157,20 @@ def attach(
     """
     for path in databases.values():
         require_file(path)
-        if not (reads_files or own_files.is_named(path)):
+        if not (reads_files or trusted_files.is_configured(path)):
             _require_no_log(path)
-    is_trusted = {path: reads_files or own_files.is_own(path) for path in databases.values()}
+    is_trusted = {
+        path: reads_files or trusted_files.is_trusted(path) for path in databases.values()
+    }
     for name, path in databases.items():
         place = quote_literal(path.absolute())
         connection.execute(f"attach {place} as {quote_identifier(name)} (type duckdb, read_only)")
     if new_file is not None:
         connection.execute(f"attach {quote_literal(new_file)} as new {ATTACH_OPTIONS}")
     if not reads_files:
-        stores = map(own_files.landing_store, is_trusted) if all(is_trusted.values()) else ()
+        stores = (
+            map(trusted_files.find_landing_store, is_trusted) if all(is_trusted.values()) else ()
+        )
         folders = ", ".join(map(quote_literal, filter(None, [*allowed_folders, *stores])))
         connection.execute(f"set allowed_directories = [{folders}]")
         _confine(connection)
@@ -281,7 +285,7 @@ def _require_data(
     """
     objects = connection.execute(
         SQL["refused"],
-        {"database": database, "largest": LARGEST_TABLE, "is_own": is_trusted},
+        {"database": database, "largest": LARGEST_TABLE, "is_trusted": is_trusted},
     ).fetchall()
     for kind, schema, name in objects:
         raise RefusedError(
@@ -331,7 +335,7 @@ def require_views(
             ) from error
         row_limit = LARGEST_TABLE // len(columns)
         exceeding_rows = f"select 1 from {relation} limit 1 offset {row_limit}"
-        if not own_files.is_own(path) and connection.execute(exceeding_rows).fetchall():
+        if not trusted_files.is_trusted(path) and connection.execute(exceeding_rows).fetchall():
             raise RefusedError(
                 f"{path}: the view {view} has more than {LARGEST_TABLE:,} cells. A file from"
                 " elsewhere is read as data alone: ask its maker for less."
@@ -360,7 +364,7 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         "select schema_name, table_name from duckdb_tables() where database_name = ?",
         [FILE_CATALOG],
     ).fetchall()
-    if own_files.is_own(path) or not tables:
+    if trusted_files.is_trusted(path) or not tables:
         return
     segments = " union all ".join(
         f"select {quote_literal('.'.join(names))} as name, column_name, count, stats"

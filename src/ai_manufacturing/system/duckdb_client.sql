@@ -35,7 +35,7 @@ refused as (
     from duckdb_tables()
     where
         database_name = $database
-        and not $is_own
+        and not $is_trusted
         and estimated_size * column_count > $largest
 )
 

@@ -26,7 +26,7 @@ def engine_root() -> Path:
     It is the parent of the macro path in the study's dbt_project.yml. The repository's own study is
     in this folder itself.
     """
-    (macros,) = _project().get("macro-paths", ["macros"])
+    (macros,) = _read_project().get("macro-paths", ["macros"])
     return Path(os.path.normpath(project_root() / macros)).parent
 
 
@@ -37,26 +37,26 @@ def project_folders() -> tuple[Path, ...]:
 
 def language() -> str:
     """Return the user's language, en or zh, from the locale of messages."""
-    named = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-    return "zh" if named.lower().startswith("zh") else "en"
+    locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return "zh" if locale.lower().startswith("zh") else "en"
 
 
 def variables() -> dict[str, Any]:
     """Return the vars of dbt_project.yml."""
-    declared: dict[str, Any] = _project()["vars"]
-    return declared
+    values: dict[str, Any] = _read_project()["vars"]
+    return values
 
 
-def _project() -> dict[str, Any]:
-    return _parsed((project_root() / "dbt_project.yml").read_text(encoding="utf-8"))
+def _read_project() -> dict[str, Any]:
+    return _parse_project((project_root() / "dbt_project.yml").read_text(encoding="utf-8"))
 
 
 @cache
-def _parsed(text: str) -> dict[str, Any]:
+def _parse_project(text: str) -> dict[str, Any]:
     import yaml  # imported lazily, because builds read their variables from dbt
 
-    declared: dict[str, Any] = yaml.safe_load(text)
-    return declared
+    project: dict[str, Any] = yaml.safe_load(text)
+    return project
 
 
 def period() -> range:
@@ -64,15 +64,18 @@ def period() -> range:
 
     They are the default for extract sets that do not declare a period.
     """
-    declared = variables()
-    return range(declared["first_year"], declared["last_year"] + 1)
+    values = variables()
+    return range(values["first_year"], values["last_year"] + 1)
 
 
 def providers(entity: str) -> list[str] | None:
     """Return the providers of an entity in dbt_project.yml; None if it is not listed."""
-    declared = variables()
-    listed: dict[str, list[str]] = {**declared["providers"], **declared["register_providers"]}
-    return listed.get(entity)
+    values = variables()
+    providers_by_entity: dict[str, list[str]] = {
+        **values["providers"],
+        **values["register_providers"],
+    }
+    return providers_by_entity.get(entity)
 
 
 def extracts_dir() -> Path:
@@ -98,11 +101,11 @@ def landed_tables_dir() -> Path:
 
     There is one folder for each value of EXTRACTS_DIR.
     """
-    named = os.environ.get("EXTRACTS_DIR") or "build/extracts/sample"
+    setting = os.environ.get("EXTRACTS_DIR") or "build/extracts/sample"
     return (
         landing_dir()
         / "tables"
-        / hashlib.md5(os.fsencode(named), usedforsecurity=False).hexdigest()
+        / hashlib.md5(os.fsencode(setting), usedforsecurity=False).hexdigest()
     )
 
 
@@ -125,8 +128,8 @@ def release_dir() -> Path:
 
 def site_dir() -> Path | None:
     """Return the folder of the site that a refresh builds (SITE_DIR); None to build no site."""
-    named = os.environ.get("SITE_DIR")
-    return (project_root() / named).resolve() if named else None
+    setting = os.environ.get("SITE_DIR")
+    return (project_root() / setting).resolve() if setting else None
 
 
 def site_url() -> str | None:
@@ -144,7 +147,9 @@ def release_path() -> Path:
 
     It is RELEASE_PATH with symbolic links resolved, or ai_manufacturing.duckdb in RELEASE_DIR.
     """
-    named = os.environ.get("RELEASE_PATH")
+    setting = os.environ.get("RELEASE_PATH")
     return (
-        (project_root() / named).resolve() if named else release_dir() / "ai_manufacturing.duckdb"
+        (project_root() / setting).resolve()
+        if setting
+        else release_dir() / "ai_manufacturing.duckdb"
     )

@@ -12,7 +12,7 @@ import yaml
 from markupsafe import Markup, escape
 
 from ai_manufacturing.estimators.sentences import COMMAS
-from ai_manufacturing.system import duckdb_client, study
+from ai_manufacturing.system import duckdb_client, study_package
 from ai_manufacturing.system.sql_text import load_statements
 
 SQL = load_statements(__file__)
@@ -78,7 +78,7 @@ class Catalogue:
             key: (key.replace("_", " "), words) if isinstance(words, str) else tuple(words)
             for key, words in content["labels"].items()
         }
-        catalogues = [folder / path.name for folder in study.folders(path.parent)]
+        catalogues = [folder / path.name for folder in study_package.list_folders(path.parent)]
         texts = {
             key: words
             for catalogue in catalogues

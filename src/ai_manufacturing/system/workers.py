@@ -28,10 +28,10 @@ from dbt_common.invocation import get_invocation_id
 
 from ai_manufacturing.system import duckdb_client, settings
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 Model = Callable[[Any, Any], Any]
 # Modules that the fork server imports before it starts workers.
-PRELOADED = ["great_expectations", "pandas", "scipy.stats", __name__]
+PRELOADED_MODULES = ["great_expectations", "pandas", "scipy.stats", __name__]
 ENVIRONMENT = {
     "GX_ANALYTICS_ENABLED": "false",
     # Restrict linear algebra to one thread per worker.
@@ -59,9 +59,9 @@ class Pool:
         # Use executors with one process each, because a dead process breaks its whole executor.
         self._idle: queue.LifoQueue[ProcessPoolExecutor] = queue.LifoQueue()
         for _ in range(size):
-            self._idle.put(_executor("forkserver"))
+            self._idle.put(_make_executor("forkserver"))
 
-    def make(self, path: Path, dbt: Any) -> Any:
+    def run_model(self, path: Path, dbt: Any) -> Any:
         """Run a model's file in an idle worker; a worker that dies is replaced.
 
         Raises
@@ -70,14 +70,17 @@ class Pool:
             If the worker process ended unexpectedly.
         """
         source = ast.parse(path.read_text(encoding="utf-8"))
-        names, keys = _named(source, "dbt.ref"), _named(source, "dbt.config.meta_get")
+        names, keys = (
+            _find_arguments(source, "dbt.ref"),
+            _find_arguments(source, "dbt.config.meta_get"),
+        )
         executor = self._idle.get()
         try:
             tables = {name: dbt.ref(name).to_arrow_table() for name in names}
             config = {key: dbt.config.meta_get(key) for key in keys}
-            return executor.submit(_computed, path, tables, config).result()
+            return executor.submit(_compute_model, path, tables, config).result()
         except BrokenProcessPool as error:
-            executor = _executor("forkserver")
+            executor = _make_executor("forkserver")
             raise WorkerDiedError(
                 f"The process that computed {path} ended. If memory is short, set "
                 "WAREHOUSE_THREADS=1: every model is then computed in dbt's own process."
@@ -91,62 +94,62 @@ class Pool:
             self._idle.get().shutdown()
 
 
-def pool() -> Pool | None:
+def get_pool() -> Pool | None:
     """Return this run's workers; None with a single core, or if WAREHOUSE_THREADS is 1."""
     cores = min(os.cpu_count() or 1, int(os.environ.get("WAREHOUSE_THREADS") or 2))
-    return _pool(cores, get_invocation_id()) if cores > 1 else None
+    return _start_pool(cores, get_invocation_id()) if cores > 1 else None
 
 
 @functools.lru_cache(maxsize=1)
-def _pool(size: int, run: str) -> Pool:
+def _start_pool(size: int, run: str) -> Pool:
     """Return the workers of a run; they are not reused, because relations may have changed."""
     os.environ.update(ENVIRONMENT)  # must be set before the fork server imports libraries
     # Without __file__, new processes do not import the main program, which is dbt's command.
     vars(sys.modules["__main__"]).pop("__file__", None)
-    forkserver.set_forkserver_preload(PRELOADED)
+    forkserver.set_forkserver_preload(PRELOADED_MODULES)
     forkserver.ensure_running()  # imports in the background while dbt continues
     return Pool(size)
 
 
-def in_a_worker(model: Model) -> Model:
+def run_in_worker(model: Model) -> Model:
     """Decorate a dbt Python model to run in a worker.
 
     The file in python_models must have the model's name.
     """
 
     @functools.wraps(model)
-    def in_worker(dbt: Any, session: Any) -> Any:
-        workers = pool()
-        if workers is None:
+    def run(dbt: Any, session: Any) -> Any:
+        pool = get_pool()
+        if pool is None:
             return model(dbt, session)
         name = f"{dbt.this.identifier}.py"
         folders = settings.project_folders()
         (path,) = (path for root in folders for path in (root / "python_models").rglob(name))
-        return workers.make(path, dbt)
+        return pool.run_model(path, dbt)
 
-    return in_worker
+    return run
 
 
-def both(
-    function: Callable[..., Answer],
+def call_twice(
+    function: Callable[..., Result],
     one: tuple[Any, ...],
     other: tuple[Any, ...],
-) -> tuple[Answer, Answer]:
+) -> tuple[Result, Result]:
     """Call a function with two sets of arguments; workers run the second call in a fork."""
     if not _is_worker:
         return function(*one), function(*other)
-    with _executor("fork") as fork:
+    with _make_executor("fork") as fork:
         second = fork.submit(function, *other)
         return function(*one), second.result()
 
 
-def _executor(start_method: str) -> ProcessPoolExecutor:
+def _make_executor(start_method: str) -> ProcessPoolExecutor:
     """Return an executor with one process."""
     context = multiprocessing.get_context(start_method)
     return ProcessPoolExecutor(1, context, initializer=_start_worker)
 
 
-def _named(source: ast.Module, function: str) -> set[str]:
+def _find_arguments(source: ast.Module, function: str) -> set[str]:
     """Return the literals that a model's source passes to a dbt function as first argument."""
     calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)]
     return {ast.literal_eval(call.args[0]) for call in calls if ast.unparse(call.func) == function}
@@ -177,7 +180,7 @@ class _Config:
         """Ignore options, which dbt has already parsed from the file."""
 
 
-def _computed(path: Path, tables: dict[str, pa.Table], config: dict[str, Any]) -> Any:
+def _compute_model(path: Path, tables: dict[str, pa.Table], config: dict[str, Any]) -> Any:
     """Run a model's file in a worker, with the tables that it references."""
     with duckdb_client.connect(config={"threads": 1}) as session:
         dbt = SimpleNamespace(

@@ -15,7 +15,7 @@ from ai_manufacturing.system import disk, integrity, settings
 RELEASE_FOLDERS = ("past", "held", "work")  # in RELEASE_DIR, written by this project only
 
 
-def record(path: Path, landing: Path | None = None) -> None:
+def record_file(path: Path, landing: Path | None = None) -> None:
     """Record that this user's commands wrote a file, which must be complete and closed.
 
     If the record cannot be written, a warning is issued, and the file counts as untrusted.
@@ -28,7 +28,7 @@ def record(path: Path, landing: Path | None = None) -> None:
         Landing store that the views of a warehouse read.
     """
     try:
-        folder = _folder()
+        folder = _records_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         disk.replace_bytes(folder / integrity.sha256(path), os.fsencode(landing or ""), mode=0o600)
     except (OSError, RuntimeError) as error:
@@ -39,7 +39,7 @@ def record(path: Path, landing: Path | None = None) -> None:
         )
 
 
-def is_named(path: Path) -> bool:
+def is_configured(path: Path) -> bool:
     """Return whether the settings name a file as one that only this project writes."""
     place, releases = path.resolve(), settings.release_dir()
     return place in (settings.warehouse_path(), settings.release_path()) or any(
@@ -47,34 +47,34 @@ def is_named(path: Path) -> bool:
     )
 
 
-def is_own(path: Path) -> bool:
+def is_trusted(path: Path) -> bool:
     """Return whether the settings name a regular file, or this user's commands recorded it."""
-    return is_named(path) or _entry(path) is not None
+    return is_configured(path) or _find_record(path) is not None
 
 
-def landing_store(path: Path) -> Path | None:
+def find_landing_store(path: Path) -> Path | None:
     """Return the landing store that the views of a trusted warehouse read.
 
     The result is None for a release, which has no views.
     """
     if path.resolve() == settings.warehouse_path():
         return settings.landing_dir()
-    entry = None if is_named(path) else _entry(path)
-    named = entry.read_bytes() if entry else b""
-    return Path(os.fsdecode(named)) if named else None
+    record = None if is_configured(path) else _find_record(path)
+    store = record.read_bytes() if record else b""
+    return Path(os.fsdecode(store)) if store else None
 
 
-def _folder() -> Path:
+def _records_folder() -> Path:
     """Return the folder of records, files named by SHA-256 that contain a landing store path."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "ai_manufacturing" / "written"
 
 
-def _entry(path: Path) -> Path | None:
+def _find_record(path: Path) -> Path | None:
     """Return the record of a file, or None if it was not recorded."""
     try:
-        entry = _folder() / _sha256(path, disk.file_signature(path))
-        return entry if entry.is_file() else None
+        record = _records_folder() / _hash_file(path, disk.file_signature(path))
+        return record if record.is_file() else None
     except (OSError, RuntimeError):  # no home folder, or an unreadable file
         return None
 
@@ -82,5 +82,5 @@ def _entry(path: Path) -> Path | None:
 # Cached, because a command opens a file several times, and hashing the sample's warehouse takes 0.3
 # seconds.
 @cache
-def _sha256(path: Path, version: tuple[int, ...]) -> str:
+def _hash_file(path: Path, version: tuple[int, ...]) -> str:
     return integrity.sha256(path)

@@ -13,26 +13,26 @@ from typing import Any
 from ai_manufacturing.system import settings
 
 
-def declared(name: str, default: Any) -> Any:
+def read_constant(name: str, default: Any) -> Any:
     """Return a constant of the study's package, or the default if it is not defined."""
-    room = _room()
-    return default if room is None else getattr(room, name, default)
+    package = _load_package()
+    return default if package is None else getattr(package, name, default)
 
 
-def module(name: str) -> ModuleType:
+def load_module(name: str) -> ModuleType:
     """Import a module of the study's package, which must exist."""
-    room = _room()
-    assert room is not None
-    return import_module(f"{room.__name__}.{name}")
+    package = _load_package()
+    assert package is not None
+    return import_module(f"{package.__name__}.{name}")
 
 
-def folders(engine: Path) -> list[Path]:
+def list_folders(engine: Path) -> list[Path]:
     """Return a folder of the engine, followed by the folder of the study's package, if any."""
-    room = _room()
-    return [engine] if room is None else [engine, Path(str(room.__file__)).parent]
+    package = _load_package()
+    return [engine] if package is None else [engine, Path(str(package.__file__)).parent]
 
 
-def _room() -> ModuleType | None:
+def _load_package() -> ModuleType | None:
     try:
         name = settings.variables().get("room")
     except FileNotFoundError:  # help and shell completion also run outside a project
