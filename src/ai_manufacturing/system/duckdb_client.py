@@ -38,7 +38,7 @@ SETTINGS: dict[str, Any] = {
 UNLOCKED_SETTINGS = ["enable_progress_bar"]
 # Process that DuckDB's error names if another process holds the lock.
 LOCK_HOLDER = re.compile(r"Conflicting lock is held in (?P<process>.+ \(PID \d+\))")
-FILE_CATALOG = "file"  # catalog name that `reading` uses for a file
+FILE_CATALOG = "file"  # catalog name that `open_read_only` uses for a file
 LOG_SUFFIXES = (".wal", ".wal.checkpoint", ".wal.recovery")  # suffixes of DuckDB's log files
 # Default of WAREHOUSE_PROCESSOR_LIMIT: seconds of CPU time while an untrusted file is open.
 # Comparing two warehouses of the sample takes 24, and writing the site of a release 12.
@@ -68,7 +68,8 @@ def connect(
     Parameters
     ----------
     database : str
-        Path of the file; the default is in memory. Use `reading` for files that a user names.
+        Path of the file; the default is in memory. Use `open_read_only` for files that a user
+        names.
     read_only : bool
         Whether to open the file read-only.
     config : dict, optional
@@ -139,9 +140,9 @@ def attach(
         Connection from in_memory.
     databases : mapping of str to Path
         Files to attach, by catalog name.
-    writes : Path, optional
+    new_file : Path, optional
         New file to attach as `new`.
-    reaches : sequence of Path
+    allowed_folders : sequence of Path
         Folders that statements may read and write. If all databases are trusted, their landing
         stores are added, because views of a warehouse read files of its store.
     reads_files : bool
@@ -351,7 +352,7 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Connection from `reading`.
+        Connection from `open_read_only`.
     path : Path
         Path of the file.
 
@@ -426,7 +427,7 @@ def open_attached(
     ----------
     spill : Path
         As in in_memory.
-    databases, writes, reaches, reads_files
+    databases, new_file, allowed_folders, reads_files
         As in attach, which also documents the errors.
     """
     with open_in_memory(spill) as connection:

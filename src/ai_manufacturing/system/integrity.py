@@ -96,7 +96,7 @@ def check_file(path: Path) -> str | None:
 
 
 def record_folder(folder: Path, excluded: tuple[str, ...] = ()) -> None:
-    """Write SHA256SUMS for all files below a folder, except those named in `left_out`."""
+    """Write SHA256SUMS for all files below a folder, except the excluded ones."""
     _write_sums(
         folder / SUMS, {name: sha256(folder / name) for name in _list_names(folder, excluded)}
     )
@@ -126,7 +126,7 @@ def compare_checksums(
         Recorded SHA-256 by file name.
     present : iterable of str
         Names of existing files.
-    witness : object
+    record_name : object
         Name of the record, for messages.
     """
     faults = [
@@ -174,11 +174,11 @@ class Log:
     ----------
     lines : list of dict
         Valid lines without their hashes.
-    own : str or None
+    last_hash : str or None
         Hash of the last line.
     size : int
         Size of the valid lines in bytes.
-    so_far : hashlib hash
+    running_hash : hashlib hash
         Running hash over the valid lines.
     """
 
@@ -188,9 +188,8 @@ class Log:
     running_hash: "hashlib._Hash"
 
 
-_verified_logs: dict[
-    Path, tuple[object, Log]
-] = {}  # verified logs, with the file versions they belong to
+# Verified logs, with the signatures of the files that they were read from.
+_verified_logs: dict[Path, tuple[object, Log]] = {}
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,7 @@ class Chain:
         File of the log; its folder must exist before a line is appended.
     mode : int
         Permissions of log and head.
-    damaged : callable
+    make_error : callable
         Creates the exception for a damaged log from a message.
     """
 
@@ -222,7 +221,7 @@ class Chain:
         Raises
         ------
         Exception
-            The exception from `damaged` if the log was truncated or a line was altered; it names
+            The exception from `make_error` if the log was truncated or a line was altered; it names
             the file and the line.
         """
         while True:
@@ -243,7 +242,7 @@ class Chain:
 
         Parameters
         ----------
-        following : callable
+        make_line : callable
             Takes the current lines and returns the new line, or None for no change. It is called
             with the lock held, so that no other writer can add lines.
 
@@ -325,10 +324,8 @@ class Chain:
 
     def _parse_head(self, head: bytes) -> tuple[int, str | None]:
         head_line = _parse_line(head)
-        if head != json.dumps(head_line).encode() + b"\n" or head_line.keys() != {
-            "lines",
-            HASH_KEY,
-        }:
+        is_canonical = head == json.dumps(head_line).encode() + b"\n"
+        if not is_canonical or head_line.keys() != {"lines", HASH_KEY}:
             raise self.make_error(f"{self.head}: not as it was written")
         return head_line["lines"], head_line[HASH_KEY]
 

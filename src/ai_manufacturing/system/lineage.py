@@ -71,11 +71,11 @@ def open_planner(database: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBP
 
 
 def find_dependencies(empty: duckdb.DuckDBPyConnection, sql: str) -> Dependencies:
-    """Return the dependencies of a query, from its plans in a database opened by `planner`.
+    """Return the dependencies of a query, from its plans in a database of `open_planner`.
 
     Raises
     ------
-    CannotTellError
+    UnknownDependenciesError
         If the query does not match the tables, or reads something else, such as the statistics of
         a file.
     """
@@ -95,13 +95,7 @@ def find_dependencies(empty: duckdb.DuckDBPyConnection, sql: str) -> Dependencie
             ).fetchall()
             scans = [scan for root in json.loads(plan[1]) for scan in _list_scans(root)]
             tables.update(table for table, _ in scans)
-            columns.append(
-                {
-                    f"{table}.{column}"
-                    for table, scanned_columns in scans
-                    for column in scanned_columns
-                }
-            )
+            columns.append({f"{table}.{name}" for table, scanned in scans for name in scanned})
     except duckdb.Error as error:
         raise UnknownDependenciesError(str(error).splitlines()[0]) from error
     partial_tables = empty.execute(
