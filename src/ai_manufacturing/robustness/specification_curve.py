@@ -228,7 +228,7 @@ class _Combinations:
         permuted = randomisation.permutations(cities, strata, draws=draws, seed=seed)
         sizes = np.cumsum([len(members) * len(at) for at, members in self._samples])
         half = int(np.searchsorted(sizes, sizes[-1] / 2))
-        first, second = workers.both(
+        first, second = workers.call_twice(
             _fits,
             (self._panel, self._samples[:half], permuted),
             (self._panel, self._samples[half:], permuted),
