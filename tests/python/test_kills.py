@@ -47,7 +47,7 @@ def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(
     store = Store(folder, folder / "ai_manufacturing.duckdb")
     before = os.umask(mask)
     try:
-        with lock.held(folder / "refresh.lock"):
+        with lock.hold_lock(folder / "refresh.lock"):
             store.prepare()
             release(store, small_build.warehouse)
             store.record({"release_id": "000001"})

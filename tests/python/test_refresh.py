@@ -1105,7 +1105,7 @@ def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(
 def test_a_second_refresh_leaves_at_once_and_status_says_to_all_that_the_first_is_running(
     store: Store, small_build: Build
 ) -> None:
-    with refresh_log.record_attempt(store.folder), lock.held(store.lock):
+    with refresh_log.record_attempt(store.folder), lock.hold_lock(store.lock):
         store.folder.chmod(0o755)
         run = command(store, small_build, "status", "--json")
         assert run.returncode == 1
@@ -1127,16 +1127,16 @@ def test_a_second_refresh_leaves_at_once_and_status_says_to_all_that_the_first_i
 
 
 def test_whoever_asks_for_the_holder_locks_no_refresh_out(store: Store) -> None:
-    with lock.held(store.lock):
+    with lock.hold_lock(store.lock):
         pass
     with store.lock.open() as asking:
         fcntl.flock(asking, fcntl.LOCK_SH)
         release_soon = threading.Timer(lock.PAUSES[0] / 2, fcntl.flock, (asking, fcntl.LOCK_UN))
         release_soon.start()
-        with lock.held(store.lock):
-            assert lock.holder(store.lock)["pid"] == os.getpid()
+        with lock.hold_lock(store.lock):
+            assert lock.read_holder(store.lock)["pid"] == os.getpid()
         release_soon.join()
-    assert lock.holder(store.lock) is None
+    assert lock.read_holder(store.lock) is None
 
 
 def test_the_last_attempt_is_found_beyond_a_torn_line_and_in_the_log_before_a_new_one(

@@ -190,7 +190,7 @@ def test_what_dead_runs_left_is_removed_and_a_live_refresh_is_not_disturbed(
         (path / "half").write_text("written", encoding="utf-8")
     for path in litter[4:]:
         path.write_text("half", encoding="utf-8")
-    with lock.held(kept.lock), pytest.raises(LockedError):
+    with lock.hold_lock(kept.lock), pytest.raises(LockedError):
         verify.verify()
     assert all(path.exists() for path in litter)
     found = verify.verify()

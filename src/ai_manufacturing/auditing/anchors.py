@@ -147,7 +147,7 @@ def shown_estimates(release: DuckDBPyConnection) -> Estimates:
 
 def new_anchor(release: DuckDBPyConnection, release_id: str) -> Anchor:
     """Return an anchor at an open release, or NO_ANCHOR if it has no headline estimate."""
-    if not headlines.read(release).estimated_count:
+    if not headlines.read_headlines(release).estimated_count:
         return NO_ANCHOR
     return Anchor(release_id, "", "", shown_estimates(release))
 

@@ -83,7 +83,7 @@ def verify() -> Verified:
     outcome = Verified()
     releases = configured.store()
     is_there = releases.folder.is_dir()
-    with lock.held(releases.lock) if is_there else nullcontext():
+    with lock.hold_lock(releases.lock) if is_there else nullcontext():
         manifests = _releases(releases, outcome) if is_there else {}
         if settings.landing_dir().is_dir():
             _landing(settings.landing_dir(), manifests, outcome)

@@ -40,7 +40,7 @@ def status(as_json: bool) -> None:
 
     with exit_on_refresh_error(print_event):
         store = configured.store()
-        running, manifest = lock.holder(store.lock), store.current()
+        running, manifest = lock.read_holder(store.lock), store.current()
         document: Row = {
             "path": str(store.published),
             "release": None,
@@ -93,7 +93,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
     with open_read_only(store.published) as release:
         anchor = anchors.of(store, release, manifest)
         drift = anchor.record(anchors.shown_estimates(release))
-        headline_summary = headlines.read(release)
+        headline_summary = headlines.read_headlines(release)
         providers = freshness.of_release(release)
     age, release_name = (
         _compute_age(manifest.published_at),
@@ -105,7 +105,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
         "release": {
             **record,
             "age_days": age / timedelta(days=1),
-            "headlines": headline_summary.record(),
+            "headlines": headline_summary.to_record(),
         },
         "anchor": drift,
         "providers": [provider.record() for provider in providers],

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ai_manufacturing.auditing import trace as tracing
 from ai_manufacturing.disclosure import terms, withholding
 from ai_manufacturing.question_door import answer, caveats, search
-from ai_manufacturing.releases.origin import origin_of
+from ai_manufacturing.releases.origin import read_origin
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import load_statements
 
@@ -49,7 +49,7 @@ class Door:
         self._release, self._copy_path = release, copy_path.resolve()
         self._query_lock = threading.Lock()
         with duckdb_client.open_read_only(copy_path) as connection:
-            origin = origin_of(connection)
+            origin = read_origin(connection)
             ((number,),) = connection.execute("select release_id from release.manifest").fetchall()
             providers = ", ".join(
                 row["provider"] for row in terms.read_restricted_providers(connection)

@@ -143,7 +143,7 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
                 " a held build with `publish`."
             )
         with store.opened(store.published) as (_, release):
-            estimated = headlines.read(release)
+            estimated = headlines.read_headlines(release)
         if not estimated.estimated_count:
             raise BadConfigurationError(
                 f"Release {release_id} cannot be the anchor for measuring drift:"

@@ -257,7 +257,7 @@ def _examined(
         run.warn(f"Release {run.release_id} of {origin} replaces one of {published.origin}.")
     # numbers of different extract sets are never compared
     compared_with = run.basis if is_of_one_set or is_at_gate else None
-    estimated = None if is_at_gate else headlines.read(warehouse)
+    estimated = None if is_at_gate else headlines.read_headlines(warehouse)
     return Built(compared_with, delivery, paths_read_again, described, is_at_gate, estimated)
 
 

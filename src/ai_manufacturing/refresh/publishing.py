@@ -32,7 +32,7 @@ from ai_manufacturing.system.disk import sync
 @contextmanager
 def at_work(store: Store, on_event: OnEvent) -> Iterator[None]:
     """Lock and prepare a release folder, and report any error as a RefreshError."""
-    with lock.held(store.lock):
+    with lock.hold_lock(store.lock):
         store.prepare()
         with _errors_in_words(store):
             for line in store.record_anew():

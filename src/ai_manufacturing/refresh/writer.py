@@ -26,7 +26,7 @@ from ai_manufacturing.releases.manifest import (
     Manifest,
     manifest_of,
 )
-from ai_manufacturing.releases.origin import origin_of
+from ai_manufacturing.releases.origin import read_origin
 from ai_manufacturing.system import clock, disk, duckdb_client, settings, trusted_files
 from ai_manufacturing.system.sql_text import (
     build_comments,
@@ -140,7 +140,7 @@ def write(
 def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
     """Return the manifest fields about the content of a warehouse, empty where not built."""
     described: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
-    origin = origin_of(warehouse)
+    origin = read_origin(warehouse)
     if origin is not None:
         described["extract_set"], described["extract_set_kind"] = origin
     with suppress(duckdb.CatalogException):  # the build did not reach the gate

@@ -36,7 +36,7 @@ contains none of these relations.
 def copy_comments(
     connection: DuckDBPyConnection,
     tables: Collection[str],
-    before: Mapping[str, str] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Copy the comments of tables and columns from `built` to `new`.
 
@@ -46,12 +46,12 @@ def copy_comments(
         Connection with both databases attached.
     tables : collection of str
         Tables of `new`, as schema.table.
-    before : mapping, optional
+    notes : mapping, optional
         Text to insert before the comment of a table, by schema.table ("marts.dim_city").
     """
-    commented = connection.execute(SQL["comments"]).fetchall()
-    for schema, table, column, comment in commented:
-        note = (before or {}).get(f"{schema}.{table}", "") if column is None else ""
+    rows = connection.execute(SQL["comments"]).fetchall()
+    for schema, table, column, comment in rows:
+        note = (notes or {}).get(f"{schema}.{table}", "") if column is None else ""
         if f"{schema}.{table}" not in tables or not (note or comment):
             continue
         name = f"new.{quote_identifier(schema)}.{quote_identifier(table)}"

@@ -10,7 +10,7 @@ import duckdb
 
 from ai_manufacturing import landing
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.origin import Origin, is_release, origin_of
+from ai_manufacturing.releases.origin import Origin, is_release, read_origin
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import duckdb_client, integrity, settings
 
@@ -82,7 +82,7 @@ def read(path: Path) -> Database:
         digest = integrity.check_file(path)
         with duckdb_client.open_read_only(path) as connection:
             duckdb_client.require_size(connection, path)
-            origin = origin_of(connection)
+            origin = read_origin(connection)
             if origin is None:
                 raise DatabaseError(
                     f"{path}: neither a release nor a warehouse with landed files. Name one with"

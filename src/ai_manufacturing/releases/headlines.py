@@ -25,14 +25,14 @@ class Headlines(NamedTuple):
     absent_series: tuple[str, ...]
 
     def __str__(self) -> str:
-        counted = f"{self.estimated_count or 'none'} of the {self.specification_count}"
+        share = f"{self.estimated_count or 'none'} of the {self.specification_count}"
         verb = "have" if self.estimated_count else "has"
-        words = f"{counted} headline specifications {verb} an estimate"
+        words = f"{share} headline specifications {verb} an estimate"
         if not self.absent_series:
             return words
         return f"{words}; not delivered: {', '.join(self.absent_series)}"
 
-    def record(self) -> dict[str, int]:
+    def to_record(self) -> dict[str, int]:
         """Return both counts for JSON output."""
         return {
             "specification_count": self.specification_count,
@@ -40,7 +40,9 @@ class Headlines(NamedTuple):
         }
 
 
-def read(database: DuckDBPyConnection) -> Headlines:
+def read_headlines(database: DuckDBPyConnection) -> Headlines:
     """Count the headline estimates of an open warehouse or release."""
-    ((specified, estimated, absent),) = database.execute(SQL["headlines"]).fetchall()
-    return Headlines(specified, estimated, tuple(absent or ()))
+    ((specification_count, estimated_count, absent_series),) = database.execute(
+        SQL["headlines"]
+    ).fetchall()
+    return Headlines(specification_count, estimated_count, tuple(absent_series or ()))

@@ -15,11 +15,11 @@ from ai_manufacturing.system import clock
 from ai_manufacturing.system.disk import make_folder
 
 PAUSES = (0.05, 0.2)
-"""Seconds between attempts, because `holder` itself locks the file for microseconds."""
+"""Seconds between attempts, because `read_holder` itself locks the file for microseconds."""
 
 
 @contextmanager
-def held(
+def hold_lock(
     path: Path,
     wait: bool = False,
     way_out: str = "Set RELEASE_DIR to a folder that this user may write to.",
@@ -52,7 +52,7 @@ def held(
         raise BadConfigurationError(f"{path}: {error.strerror}. {way_out}") from error
     with file:
         try:
-            _take(file, wait)
+            _acquire(file, wait)
         except BlockingIOError:
             file.seek(0)
             raise LockedError(
@@ -70,7 +70,7 @@ def held(
         yield
 
 
-def holder(path: Path) -> dict[str, Any] | None:
+def read_holder(path: Path) -> dict[str, Any] | None:
     """Return the holder of the lock; read permission on the file is sufficient.
 
     Parameters
@@ -99,7 +99,7 @@ def holder(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _take(file: IO[str], wait: bool) -> None:
+def _acquire(file: IO[str], wait: bool) -> None:
     for pause in () if wait else PAUSES:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

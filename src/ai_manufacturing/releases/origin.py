@@ -31,7 +31,7 @@ class Origin(NamedTuple):
         return f"{self.extract_set} ({note})"
 
 
-def origin_of(connection: duckdb.DuckDBPyConnection) -> Origin | None:
+def read_origin(connection: duckdb.DuckDBPyConnection) -> Origin | None:
     """Return the origin of an open release or warehouse, or None if no file has landed in it."""
     table = "release.manifest" if is_release(connection) else "raw.deliveries"
     try:

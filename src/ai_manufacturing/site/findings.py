@@ -75,7 +75,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             )
         ],
         "strip": _strip(release, text, claims[0]),
-        "headlines": headlines.read(release.connection),
+        "headlines": headlines.read_headlines(release.connection),
         "period": release.period(),
         "forest": _forest(estimated, text) if estimated else None,
         "about": about(release, text),

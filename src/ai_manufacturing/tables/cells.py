@@ -7,7 +7,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.disclosure import published_numbers
-from ai_manufacturing.releases.origin import SYNTHETIC, origin_of
+from ai_manufacturing.releases.origin import SYNTHETIC, read_origin
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import MARK, Catalogue, Words
@@ -71,7 +71,7 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
 
 def _said(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
     """Return the sentences common to all tables of an extract set."""
-    extract_set, kind = origin_of(connection) or ("", "delivered")
+    extract_set, kind = read_origin(connection) or ("", "delivered")
     keys = [*(f"table_{error}" for error in ERRORS), "table_stars", "table_substitutes"]
     if kind == SYNTHETIC:
         keys.append("table_synthetic")

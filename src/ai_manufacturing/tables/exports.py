@@ -83,7 +83,7 @@ def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        with lock.held(folder / LOCK, wait=True, way_out=WAY_OUT):
+        with lock.hold_lock(folder / LOCK, wait=True, way_out=WAY_OUT):
             return [path for name in file_formats for path in _write(source, folder, name)]
     except BadConfigurationError as error:
         raise ExportError(str(error)) from error
