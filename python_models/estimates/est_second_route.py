@@ -1,7 +1,7 @@
-from ai_manufacturing.system.workers import in_a_worker
+from ai_manufacturing.system.workers import run_in_worker
 
 
-@in_a_worker
+@run_in_worker
 def model(dbt, session):
     from ai_manufacturing.estimation import specifications
     from ai_manufacturing.estimation.inputs import read_inputs
