@@ -12,7 +12,7 @@ from ai_manufacturing.system import settings
 
 def now() -> str:
     """Return the fingerprint of a build that would start now."""
-    return fingerprint.of(fingerprint.delivery_hashes(settings.extracts_dir()))
+    return fingerprint.compute_fingerprint(fingerprint.hash_deliveries(settings.extracts_dir()))
 
 
 def of(warehouse: Path) -> str:

@@ -89,8 +89,13 @@ def published_as_built(
     """Publish a warehouse as up to date, so that a refresh of these extracts finds nothing new."""
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
-    hashes = fingerprint.delivery_hashes(extracts)
-    past_release(store, warehouse, fingerprint=fingerprint.of(hashes), delivery_hashes=hashes)
+    hashes = fingerprint.hash_deliveries(extracts)
+    past_release(
+        store,
+        warehouse,
+        fingerprint=fingerprint.compute_fingerprint(hashes),
+        delivery_hashes=hashes,
+    )
     store.publish("000001")
 
 
@@ -266,7 +271,7 @@ def refreshes_of(
         return False
 
     monkeypatch.setattr(build, "dbt", copied)
-    monkeypatch.setattr(fingerprint, "of", lambda hashes: str(refreshes.warehouse))
+    monkeypatch.setattr(fingerprint, "compute_fingerprint", lambda hashes: str(refreshes.warehouse))
     monkeypatch.setenv("EXTRACTS_DIR", str(built.extracts))
     monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))
     monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "none.duckdb"))

@@ -61,7 +61,7 @@ def test_a_name_that_is_not_utf_8_lands_escaped_and_answers_to_its_declaration(
     # The original name can be restored.
     raw = escaped.encode().decode("unicode_escape").encode("latin-1")
     assert raw == os.fsencode(path.relative_to(project.root / "extracts"))
-    assert set(fingerprint.delivery_hashes(project.root / "extracts")) == set(table)
+    assert set(fingerprint.hash_deliveries(project.root / "extracts")) == set(table)
 
 
 def test_what_is_wrong_with_a_file_of_such_a_name_or_its_members_is_one_line(
@@ -133,7 +133,7 @@ def test_a_named_pipe_is_named_and_not_waited_for(project: Project) -> None:
         " out of the extracts folder."
     )
     with pytest.raises(BadConfigurationError, match=r"firms/b\.csv: it is neither a file"):
-        fingerprint.delivery_hashes(project.root / "extracts")
+        fingerprint.hash_deliveries(project.root / "extracts")
 
 
 def test_a_sparse_file_is_refused_by_its_size(project: Project) -> None:
@@ -159,7 +159,7 @@ def test_folders_and_files_that_may_not_be_read_are_named(unprivileged: Project)
         f"firms/a.csv: {denied}.",
     ]
     with pytest.raises(BadConfigurationError, match="firms/2020: the folder cannot be read"):
-        fingerprint.delivery_hashes(unprivileged.root / "extracts")
+        fingerprint.hash_deliveries(unprivileged.root / "extracts")
     folder.chmod(0o700)
     (unprivileged.root / "extracts/extract_set.yml").chmod(0)
     assert fault() == f"extract_set.yml: {denied}."

@@ -442,7 +442,7 @@ def test_a_file_that_landing_passes_over_is_nothing_new(tmp_path: Path) -> None:
     for name in ("a.csv", "extract_set.yml", ".DS_Store", "~$a.xlsx", "README.md", ".git/config"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}", encoding="utf-8")
-    assert [*fingerprint.delivery_hashes(tmp_path)] == ["a.csv", "extract_set.yml"]
+    assert [*fingerprint.hash_deliveries(tmp_path)] == ["a.csv", "extract_set.yml"]
 
 
 def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_no_row(
@@ -855,7 +855,7 @@ def copies_in_place_of_dbt(warehouse: Path) -> None:
         return False
 
     build.dbt = copied
-    fingerprint.of = lambda hashes: str(os.getpid())
+    fingerprint.compute_fingerprint = lambda hashes: str(os.getpid())
 
 
 def killed_refreshes(store: Store, built: Build) -> AbstractContextManager[dbt_process.Ask]:

@@ -56,15 +56,15 @@ def packed(build: Build, folder: Path, kind: str) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("EXTRACTS_DIR", "LANDING_DIR", "DBT_PROJECT_DIR"):
             patch.setenv(name, build.environment[name])
-        hashes = fingerprint.delivery_hashes(build.extracts)
+        hashes = fingerprint.hash_deliveries(build.extracts)
         manifest = {
             **described("000001"),
-            "git_commit": fingerprint.git_commit(),
+            "git_commit": fingerprint.read_git_commit(),
             "extract_set": build.value("select max(extract_set) from raw.deliveries"),
             "extract_set_kind": kind,
-            "fingerprint": fingerprint.of(hashes),
+            "fingerprint": fingerprint.compute_fingerprint(hashes),
             "delivery_hashes": hashes,
-            "package_versions": fingerprint.package_versions(),
+            "package_versions": fingerprint.read_package_versions(),
         }
         release, archive = folder / "published.duckdb", folder / "package.zip"
         writer.write(build.warehouse, release, manifest, None)
@@ -464,7 +464,7 @@ def test_a_form_that_signs_nothing_is_refused(
 def test_other_files_than_those_of_the_release_are_not_packed(tmp_path: Path) -> None:
     (tmp_path / "extract_set.yml").write_text("name: sample\nkind: synthetic\n", encoding="utf-8")
     (tmp_path / "yearbook.csv").write_text("", encoding="utf-8")
-    hashes = fingerprint.delivery_hashes(tmp_path)
+    hashes = fingerprint.hash_deliveries(tmp_path)
     manifest = cast(
         Manifest,
         SimpleNamespace(release_id="000001", extract_set="sample", delivery_hashes=hashes),

@@ -399,7 +399,7 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
 def first_release(small_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a first release of the small build."""
     path = tmp_path_factory.mktemp("first") / "unpublished.duckdb"
-    hashes = fingerprint.delivery_hashes(small_build.extracts)
+    hashes = fingerprint.hash_deliveries(small_build.extracts)
     manifest = described("000001") | {"delivery_hashes": hashes}
     write(small_build.warehouse, path, manifest)
     return path

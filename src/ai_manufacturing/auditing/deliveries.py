@@ -150,9 +150,9 @@ def since(
         Records in the files of the published release.
     """
     if published is None or published.extract_set != extract_set:
-        return Delivery(None, added=tuple(sorted(fingerprint.delivered(hashes))))
-    old = fingerprint.delivered(published.delivery_hashes)
-    new = fingerprint.delivered(hashes)
+        return Delivery(None, added=tuple(sorted(fingerprint.drop_description(hashes))))
+    old = fingerprint.drop_description(published.delivery_hashes)
+    new = fingerprint.drop_description(hashes)
     gone = {digest: path for path, digest in sorted(old.items(), reverse=True) if path not in new}
     renamed = {
         gone.pop(digest): path

@@ -93,11 +93,11 @@ def require_unchanged(hashes: dict[str, str], code: str) -> None:
     BuildFailedError
         If anything changed; the message names the files.
     """
-    now = fingerprint.delivery_hashes(settings.extracts_dir())
+    now = fingerprint.hash_deliveries(settings.extracts_dir())
     changed = sorted(
         path for path in hashes.keys() | now.keys() if hashes.get(path) != now.get(path)
     )
-    if changed or fingerprint.of(now) != code:
+    if changed or fingerprint.compute_fingerprint(now) != code:
         raise BuildFailedError(
             f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is"
             " unchanged. Refresh again when the delivery or the edit is complete."

@@ -71,7 +71,10 @@ def publish_held(
         )
         at_gate = report["outcome"] == GateFailedError.__name__
         # The gate stopped the estimates, so they are built now and require the same code.
-        if at_gate and fingerprint.of(held["delivery_hashes"]) != held["fingerprint"]:
+        if (
+            at_gate
+            and fingerprint.compute_fingerprint(held["delivery_hashes"]) != held["fingerprint"]
+        ):
             raise BadConfigurationError(
                 f"{release_id} has no estimates yet, and the code, packages or extract set changed"
                 f" since it was built at commit {held['git_commit'] or 'unknown'}. Restore them, or"

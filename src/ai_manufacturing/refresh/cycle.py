@@ -87,10 +87,10 @@ def refresh(
         freshness.allowed_ages()  # report an invalid declaration before the build
         compared_with = basis.read(store)
         published = None if compared_with is None else compared_with.manifest
-        hashes = fingerprint.delivery_hashes(settings.extracts_dir())
+        hashes = fingerprint.hash_deliveries(settings.extracts_dir())
         declared = basis.standing(_declared(), compared_with, store)
         publishing.require_declared_set(store, published, replaces)
-        code = fingerprint.of(hashes)
+        code = fingerprint.compute_fingerprint(hashes)
         may_lack_estimates = without_estimates or not _extract_set().has_estimates
         held = None
         if years is None:
@@ -115,7 +115,8 @@ def refresh(
             held_build=held,
         )
         on_event(
-            "started", {"release_id": release_id, "deliveries": len(fingerprint.delivered(hashes))}
+            "started",
+            {"release_id": release_id, "deliveries": len(fingerprint.drop_description(hashes))},
         )
         manifest = _build_and_publish(run)
         freshness.require_fresh(
@@ -204,12 +205,12 @@ def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
     described = {
         "release_id": run.release_id,
         "published_at": clock.now(),
-        "git_commit": fingerprint.git_commit(),
+        "git_commit": fingerprint.read_git_commit(),
         "fingerprint": run.fingerprint,
         "published_by": "refresh",
         "reason": "" if run.years is None else f"years {run.years_in_words} read again",
         "delivery_hashes": run.hashes,
-        "package_versions": fingerprint.package_versions(),
+        "package_versions": fingerprint.read_package_versions(),
     }
     files = {"built": run.warehouse} | ({} if run.basis is None else {"old": run.basis.path})
     with duckdb_client.open_attached(run.work / "spill", files, reads_files=True) as connection:

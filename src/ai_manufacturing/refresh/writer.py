@@ -165,12 +165,12 @@ def unpublished(warehouse: Path, target: Path) -> None:
     manifest = {
         "release_id": "unpublished",
         "published_at": clock.now(),
-        "git_commit": fingerprint.git_commit(),
+        "git_commit": fingerprint.read_git_commit(),
         "fingerprint": "",
         "published_by": "",
         "reason": "",
         "delivery_hashes": hashes,
-        "package_versions": fingerprint.package_versions(),
+        "package_versions": fingerprint.read_package_versions(),
     }
     with writing(warehouse, target, manifest | described, None, reads_files=False):
         pass

@@ -40,7 +40,7 @@ CODE = (
 )
 
 
-def delivery_hashes(folder: Path) -> dict[str, str]:
+def hash_deliveries(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every delivered file and of extract_set.yml, by path.
 
     Raises
@@ -49,7 +49,7 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
         If the folder does not exist, or a file, folder or link in it cannot be read; the message
         has a line for each.
     """
-    _extract_set(folder)
+    _read_extract_set(folder)
     faults: list[str] = []
     paths = {file_path: path for path, file_path in walk_folder(folder, faults) if path.is_file()}
     if (folder / DESCRIPTION).is_file():
@@ -67,12 +67,12 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
     return hashes
 
 
-def delivered(hashes: dict[str, str]) -> dict[str, str]:
+def drop_description(hashes: dict[str, str]) -> dict[str, str]:
     """Return the hashes of delivered files only, without the description extract_set.yml."""
     return {path: digest for path, digest in hashes.items() if path != DESCRIPTION}
 
 
-def of(hashes: dict[str, str]) -> str:
+def compute_fingerprint(hashes: dict[str, str]) -> str:
     """Return a hash of deliveries, code and package versions.
 
     Raises
@@ -80,11 +80,16 @@ def of(hashes: dict[str, str]) -> str:
     BadConfigurationError
         If the extracts folder does not exist.
     """
-    decides = [_extract_set(settings.extracts_dir()).name, hashes, code(), package_versions()]
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    inputs = [
+        _read_extract_set(settings.extracts_dir()).name,
+        hashes,
+        hash_code(),
+        read_package_versions(),
+    ]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def code() -> dict[str, str]:
+def hash_code() -> dict[str, str]:
     """Return the SHA-256 of each code file and seed, by its path in the repository."""
     engine = settings.engine_root()
     paths = {
@@ -96,15 +101,15 @@ def code() -> dict[str, str]:
     return {os.path.relpath(path, engine): sha256(path) for path in sorted(paths) if _is_code(path)}
 
 
-def package_versions() -> dict[str, str]:
+def read_package_versions() -> dict[str, str]:
     """Return the versions of the packages that affect the numbers."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def git_commit() -> str:
+def read_git_commit() -> str:
     """Return the current commit, with + if there are local changes; empty outside a clone."""
 
-    def git(*arguments: str) -> str:
+    def run_git(*arguments: str) -> str:
         run = subprocess.run(
             ["git", *arguments],
             cwd=settings.project_root(),
@@ -115,12 +120,12 @@ def git_commit() -> str:
         return run.stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+        return run_git("rev-parse", "HEAD") + ("+" if run_git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):  # the fingerprint still identifies the code
         return ""
 
 
-def _extract_set(folder: Path) -> landing.ExtractSet:
+def _read_extract_set(folder: Path) -> landing.ExtractSet:
     try:
         return landing.read_extract_set(folder)
     except landing.LandingError as error:

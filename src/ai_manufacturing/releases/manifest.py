@@ -59,7 +59,7 @@ class Manifest:
     @property
     def delivery_count(self) -> int:
         """Number of delivered files."""
-        return len(fingerprint.delivered(self.delivery_hashes))
+        return len(fingerprint.drop_description(self.delivery_hashes))
 
     @property
     def listed(self) -> dict[str, Any]:

@@ -377,7 +377,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _require_deliveries(manifest: Manifest, extracts: Path) -> None:
-    hashes = fingerprint.delivery_hashes(extracts)
+    hashes = fingerprint.hash_deliveries(extracts)
     differing_paths = sorted(
         {name for name, _ in hashes.items() ^ manifest.delivery_hashes.items()}
     )
@@ -402,7 +402,7 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
     if not archive.returncode:
         subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
         return
-    if manifest.fingerprint != fingerprint.of(manifest.delivery_hashes):
+    if manifest.fingerprint != fingerprint.compute_fingerprint(manifest.delivery_hashes):
         raise ReplicationError(
             f"Release {manifest.release_id} was made from code at"
             f" {manifest.git_commit or 'an unknown commit'}, which is not in this clone and differs"
@@ -434,7 +434,7 @@ def _list_raw_files(
         SQL["raw_files"],
     )
     files = []
-    for path, digest in fingerprint.delivery_hashes(extracts).items():
+    for path, digest in fingerprint.hash_deliveries(extracts).items():
         # the path of an archive member begins with the path of the archive
         parts = [row for row in deliveries if f"{row['file_path']}/".startswith(f"{path}/")]
         # The maker of the package wrote the description; undeclared files may not be passed on.
