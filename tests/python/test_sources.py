@@ -65,7 +65,9 @@ def file(tmp_path: Path) -> Path:
 
 def listed(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
     with duckdb.connect(str(file), read_only=True) as connection:
-        return {(row["series"], row["scope"]): row for row in sources.known(connection)["absent"]}
+        return {
+            (row["series"], row["scope"]): row for row in sources.read_sources(connection)["absent"]
+        }
 
 
 def test_a_series_that_is_absent_in_one_scope_is_listed_in_it(file: Path) -> None:

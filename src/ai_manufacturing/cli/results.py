@@ -201,7 +201,7 @@ def sources(path: Path | None, as_json: bool) -> None:
     database = choose_database(path, print_description=not as_json)
     try:
         with convert_errors(LandingError), duckdb_client.open_read_only(database.path) as release:
-            overview = known_sources.known(release)
+            overview = known_sources.read_sources(release)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise CommandError(
             f"{database.path}: made by earlier code, or not built to the end"

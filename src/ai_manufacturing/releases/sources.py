@@ -16,7 +16,7 @@ Row = dict[str, Any]
 Series = tuple[str, str]  # name and scope
 
 
-def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+def read_sources(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Return the delivered sources and the absent series of an open release or warehouse.
 
     Returns
@@ -35,63 +35,77 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     duckdb.CatalogException, duckdb.BinderException
         If the file lacks a table or column, because older code built it or its build failed.
     """
-    delivered = duckdb_client.fetch_rows(
+    delivered_sources = duckdb_client.fetch_rows(
         release,
         SQL["delivered"],
     )
-    absent = duckdb_client.fetch_rows(
+    absent_series = duckdb_client.fetch_rows(
         release,
         "select series, scope, label_en, label_zh, absence_reason from marts.dim_series "
         "where not is_delivered order by series, scope",
     )
-    missing: defaultdict[str, set[Series]] = defaultdict(set)
+    missing_series: defaultdict[str, set[Series]] = defaultdict(set)
     for row in duckdb_client.fetch_rows(
         release,
         "select distinct specification_id, quantity, scope from marts.dim_specification_series "
         "where is_delivered is false",
     ):
-        missing[row["specification_id"]].add((row["quantity"], row["scope"]))
-    of_columns = "select specification_id from reports.rpt_column_specifications"
-    is_judged = bool(
+        missing_series[row["specification_id"]].add((row["quantity"], row["scope"]))
+    query = "select specification_id from reports.rpt_column_specifications"
+    has_estimates = bool(
         release.execute(
             "from duckdb_tables() where table_name = 'rpt_column_specifications'"
         ).fetchall()
     )
-    printed = {name for (name,) in release.execute(of_columns).fetchall()} if is_judged else set()
-    places = _places({(row["provider"], row["source_name"]) for row in delivered})
-    for row in absent:
+    printed_columns = (
+        {name for (name,) in release.execute(query).fetchall()} if has_estimates else set()
+    )
+    places = _list_undelivered_sources(
+        {(row["provider"], row["source_name"]) for row in delivered_sources}
+    )
+    for row in absent_series:
         series = row["series"], row["scope"]
-        waiting = {name: needs for name, needs in missing.items() if series in needs}
-        row["specifications"] = sorted(waiting)
+        waiting_specifications = {
+            name: needs for name, needs in missing_series.items() if series in needs
+        }
+        row["specifications"] = sorted(waiting_specifications)
         row["last_missing_of"] = sorted(
-            printed & {name for name, needs in waiting.items() if len(needs) == 1}
+            printed_columns
+            & {name for name, needs in waiting_specifications.items() if len(needs) == 1}
         )
         row["sources"] = [
             {
                 **place,
                 "estimable": sorted(
-                    printed & {name for name, needs in waiting.items() if needs <= fed}
+                    printed_columns
+                    & {
+                        name
+                        for name, needs in waiting_specifications.items()
+                        if needs <= fed_series
+                    }
                 ),
             }
-            for place, fed in places
-            if series in fed
+            for place, fed_series in places
+            if series in fed_series
         ]
-    return {"is_judged": is_judged, "delivered": delivered, "absent": absent}
+    return {"is_judged": has_estimates, "delivered": delivered_sources, "absent": absent_series}
 
 
-def _places(delivered: set[tuple[str, str]]) -> list[tuple[Row, set[Series]]]:
+def _list_undelivered_sources(
+    delivered_sources: set[tuple[str, str]],
+) -> list[tuple[Row, set[Series]]]:
     """Return the declared sources with a link but no delivered file, and the series they feed."""
-    scopes = _scopes()
+    scopes = _read_scopes()
     places = []
     for source in declarations.read_sources():
         origin = source.provenance
-        if (source.provider, source.name) in delivered or not origin.source_link:
+        if (source.provider, source.name) in delivered_sources or not origin.source_link:
             continue
-        star = scopes[source.provider, "*"]
-        fed = {
+        default_scopes = scopes[source.provider, "*"]
+        fed_series = {
             (name, scope)
             for name in source.feeds
-            for scope in scopes[source.provider, name] or star
+            for scope in scopes[source.provider, name] or default_scopes
         }
         folder, _, file_name = source.files.rpartition("/")
         place = {
@@ -103,11 +117,11 @@ def _places(delivered: set[tuple[str, str]]) -> list[tuple[Row, set[Series]]]:
             "folder": folder,
             "file_name": file_name,
         }
-        places.append((place, fed))
+        places.append((place, fed_series))
     return places
 
 
-def _scopes() -> defaultdict[tuple[str, str], set[str]]:
+def _read_scopes() -> defaultdict[tuple[str, str], set[str]]:
     """Return the scopes that each provider may feed, by provider and series (`*` for any).
 
     They are read from seeds/series_sources.csv, which a release does not contain.

@@ -48,7 +48,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "select * from marts.dim_series order by is_delivered desc, series, scope"
         ),
         "sources": release.rows(SQL["sources"]),
-        "absent": sources.known(release.connection)["absent"],
+        "absent": sources.read_sources(release.connection)["absent"],
         "gate": _gate_counts(release),
         "expectations": expectations,
         "accounting": release.rows(SQL["accounting"]),
