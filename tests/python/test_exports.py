@@ -329,7 +329,7 @@ def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_the
     folder: Path, few: Build
 ) -> None:
     with duckdb.connect(str(few.warehouse), read_only=True) as connection:
-        tables = cells.read(connection, Catalogue.read().with_labels_of(connection))
+        tables = cells.read(connection, Catalogue.load().extend_from_database(connection))
     for name, table in tables.items():
         text = (folder / f"{name}.tex").read_text(encoding="utf-8")
         assert text == formats.latex(table.chosen())

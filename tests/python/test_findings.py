@@ -117,10 +117,10 @@ def test_how_far_to_trust_follows_from_who_published_the_files(
         ],
         manifest=SimpleNamespace(origin=Origin("a_set", kind)),
     )
-    about = findings.about(cast(Release, release), Catalogue.read())
+    about = findings.about(cast(Release, release), Catalogue.load())
     assert (about["trust"], about["providers"], about["licensed"]) == (trust, 2, 1)
     assert about["official"] == classes.count("official")
-    assert {f"trust_{trust}", f"trust_{trust}_why"} <= Catalogue.read().texts.keys()
+    assert {f"trust_{trust}", f"trust_{trust}_why"} <= Catalogue.load().texts.keys()
 
 
 def test_the_forest_has_the_printed_interval_beside_both_of_here(

@@ -55,7 +55,7 @@ def calls() -> Iterator[tuple[str, set[str]]]:
 def test_both_languages_of_a_sentence_name_the_same_values() -> None:
     content = yaml.safe_load(sentences.CATALOGUE.read_text(encoding="utf-8"))
     content.pop("names")
-    of_site = Catalogue.read()
+    of_site = Catalogue.load()
     for key, words in (content | of_site.texts | of_site.labels).items():
         english, chinese = words
         assert english, key

@@ -106,7 +106,7 @@ def test_make_report_bundles_the_query_page_where_npm_is(tmp_path: Path) -> None
 
 
 def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -> None:
-    text = Catalogue.read()
+    text = Catalogue.load()
     seeds = {
         "series": "log_variable",
         "derived_variables": "variable",
@@ -124,14 +124,14 @@ def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -
         "label_zh": "按关键词的企业",
     }
     labels = {"ai_firm_count": ("AI firms", "人工智能企业"), "ln_gdp": ("log GDP", "生产总值")}
-    sentence = text.with_labels(labels, [firms]).said(
+    sentence = text.extend_labels(labels, [firms]).render_sentences(
         "L.ln_gdp & ai_firm_count (industry), ai_firm_count <2>",
         "L.ln_gdp与ai_firm_count (industry)",
     )
     english = "log GDP, previous year &amp; AI firms (industry), firms by keyword † &lt;2&gt;"
     assert english in sentence
     assert "上年生产总值与人工智能企业（工业）" in sentence
-    assert text.said(None, None) == ""
+    assert text.render_sentences(None, None) == ""
 
 
 @pytest.mark.parametrize(

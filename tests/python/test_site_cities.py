@@ -98,7 +98,7 @@ GAP = {
 def test_a_gap_has_the_first_reason_that_is_known(
     known: dict[str, object], english: str, chinese: str
 ) -> None:
-    reasons = cities._reason(GAP | known, Catalogue.read())
+    reasons = cities._reason(GAP | known, Catalogue.load())
     for words, reason in zip((english, chinese), reasons, strict=True):
         assert words in reason
     assert ("delivers no value of any city" in reasons[0]) == (not known)

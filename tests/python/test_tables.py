@@ -38,7 +38,7 @@ Tables = dict[str, PaperTable]
 
 def read(build: Build) -> Tables:
     with duckdb.connect(str(build.warehouse), read_only=True) as connection:
-        return cells.read(connection, Catalogue.read().with_labels_of(connection))
+        return cells.read(connection, Catalogue.load().extend_from_database(connection))
 
 
 @pytest.fixture(scope="session")

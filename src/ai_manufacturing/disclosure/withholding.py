@@ -103,14 +103,14 @@ def describe_extent(row: Row) -> Words:
     """Return the number of withheld rows or values in words, in English and Chinese."""
     share = "some" if row["shown_count"] else "all"
     unit = "rows" if row["column_name"] is None else "values"
-    en, zh = Catalogue.read().texts[f"withheld_{share}_{unit}"]
+    en, zh = Catalogue.load().texts[f"withheld_{share}_{unit}"]
     count = f"{row['row_count']:,}"
     return en.format(count=count), zh.format(count=count)
 
 
 def describe_withheld_rows(rows: Sequence[Row]) -> str:
     """Name the withheld tables and columns and their providers in an English sentence."""
-    texts = Catalogue.read().texts
+    texts = Catalogue.load().texts
     tables_first = sorted(rows, key=lambda row: (row["column_name"] is not None, format_name(row)))
     names = [f"{format_name(row)} ({describe_extent(row)[0]})" for row in tables_first[:MAX_NAMES]]
     if len(rows) > MAX_NAMES:

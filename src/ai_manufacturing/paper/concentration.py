@@ -87,15 +87,15 @@ def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...
 
     def draw(language: str) -> alt.TopLevelMixin:
         axis = alt.Axis(format="%") if name in SHARES else alt.Axis()
-        others = [(f"{other}:Q", text.plain_label(other, language), ".3f") for other in also]
+        others = [(f"{other}:Q", text.find_label(other, language), ".3f") for other in also]
         return lines(
             "measure",
             alt.Y(f"{name}:Q", title=None, axis=axis).scale(zero=False),
             colours,
-            {measure: text.plain_label(measure, language) for measure in colours},
+            {measure: text.find_label(measure, language) for measure in colours},
             tips(
-                ("year:Q", text.plain("year", language)),
-                (f"{name}:Q", text.plain_label(name, language), digits),
+                ("year:Q", text.format_text("year", language)),
+                (f"{name}:Q", text.find_label(name, language), digits),
                 *others,
             ),
             label_limit=300,
@@ -108,17 +108,17 @@ def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...
             points = shown[shown["measure"] == measure]
             first, last = points.iloc[0], points.iloc[-1]
             parts.append(
-                text.plain(
+                text.format_text(
                     "alt_line",
                     language,
-                    series=text.plain_label(measure, language),
+                    series=text.find_label(measure, language),
                     first=first["year"],
                     last=last["year"],
                     start=format(first[name], digits),
                     end=format(last[name], digits),
                 )
             )
-        return f"{text.plain_label(name, language)}: {'; '.join(parts)}"
+        return f"{text.find_label(name, language)}: {'; '.join(parts)}"
 
-    note = text.both("gini_note") if name == "gini" else ""
-    return figure(name, text.label(name), shown, draw, [*map(describe, LANGUAGES)], note)
+    note = text.render_text("gini_note") if name == "gini" else ""
+    return figure(name, text.render_label(name), shown, draw, [*map(describe, LANGUAGES)], note)

@@ -9,7 +9,7 @@ import jinja2
 from ai_manufacturing.releases import databases
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import load_statements
-from ai_manufacturing.system.text import MARK
+from ai_manufacturing.system.text import SUBSTITUTE_MARK
 
 SQL = load_statements(__file__)
 
@@ -69,6 +69,6 @@ def write(database: Path, path: Path) -> None:
         top=TOP,
         width=WIDTH,
         height=HEIGHT,
-        substitutions=[f"{MARK} {substitution}." for substitution in substitutions],
+        substitutions=[f"{SUBSTITUTE_MARK} {substitution}." for substitution in substitutions],
     )
     path.write_text(text, encoding="utf-8")

@@ -44,26 +44,26 @@ def _growth(release: Release, text: Catalogue) -> Figure | None:
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = {
-            "ai_firms": text.plain_label("ai_firms", language),
-            "firms": text.plain_label("firm_count", language),
+            "ai_firms": text.find_label("ai_firms", language),
+            "firms": text.find_label("firm_count", language),
         }
-        index = text.plain("firms_index", language, first=first)
+        index = text.format_text("firms_index", language, first=first)
         return lines(
             "series",
             alt.Y("index:Q", title=index),
             {"ai_firms": BLUE, "firms": ORANGE},
             names,
             tips(
-                ("year:Q", text.plain("year", language)),
-                ("count:Q", text.plain("count", language), ",d"),
+                ("year:Q", text.format_text("year", language)),
+                ("count:Q", text.format_text("count", language), ",d"),
                 ("index:Q", index, ".1f"),
             ),
             label_limit=340,
             height=230,
         )
 
-    title, note = (text.both(key, **numbers) for key in ("firms_title", "firms_note"))
-    described = text.words("alt_firms", **numbers)
+    title, note = (text.render_text(key, **numbers) for key in ("firms_title", "firms_note"))
+    described = text.format_words("alt_firms", **numbers)
     return figure("firms", title, data, draw, described, note)
 
 

@@ -51,7 +51,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "withheld": release.withheld_from("marts.fct_spatial_distribution"),
         "concentration": concentration.content(release, text),
         "other_classes": (
-            Markup(", ").join(text.label(name) for name in delivered if name in text.substituted)
+            Markup(", ").join(
+                text.render_label(name) for name in delivered if name in text.substitute_labels
+            )
         ),
     }
 
@@ -94,9 +96,9 @@ def _on_outlines(
         longitude="longitude:Q",
         latitude="latitude:Q",
         tooltip=tips(
-            (f"name_{language}:N", text.plain("city", language)),
-            (f"province_name_{language}:N", text.plain("province", language)),
-            ("year:Q", text.plain("year", language)),
+            (f"name_{language}:N", text.format_text("city", language)),
+            (f"province_name_{language}:N", text.format_text("province", language)),
+            ("year:Q", text.format_text("year", language)),
             *shown,
         ),
     )
@@ -130,7 +132,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
 
     def draw(language: str) -> alt.TopLevelMixin:
         def words(*keys: str) -> list[str]:
-            return [text.plain(key, language) for key in keys]
+            return [text.format_text(key, language) for key in keys]
 
         shown_names = words(*(f"map_{name}" for name in quantities))
         year, shown, classes, colours, sizes, rank = words(
@@ -148,7 +150,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
                 "classes",
                 ["paper", "thirds"],
                 words("classes_paper", "classes_thirds"),
-                "thirds" if measures[0] in text.substituted else "paper",
+                "thirds" if measures[0] in text.substitute_labels else "paper",
                 classes,
             ),
         ]
@@ -205,10 +207,10 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
     newest = data[(data["year"] == last) & (data["measure"] == measures[0])]
     top = newest.iloc[0]
     described = [
-        text.plain(
+        text.format_text(
             "alt_map",
             language,
-            measure=text.plain_label(measures[0], language),
+            measure=text.find_label(measures[0], language),
             year=last,
             city=places.set_index("city_id").loc[top["city_id"], f"name_{language}"],
             count=top["measure_count"],
@@ -217,26 +219,26 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
         )
         for language in LANGUAGES
     ]
-    return figure("map", text.both("map_title"), data, draw, described, shared=places)
+    return figure("map", text.render_text("map_title"), data, draw, described, shared=places)
 
 
 def _measure(name: str, measures: list[str], language: str, text: Catalogue) -> Any:
     """Return the drop-down for selecting a measure."""
-    labels = [text.plain_label(measure, language) for measure in measures]
-    return select(name, measures, labels, measures[0], text.plain("measure", language))
+    labels = [text.find_label(measure, language) for measure in measures]
+    return select(name, measures, labels, measures[0], text.format_text("measure", language))
 
 
 def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
     measures, years = (sorted(data[name].unique()) for name in ("measure", "year"))
 
     def draw(language: str) -> alt.TopLevelMixin:
-        names = {name: text.plain(f"cluster_{name}", language) for name in QUADRANTS}
+        names = {name: text.format_text(f"cluster_{name}", language) for name in QUADRANTS}
         year = select(
             "cluster_year",
             years,
             [*map(str, years)],
             years[-1],
-            text.plain("year", language),
+            text.format_text("year", language),
         )
         label = f"({json.dumps(names)})[datum."
         circles = (
@@ -252,9 +254,9 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
             )
         )
         shown = [
-            ("name:N", text.plain("cluster", language)),
-            ("local_morans_i:Q", text.plain("local_morans_i", language), ".3f"),
-            ("p_value:Q", text.plain_label("p_value", language), ".3f"),
+            ("name:N", text.format_text("cluster", language)),
+            ("local_morans_i:Q", text.format_text("local_morans_i", language), ".3f"),
+            ("p_value:Q", text.find_label("p_value", language), ".3f"),
         ]
         measure = _measure("cluster_measure", measures, language, text)
         return _on_outlines(circles, shown, [year, measure], language, text)
@@ -262,16 +264,16 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
     newest = data[(data["year"] == years[-1]) & (data["measure"] == measures[0])]
     counts = {name.lower(): (newest["cluster"] == name).sum() for name in QUADRANTS}
     described = [
-        text.plain(
+        text.format_text(
             "alt_clusters",
             language,
-            measure=text.plain_label(measures[0], language),
+            measure=text.find_label(measures[0], language),
             year=years[-1],
             **counts,
         )
         for language in LANGUAGES
     ]
-    note = text.both("clusters_note")
+    note = text.render_text("clusters_note")
     return figure(
-        "clusters", text.both("clusters_title"), data, draw, described, note, shared=places
+        "clusters", text.render_text("clusters_title"), data, draw, described, note, shared=places
     )

@@ -253,7 +253,7 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
     text = _render(
         "README.template.md",
         title=study_citation.title or package.manifest.extract_set,
-        uncited=Catalogue.read().texts["use_uncited"][0] if study_citation.absence else "",
+        uncited=Catalogue.load().texts["use_uncited"][0] if study_citation.absence else "",
         paper=paper and dict.fromkeys(OPTIONAL_CITATION_FIELDS, "") | dict(paper),
         missing=citation.find_missing_fields(paper) if paper else [],
         own_licence=terms.ESTIMATES_LICENCE.sentence,

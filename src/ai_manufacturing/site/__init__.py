@@ -40,7 +40,7 @@ from ai_manufacturing.system.disk import (
     replace_bytes,
 )
 from ai_manufacturing.system.integrity import record_folder
-from ai_manufacturing.system.text import MARK, Catalogue, pair
+from ai_manufacturing.system.text import SUBSTITUTE_MARK, Catalogue, render_pair
 from ai_manufacturing.tables import exports
 
 HERE = Path(__file__).parent
@@ -200,18 +200,18 @@ def environment_of(
     # Accept only web addresses as links, because an untrusted release may contain javascript: URLs.
     environment.tests["web_address"] = re.compile(r"https?://", re.IGNORECASE).match
     environment.globals |= {
-        "t": text.both,
-        "label": text.label,
-        "said": text.said,
-        "pair": pair,
-        "named": text.named,
-        "mark": MARK,
+        "t": text.render_text,
+        "label": text.render_label,
+        "render_sentences": text.render_sentences,
+        "pair": render_pair,
+        "render_name": text.render_name,
+        "mark": SUBSTITUTE_MARK,
         "tag": _tag(release, text),
         "restricted": release.restricted if with_restricted else [],
         "substituted": release.rows(
             "from marts.dim_labels where substitution is not null and kind = 'series' order by name"
         ),
-        "plain": text.plain,
+        "plain": text.format_text,
         "is_rounded": release.is_rounded,
         "manifest": release.manifest,
         "pages": [*pages],
@@ -259,4 +259,4 @@ def _tag(release: Release, text: Catalogue) -> Markup:
     """Return the tag for numbers of a synthetic extract set; empty for a delivered one."""
     if not release.manifest.origin.is_synthetic:
         return Markup("")
-    return Markup(' <span class="tag">{}</span>').format(text.both("synthetic_tag"))
+    return Markup(' <span class="tag">{}</span>').format(text.render_text("synthetic_tag"))

@@ -90,9 +90,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "units": {name: row["unit"] for name, row in series.items()},
                 "providers": {name: row["provider"] for name, row in series.items()},
                 "labels": (
-                    {name: text.names(name) for name in drawn}
+                    {name: text.find_labels(name) for name in drawn}
                     | {
-                        row["unit"]: text.names_within("unit", row["unit"])
+                        row["unit"]: text.find_labels_of_kind("unit", row["unit"])
                         for row in series.values()
                     }
                 ),
@@ -110,7 +110,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                     city["province_id"]: [city["province_name_en"], city["province_name_zh"]]
                     for city in cities
                 },
-                "peerGroups": {group: text.names(group) for group in {*peers.values()}},
+                "peerGroups": {group: text.find_labels(group) for group in {*peers.values()}},
                 "files": release.frame(SQL["files"]).to_numpy().tolist(),
                 "values": columnar(_drawn(release) if drawn else pd.DataFrame()),
                 "standings": columnar(standings.drop(columns="peer_group")),
@@ -179,13 +179,15 @@ def _reason(row: dict[str, Any], text: Catalogue) -> Words:
     if row["correction_id"] is not None:
         reason = row["correction_reason"]
         reasons = (reason, row["correction_reason_zh"] or reason)
-        return text.words("missing_corrected", correction=row["correction_id"], reason=reasons)
+        return text.format_words(
+            "missing_corrected", correction=row["correction_id"], reason=reasons
+        )
     if row["set_aside_reason"] is not None:
         place = {"file": row["set_aside_file"], "row": row["set_aside_row"]}
-        reasons = text.names(row["set_aside_reason"])
-        return text.words("missing_set_aside", reason=reasons, **place)
+        reasons = text.find_labels(row["set_aside_reason"])
+        return text.format_words("missing_set_aside", reason=reasons, **place)
     key = "missing_in_row" if row["has_year"] else "missing_in_year"
-    return text.words(key, provider=row["provider"], year=row["year"])
+    return text.format_words(key, provider=row["provider"], year=row["year"])
 
 
 def _delivered_rows(release: Release) -> dict[str, str]:
@@ -217,9 +219,11 @@ def _doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[A
     found = release.frame(SQL["doubtful_values"])
     doubtful = defaultdict(list)
     for city_id, series, year, value, expected, cause, detail in found.to_numpy().tolist():
-        words = text.names(cause)
+        words = text.find_labels(cause)
         if detail:
-            words = text.words("cause_with_detail", cause=words, detail=text.names(detail))
+            words = text.format_words(
+                "cause_with_detail", cause=words, detail=text.find_labels(detail)
+            )
         doubtful[city_id].append([series, year, _number(value), _number(expected), *words])
     return doubtful
 
@@ -233,11 +237,13 @@ def _figure(years: list[int], text: Catalogue) -> Figure:
     empty = pd.DataFrame({"who": [], "year": [], "value": []})
 
     def draw(language: str) -> alt.TopLevelMixin:
-        words = {who: text.plain(f"line_{who}", language) for who in ("city", "peer", "median")}
-        name = (f"name_{language}:N", text.plain("city", language))
-        year = ("year:Q", text.plain("year", language))
-        value = ("value:Q", text.plain("count", language), ",.6~g")
-        missing = (f"missing_{language}:N", text.plain("missing", language))
+        words = {
+            who: text.format_text(f"line_{who}", language) for who in ("city", "peer", "median")
+        }
+        name = (f"name_{language}:N", text.format_text("city", language))
+        year = ("year:Q", text.format_text("year", language))
+        value = ("value:Q", text.format_text("count", language), ",.6~g")
+        missing = (f"missing_{language}:N", text.format_text("missing", language))
         base = CHART.encode(
             x=alt.X("year:Q")
             .title(None)
@@ -268,4 +274,6 @@ def _figure(years: list[int], text: Catalogue) -> Figure:
             height=HEIGHT,
         )
 
-    return figure("city", text.both("city_and_peers"), empty, draw, text.words("alt_city"))
+    return figure(
+        "city", text.render_text("city_and_peers"), empty, draw, text.format_words("alt_city")
+    )

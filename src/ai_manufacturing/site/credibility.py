@@ -98,7 +98,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     counts, _ = np.histogram(slopes, np.arange(domain[0], domain[1] + step, step))
 
     def draw(language: str) -> alt.TopLevelMixin:
-        slope, permutations = (text.plain(key, language) for key in ("slope", "permutations"))
+        slope, permutations = (text.format_text(key, language) for key in ("slope", "permutations"))
         bars = (
             CHART.transform_filter("datum.kind == 'permuted'")
             .mark_bar(color=CLASSES[1])
@@ -130,14 +130,14 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
             fontWeight=600,
             align="right" if is_right else "left",
             dx=-6 if is_right else 6,
-            text=text.plain("marked_own", language, value=f"{own:.3f}"),
+            text=text.format_text("marked_own", language, value=f"{own:.3f}"),
         )
         line = marked.mark_rule(color=BLUE, strokeWidth=2.5).encode(x="estimate:Q")
         return alt.layer(
             bars, line, label.encode(x="estimate:Q", y=alt.value(14)), width="container", height=230
         )
 
-    described = text.words(
+    described = text.format_words(
         "alt_permuted",
         count=len(slopes),
         low=f"{slopes.min():.3f}",
@@ -146,5 +146,5 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
         own=f"{own:.3f}",
         printed=f"{printed:.3f}",
     )
-    note = text.both("permuted_note", printed=f"{printed:g}")
-    return figure("permuted", text.both("permuted_title"), data, draw, described, note)
+    note = text.render_text("permuted_note", printed=f"{printed:g}")
+    return figure("permuted", text.render_text("permuted_title"), data, draw, described, note)

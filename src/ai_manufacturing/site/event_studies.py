@@ -95,10 +95,10 @@ def _column(
 
     def draw(language: str) -> alt.TopLevelMixin:
         keys = ("years_since_event", "estimate", "interval", "printed", "reading")
-        words = {key: text.plain(key, language) for key in keys}
+        words = {key: text.format_text(key, language) for key in keys}
         labels = [
-            f"{text.plain_label(study['reading'], language)}"
-            f" ({text.plain_label(study['transform'], language)})"
+            f"{text.find_label(study['reading'], language)}"
+            f" ({text.find_label(study['transform'], language)})"
             for study in studies
         ]
         reading = select("reading", names, labels, names[0], words["reading"])
@@ -144,12 +144,12 @@ def _column(
     first = shown[shown["specification_id"] == names[0]]
     after = first[first["event_time"] >= 0].dropna(subset=["conf_low"])
     apart = after[(after["conf_low"] > 0) | (after["conf_high"] < 0)]
-    described = text.words(
+    described = text.format_words(
         "alt_event_study",
         first=first["event_time"].min(),
         last=first["event_time"].max(),
         apart=len(apart),
         after=len(after),
     )
-    title = text.named(studies[0]["outcome_label_en"], studies[0]["outcome_label_zh"])
+    title = text.render_name(studies[0]["outcome_label_en"], studies[0]["outcome_label_zh"])
     return figure(id_, title, shown, draw, described)

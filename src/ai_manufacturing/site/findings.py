@@ -24,7 +24,7 @@ from ai_manufacturing.site.charts import (
 from ai_manufacturing.site.credibility import paper_columns
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
-from ai_manufacturing.system.text import LANGUAGES, MARK, Catalogue
+from ai_manufacturing.system.text import LANGUAGES, SUBSTITUTE_MARK, Catalogue
 
 SQL = load_statements(__file__)
 
@@ -101,7 +101,7 @@ def about(release: Release, text: Catalogue) -> dict[str, Any]:
     trust = "official" if official == providers else "partly" if official else "copies"
     return {
         **counts,
-        "classes": [(count, text.names(class_)) for class_, count in by_class.most_common()],
+        "classes": [(count, text.find_labels(class_)) for class_, count in by_class.most_common()],
         "trust": "synthetic" if release.manifest.origin.is_synthetic else trust,
     }
 
@@ -117,7 +117,7 @@ def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure |
         return None
 
     def draw(language: str) -> alt.TopLevelMixin:
-        names = {says: text.plain(f"reading_{says}", language) for says in READINGS}
+        names = {says: text.format_text(f"reading_{says}", language) for says in READINGS}
         legend = alt.Legend(
             title=None, labelExpr=words_for("datum.label", names), labelLimit=300, orient="top"
         )
@@ -134,12 +134,12 @@ def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure |
                 legend=legend,
             ),
             tooltip=tips(
-                (f"reading_{language}:N", text.plain("reading", language)),
-                ("estimate:Q", text.plain("estimate", language), ".3~f"),
-                ("std_error:Q", text.plain("error_by_province", language), ".3~f"),
+                (f"reading_{language}:N", text.format_text("reading", language)),
+                ("estimate:Q", text.format_text("estimate", language), ".3~f"),
+                ("std_error:Q", text.format_text("error_by_province", language), ".3~f"),
             ),
         )
-        x = alt.X("conf_low:Q", title=text.plain("estimate_with_interval", language))
+        x = alt.X("conf_low:Q", title=text.format_text("estimate_with_interval", language))
         return alt.layer(
             line(GREY, x=0),
             base.mark_rule(strokeWidth=2).encode(x=x, x2=alt.X2("conf_high:Q")),
@@ -151,13 +151,20 @@ def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure |
             height=ROW * len(data),
         )
 
-    described = text.words(
+    described = text.format_words(
         "alt_strip",
         count=len(data),
         low=f"{data['estimate'].min():.3f}",
         high=f"{data['estimate'].max():.3f}",
     )
-    return figure("strip", text.both("strip_title"), data, draw, described, text.both("strip_note"))
+    return figure(
+        "strip",
+        text.render_text("strip_title"),
+        data,
+        draw,
+        described,
+        text.render_text("strip_note"),
+    )
 
 
 def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
@@ -165,13 +172,13 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
     rows, main = [], claims[0]["regressor_en"]
     for claim in claims:
         labels = []
-        for language, table in zip(LANGUAGES, text.names(claim["table_id"]), strict=True):
+        for language, table in zip(LANGUAGES, text.find_labels(claim["table_id"]), strict=True):
             label = f"{table} ({claim['column_number']}) {claim[f'outcome_{language}']}"
             if claim["variant_en"]:
                 label += COMMA[language] + claim[f"variant_{language}"]
             if claim["regressor_en"] not in (None, main):
                 label += f" ← {claim[f'regressor_{language}']}"
-            labels.append(f"{label} {MARK}" if claim["substitutions"] else label)
+            labels.append(f"{label} {SUBSTITUTE_MARK}" if claim["substitutions"] else label)
         value, here = claim["printed_value"], claim["estimate"]
         half = HALF_WIDTH * float(claim["printed_std_error_text"] or "nan")
         rows.append((*labels, "printed", value, value - half, value + half))
@@ -183,7 +190,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
     data = pd.DataFrame(rows, columns=columns)
 
     def draw(language: str) -> alt.TopLevelMixin:
-        names = {whose: text.plain(f"forest_{whose}", language) for whose in POINTS}
+        names = {whose: text.format_text(f"forest_{whose}", language) for whose in POINTS}
         colours, shapes = (
             alt.Scale(domain=[*POINTS], range=[*part])
             for part in zip(*POINTS.values(), strict=True)
@@ -193,7 +200,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
             title=None, labelExpr=words_for("datum.label", names), labelLimit=300, columns=columns
         )
         estimate, interval = (
-            text.plain(key, language) for key in ("estimate_with_interval", "interval")
+            text.format_text(key, language) for key in ("estimate_with_interval", "interval")
         )
         axis = alt.Axis(
             labelLimit=LABEL_LIMIT, labelPadding=6, grid=True, tickBand="extent", domain=False
@@ -203,8 +210,8 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
             yOffset=alt.YOffset("whose:N", scale=alt.Scale(domain=[*POINTS], paddingOuter=0.4)),
             color=alt.Color("whose:N", scale=colours, legend=legend),
             tooltip=tips(
-                (f"claim_{language}:N", text.plain("claim", language)),
-                ("estimate:Q", text.plain("estimate", language), ".3~f"),
+                (f"claim_{language}:N", text.format_text("claim", language)),
+                ("estimate:Q", text.format_text("estimate", language), ".3~f"),
                 ("conf_low:Q", f"{interval} ←", ".3~f"),
                 ("conf_high:Q", f"{interval} →", ".3~f"),
             ),
@@ -225,7 +232,12 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         for claim in claims
         if claim["conf_low"] is not None
     )
-    described = text.words("alt_forest", count=len(claims), zero=zero)
+    described = text.format_words("alt_forest", count=len(claims), zero=zero)
     return figure(
-        "forest", text.both("forest_title"), data, draw, described, text.both("forest_note")
+        "forest",
+        text.render_text("forest_title"),
+        data,
+        draw,
+        described,
+        text.render_text("forest_note"),
     )

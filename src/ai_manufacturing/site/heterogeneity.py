@@ -21,8 +21,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     differences = groups[groups["conf_low"].notna()].copy()
     for language in LANGUAGES:
         differences[f"reading_{language}"] = [
-            text.plain(
-                "group_difference", language, **{name: text.names(row[name]) for name in PARTS}
+            text.format_text(
+                "group_difference",
+                language,
+                **{name: text.find_labels(row[name]) for name in PARTS},
             )
             for row in differences.to_dict("records")
         ]
@@ -32,7 +34,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": (
             coefficient_plot(
                 "heterogeneity",
-                text.both("group_differences_note", measure=text.label(groups["regressor"][0])),
+                text.render_text(
+                    "group_differences_note", measure=text.render_label(groups["regressor"][0])
+                ),
                 differences,
                 None,
                 text,

@@ -198,7 +198,7 @@ def dataset(
     cited = citation.read_citation(settings.project_root())
     manifest, period = release.manifest, release.period()
     synthetic = manifest.origin.is_synthetic
-    words = text.plain(
+    words = text.format_text(
         "about_release",
         "en",
         title=cited.title or manifest.extract_set,
@@ -206,7 +206,7 @@ def dataset(
         set=manifest.extract_set,
     )
     keywords = [*cited.keywords, *(["synthetic data"] if synthetic else [])]
-    mark = f"{text.plain('synthetic_mark', 'en')} {text.plain('synthetic_text', 'en')} "
+    mark = f"{text.format_text('synthetic_mark', 'en')} {text.format_text('synthetic_text', 'en')} "
     (place,) = release.rows(
         """
         select concat_ws(

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from ai_manufacturing import tables
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
-from ai_manufacturing.system.text import LANGUAGES, Catalogue, pair
+from ai_manufacturing.system.text import LANGUAGES, Catalogue, render_pair
 from ai_manufacturing.tables import (
     DEFAULT_DECIMALS,
     DEFAULT_ERRORS,
@@ -110,7 +110,7 @@ def _lines(
     term = ""
     for number, line in lines:
         term = line.label[0] if line.kind == "estimate" else term
-        cells: list[Markup | str] = [text.named(*line.label) if line.label[0] else ""]
+        cells: list[Markup | str] = [text.render_name(*line.label) if line.label[0] else ""]
         for column in columns:
             cell = column.cells.get(number)
             key = (column.number, line.kind, term if line.kind in ESTIMATED else "")
@@ -124,7 +124,7 @@ def _lines(
 def _cell(cell: Cell, specification_id: str) -> Markup:
     """Return a cell as markup; numbers and missing estimates link to their specification."""
     english, chinese = (cell.text(language, DEFAULT_DECIMALS) for language in LANGUAGES)
-    shown = escape(english) if english == chinese else pair(english, chinese)
+    shown = escape(english) if english == chinese else render_pair(english, chinese)
     if cell.value is None and not cell.is_missing:
         return shown
     return Markup('<a href="readings.html#{}">{}</a>').format(specification_id, shown)

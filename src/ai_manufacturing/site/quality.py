@@ -19,7 +19,7 @@ from ai_manufacturing.site.charts import (
 )
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
-from ai_manufacturing.system.text import LANGUAGES, Catalogue, pair
+from ai_manufacturing.system.text import LANGUAGES, Catalogue, render_pair
 
 SQL = load_statements(__file__)
 
@@ -35,7 +35,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         f"from {release.gate_results()} order by success nulls last, severity, suite, description"
     )
     names = {
-        row["city_id"]: pair(row["name_en"], row["name_zh"])
+        row["city_id"]: render_pair(row["name_en"], row["name_zh"])
         for row in release.rows("select city_id, name_en, name_zh from marts.dim_city")
     }
     for row in expectations:
@@ -97,7 +97,7 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
     most = coverage["series"].nunique()
 
     def draw(language: str) -> alt.TopLevelMixin:
-        title = text.plain("series_with_value", language)
+        title = text.format_text("series_with_value", language)
         labels = dict(
             zip(firsts["city_id"], map(_short, firsts[f"province_name_{language}"]), strict=True)
         )
@@ -107,8 +107,8 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
             labelOverlap="greedy",
         )
         under = tips(
-            (f"name_{language}:N", text.plain("city", language)),
-            ("year:O", text.plain("year", language)),
+            (f"name_{language}:N", text.format_text("city", language)),
+            ("year:O", text.format_text("year", language)),
             ("series_count:Q", title),
         )
         y = alt.Y("city_id:O", title=None, axis=axis)
@@ -117,11 +117,16 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
         )
 
     complete, empty = (int((data["series_count"] == count).sum()) for count in (most, 0))
-    described = text.words(
+    described = text.format_words(
         "alt_coverage_by_city", cities=len(cities), series=most, complete=complete, empty=empty
     )
     return figure(
-        "coverage_by_city", text.both("coverage_by_city"), data, draw, described, shared=cities
+        "coverage_by_city",
+        text.render_text("coverage_by_city"),
+        data,
+        draw,
+        described,
+        shared=cities,
     )
 
 
@@ -130,17 +135,17 @@ def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
     wide = coverage.pivot_table("is_filled", "year", "series", aggfunc="sum", sort=False)
     data = wide.reset_index().melt("year", value_name="city_count")
     for language in LANGUAGES:
-        data[f"label_{language}"] = [text.plain_label(name, language) for name in data["series"]]
+        data[f"label_{language}"] = [text.find_label(name, language) for name in data["series"]]
     most = coverage["city_id"].nunique()
 
     def draw(language: str) -> alt.TopLevelMixin:
-        title = text.plain("cities_with_value", language)
+        title = text.format_text("cities_with_value", language)
         y = alt.Y(
             f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=LABEL_LIMIT)
         )
         under = tips(
-            (f"label_{language}:N", text.plain("series", language)),
-            ("year:O", text.plain("year", language)),
+            (f"label_{language}:N", text.format_text("series", language)),
+            ("year:O", text.format_text("year", language)),
             ("city_count:Q", title),
         )
         return _heat_map("city_count", title, most, y, under).properties(
@@ -148,10 +153,12 @@ def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
         )
 
     counts = data.groupby("series", sort=False)["city_count"].sum()
-    empty = [text.names(name) for name in counts.index[counts == 0]]
+    empty = [text.find_labels(name) for name in counts.index[counts == 0]]
     missing = tuple(", ".join(name[place] for name in empty) or "0" for place in (0, 1))
-    described = text.words("alt_coverage_by_series", series=len(counts), missing=missing)
-    return figure("coverage_by_series", text.both("coverage_by_series"), data, draw, described)
+    described = text.format_words("alt_coverage_by_series", series=len(counts), missing=missing)
+    return figure(
+        "coverage_by_series", text.render_text("coverage_by_series"), data, draw, described
+    )
 
 
 def _heat_map(

@@ -19,7 +19,7 @@ from ai_manufacturing.site.charts import (
 )
 from ai_manufacturing.site.release import Release, grouped
 from ai_manufacturing.system.sql_text import load_statements
-from ai_manufacturing.system.text import LANGUAGES, MARK, Catalogue, pair
+from ai_manufacturing.system.text import LANGUAGES, SUBSTITUTE_MARK, Catalogue, render_pair
 
 SQL = load_statements(__file__)
 
@@ -53,7 +53,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     for language in LANGUAGES:
         error = estimates[f"error_{language}"].where(own, estimates[f"error_province_{language}"])
         estimates[f"reading_{language}"] = [
-            f"{text.plain_label(reading, language)} ({name})"
+            f"{text.find_label(reading, language)} ({name})"
             for reading, name in zip(estimates["reading"], error, strict=True)
         ]
     return {
@@ -72,12 +72,12 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
     estimated = data[data["estimate"].notna()]
     first = data.iloc[0]
     title = Markup("{} ← {}").format(
-        text.named(first["outcome_en"], first["outcome_zh"]),
-        text.named(first["regressor_en"], first["regressor_zh"]),
+        text.render_name(first["outcome_en"], first["outcome_zh"]),
+        text.render_name(first["regressor_en"], first["regressor_zh"]),
     )
     # Plot readings in levels separately, because their slopes have another unit than those in logs.
     in_levels = estimated["transform"] == "level"
-    of_levels = Markup("{}: {}").format(title, text.label("level"))
+    of_levels = Markup("{}: {}").format(title, text.render_label("level"))
     drawn = [
         (f"readings_{table}_{column}", title, estimated[~in_levels], first["printed"]),
         (f"readings_{table}_{column}_level", of_levels, estimated[in_levels], None),
@@ -85,7 +85,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
     overlaps = estimated.dropna(subset=["overlap_estimate", "overlap_default_estimate"])
     return {
         "id": f"readings_{table}_{column}",
-        "title": Markup("{} ({})").format(text.label(table), column),
+        "title": Markup("{} ({})").format(text.render_label(table), column),
         "figures": [
             coefficient_plot(id_, name, rows, printed, text)
             for id_, name, rows, printed in drawn
@@ -150,7 +150,7 @@ def coefficient_plot(
     # Add the specification to names that occur more than once.
     repeated = data["reading"].duplicated(keep=False)
     suffix = (" · " + data["specification_id"]).where(repeated, "")
-    suffix += estimated["substitutions"].map(lambda said: f" {MARK}" if said else "")
+    suffix += estimated["substitutions"].map(lambda said: f" {SUBSTITUTE_MARK}" if said else "")
     for language in LANGUAGES:
         data[f"reading_{language}"] = estimated[f"reading_{language}"] + suffix
     data["link"] = "readings.html#" + data["specification_id"]
@@ -164,7 +164,7 @@ def coefficient_plot(
         # Pass channel objects, because altair is slow at parsing shorthand strings.
         base = CHART.encode(y=y, href=alt.Href("link:N"))
         words = {
-            key: text.plain(key, language)
+            key: text.format_text(key, language)
             for key in ("reading", "estimate", "interval", "cities", "specification")
         }
         tooltip = tips(
@@ -176,7 +176,9 @@ def coefficient_plot(
             ("specification_id:N", words["specification"]),
         )
         has_intervals = data["conf_low"].notna().any()
-        title = text.plain("estimate_with_interval" if has_intervals else "estimate", language)
+        title = text.format_text(
+            "estimate_with_interval" if has_intervals else "estimate", language
+        )
         low = alt.X(
             "conf_low:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5)
         )
@@ -193,8 +195,8 @@ def coefficient_plot(
         return alt.layer(*layers, width="container", height=row * len(data))
 
     low, high = (f"{value:.3f}" for value in (data["estimate"].min(), data["estimate"].max()))
-    described = text.words("alt_readings", count=len(data), low=low, high=high)
-    notes = [text.both("printed_line", value=f"{printed:g}")] if printed is not None else []
+    described = text.format_words("alt_readings", count=len(data), low=low, high=high)
+    notes = [text.render_text("printed_line", value=f"{printed:g}")] if printed is not None else []
     notes += [_substitutions(estimated)]
     return figure(id_, title, data, draw, described, Markup(" ").join(filter(None, notes)))
 
@@ -227,7 +229,11 @@ def _substitutions(estimated: pd.DataFrame) -> Markup:
         )
         for column, separator in (("substitutions", "; "), ("substitutions_zh", "；"))
     )
-    return pair(f"{MARK} {english}.", f"{MARK} {chinese}。") if english else Markup()
+    return (
+        render_pair(f"{SUBSTITUTE_MARK} {english}.", f"{SUBSTITUTE_MARK} {chinese}。")
+        if english
+        else Markup()
+    )
 
 
 def _specifications(release: Release) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ class Release:
 
     def catalogue(self) -> Catalogue:
         """Return the texts of the pages, with the labels of this release."""
-        return Catalogue.read().with_labels_of(self.connection)
+        return Catalogue.load().extend_from_database(self.connection)
 
     @cached_property
     def tables(self) -> dict[str, PaperTable]:

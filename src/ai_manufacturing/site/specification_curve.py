@@ -52,7 +52,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     if not axes:
         return {}
     for row in axes:
-        row["names"] = text.names_within(row["axis"], row["value"])
+        row["names"] = text.find_labels_of_kind(row["axis"], row["value"])
     found = release.frame(
         SQL["curve"],
         axes=AXES,
@@ -132,7 +132,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         for name, rows in by_axis.items():
             words = {row["value"]: row["names"][place] for row in rows}
             labels[f"{name}_label"] = f"{json.dumps(words, ensure_ascii=False)}[datum['{name}']]"
-        title = text.plain("standardised_estimate", language)
+        title = text.format_text("standardised_estimate", language)
         # Place the title close to its axis, although the labels below require a wider margin.
         axis = alt.Axis(
             minExtent=EXTENT, maxExtent=EXTENT, titleX=-40, values=round_numbers(bottom, top)
@@ -149,7 +149,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
             .encode(
                 x=alt.X(
                     "rank:Q",
-                    title=text.plain("curve_rank", language),
+                    title=text.format_text("curve_rank", language),
                     scale=alt.Scale(nice=False),
                     axis=alt.Axis(tickCount=6),
                 ),
@@ -160,9 +160,9 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                     legend=None,
                 ),
                 tooltip=tips(
-                    *((f"{name}:Q", text.plain(name, language), ".3~g") for name in numbers),
+                    *((f"{name}:Q", text.format_text(name, language), ".3~g") for name in numbers),
                     *(
-                        (f"{axis}_label:N", text.plain(f"axis_{axis}", language))
+                        (f"{axis}_label:N", text.format_text(f"axis_{axis}", language))
                         for axis in by_axis
                     ),
                 ),
@@ -182,7 +182,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                 )
             )
             beside = CHART.transform_filter("datum.rank == 1").encode(x=alt.value(-8), y=height)
-            label = text.plain(f"significant_{name}", language)
+            label = text.format_text(f"significant_{name}", language)
             layers.append(
                 beside.mark_text(color=colour, align="right", fontSize=11, limit=EXTENT, text=label)
             )
@@ -200,9 +200,14 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
     domain = [bottom - (top - bottom) * ticks / (HEIGHT - ticks), top]
     low, median, high = (f"{value:.3f}" for value in estimates.quantile([0, 0.5, 1]))
     counts = {name: int((curve["significant_by"] == name).sum()) for name in MARKS}
-    described = text.words(
+    described = text.format_words(
         "alt_curve", count=len(curve), low=low, median=median, high=high, **counts
     )
     return figure(
-        "curve", text.both("curve_title"), curve, draw, described, text.both("curve_note")
+        "curve",
+        text.render_text("curve_title"),
+        curve,
+        draw,
+        described,
+        text.render_text("curve_note"),
     )

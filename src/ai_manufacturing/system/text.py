@@ -17,14 +17,14 @@ from ai_manufacturing.system.sql_text import load_statements
 
 SQL = load_statements(__file__)
 
-TEXTS = Path(__file__).parents[1] / "site/text.yml"
+CATALOGUE_PATH = Path(__file__).parents[1] / "site/text.yml"
 LANGUAGES = ("en", "zh")
 Words = tuple[str, str]  # one text for each of LANGUAGES
 # Marks values that use a substitute, and the notes that explain it.
-MARK = "†"
+SUBSTITUTE_MARK = "†"
 # Separators in composite names, such as interactions, and their replacements in labels.
-JOINTS = {":": " × ", "=": ": ", "+": " + "}
-ADDED = (
+SEPARATORS = {":": " × ", "=": ": ", "+": " + "}
+VARIANT_SUFFIXES = (
     "_next_year",
     "_last_year",
     "_later",
@@ -32,18 +32,23 @@ ADDED = (
 )  # suffixes for a measure of another year or of other cities
 # Matches a variable name within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the
 # scope that may follow a series in brackets.
-NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?:@[\w/]+)?(?::\w+)?)(?: \((\w+)\))?", re.ASCII)
+VARIABLE_NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?:@[\w/]+)?(?::\w+)?)(?: \((\w+)\))?", re.ASCII)
 
 
-def pair(en: object, zh: object) -> Markup:
+def render_pair(en: object, zh: object) -> Markup:
     """Return markup that shows one of two texts, depending on the page's language."""
     return Markup(
         '<span class="en" lang="en">{}</span><span class="zh" lang="zh-CN">{}</span>'
     ).format(en, zh)
 
 
+def _add_mark(en: object, zh: object) -> Words:
+    """Append the mark of substitutes to a label in both languages."""
+    return f"{en} {SUBSTITUTE_MARK}", f"{zh}{SUBSTITUTE_MARK}"
+
+
 @cache
-def _content(path: Path) -> dict[str, Any]:
+def _read_catalogue(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     return content
 
@@ -58,21 +63,21 @@ class Catalogue:
         Texts of the pages by key.
     labels : mapping of str to Words
         Labels by name or value in the data, such as `ln1p` or `log of zero`.
-    substituted : mapping of str to Words
+    substitute_labels : mapping of str to Words
         Labels of names that a substitute feeds; they override `labels`.
-    substituted_names : frozenset of str
+    substitute_names : frozenset of str
         English labels of all names that a substitute feeds.
     """
 
     texts: Mapping[str, Words]
     labels: Mapping[str, Words]
-    substituted: Mapping[str, Words] = field(default_factory=dict)
-    substituted_names: frozenset[str] = frozenset()
+    substitute_labels: Mapping[str, Words] = field(default_factory=dict)
+    substitute_names: frozenset[str] = frozenset()
 
     @classmethod
-    def read(cls, path: Path = TEXTS) -> "Catalogue":
+    def load(cls, path: Path = CATALOGUE_PATH) -> "Catalogue":
         """Read the catalogue, including the texts of the study's package."""
-        content = _content(path)
+        content = _read_catalogue(path)
         # A label with a single text is Chinese; its key is the English label.
         labels = {
             key: (key.replace("_", " "), words) if isinstance(words, str) else tuple(words)
@@ -83,38 +88,40 @@ class Catalogue:
             key: words
             for catalogue in catalogues
             if catalogue.is_file()
-            for key, words in _content(catalogue)["texts"].items()
+            for key, words in _read_catalogue(catalogue)["texts"].items()
         }
         return cls(texts, labels)
 
-    def with_labels_of(self, connection: duckdb.DuckDBPyConnection) -> "Catalogue":
+    def extend_from_database(self, connection: duckdb.DuckDBPyConnection) -> "Catalogue":
         """Return a catalogue extended by the labels of an open release or warehouse.
 
         If a name has several kinds, the measure's label takes precedence. If a series has several
         scopes, the label of a scope without a substitute takes precedence.
         """
 
-        def words(query: str) -> dict[str, Words]:
-            found = connection.execute(query).fetchall()
-            return {name: (english, chinese) for name, english, chinese in found}
+        def read_labels(query: str) -> dict[str, Words]:
+            rows = connection.execute(query).fetchall()
+            return {name: (english, chinese) for name, english, chinese in rows}
 
-        of_names = words(SQL["names"])
-        of_series = words(
+        name_labels = read_labels(SQL["names"])
+        series_labels = read_labels(
             """
             select series, label_en, label_zh
             from marts.dim_series
             order by substitution is not null desc, scope
             """
         )
-        texts = words("select name, label_en, label_zh from marts.dim_labels where kind = 'text'")
-        substituted = duckdb_client.fetch_rows(
+        texts = read_labels(
+            "select name, label_en, label_zh from marts.dim_labels where kind = 'text'"
+        )
+        substitute_rows = duckdb_client.fetch_rows(
             connection, "from marts.dim_labels where substitution is not null"
         )
         with_texts = replace(self, texts={**self.texts, **texts})
-        return with_texts.with_labels({**of_names, **of_series}, substituted)
+        return with_texts.extend_labels({**name_labels, **series_labels}, substitute_rows)
 
-    def with_labels(
-        self, labels: Mapping[str, Words], substituted: Sequence[Mapping[str, str]] = ()
+    def extend_labels(
+        self, labels: Mapping[str, Words], substitute_rows: Sequence[Mapping[str, str]] = ()
     ) -> "Catalogue":
         """Return a catalogue extended by the labels of a release.
 
@@ -123,103 +130,111 @@ class Catalogue:
         return replace(
             self,
             labels={**labels, **self.labels},
-            substituted={
-                row["name"]: (f"{row['label_en']} {MARK}", f"{row['label_zh']}{MARK}")
-                for row in substituted
+            substitute_labels={
+                row["name"]: _add_mark(row["label_en"], row["label_zh"])
+                for row in substitute_rows
                 if row["kind"] in ("series", "measure", "column")
             },
-            substituted_names=frozenset(row["label_en"] for row in substituted),
+            substitute_names=frozenset(row["label_en"] for row in substitute_rows),
         )
 
-    def named(self, en: object, zh: object) -> Markup:
+    def render_name(self, en: object, zh: object) -> Markup:
         """Return markup of a database label in both languages, marked if a substitute feeds it."""
-        return pair(f"{en} {MARK}", f"{zh}{MARK}") if en in self.substituted_names else pair(en, zh)
+        if en in self.substitute_names:
+            return render_pair(*_add_mark(en, zh))
+        return render_pair(en, zh)
 
-    def plain(self, key: str, language: str, **values: object) -> str:
+    def format_text(self, key: str, language: str, **values: object) -> str:
         """Return a text in one language, with its placeholders filled.
 
         For values given in both languages, the matching one is used.
         """
-        place = LANGUAGES.index(language)
-        filled = {
-            name: value[place] if isinstance(value, tuple) else value
+        index = LANGUAGES.index(language)
+        fillings = {
+            name: value[index] if isinstance(value, tuple) else value
             for name, value in values.items()
         }
-        return self.texts[key][place].format(**filled)
+        return self.texts[key][index].format(**fillings)
 
-    def words(self, key: str, **values: object) -> Words:
+    def format_words(self, key: str, **values: object) -> Words:
         """Return a text in both languages, with its placeholders filled."""
-        return self.plain(key, "en", **values), self.plain(key, "zh", **values)
+        return self.format_text(key, "en", **values), self.format_text(key, "zh", **values)
 
-    def both(self, key: str, **values: object) -> Markup:
+    def render_text(self, key: str, **values: object) -> Markup:
         """Return markup of a text in both languages; values are escaped."""
-        return pair(
-            *map(Markup, self.words(key, **{name: escape(value) for name, value in values.items()}))
-        )
+        escaped = {name: escape(value) for name, value in values.items()}
+        return render_pair(*map(Markup, self.format_words(key, **escaped)))
 
-    def label(self, value: Any) -> Markup | str:
+    def render_label(self, value: Any) -> Markup | str:
         """Return markup of the label of a value in both languages; empty for None."""
-        return pair(*self.names(value)) if value is not None else ""
+        return render_pair(*self.find_labels(value)) if value is not None else ""
 
-    def names(self, value: Any) -> Words:
+    def find_labels(self, value: Any) -> Words:
         """Return the label of a value in both languages."""
-        return self.plain_label(value, "en"), self.plain_label(value, "zh")
+        return self.find_label(value, "en"), self.find_label(value, "zh")
 
-    def plain_label(self, value: Any, language: str) -> str:
+    def find_label(self, value: Any, language: str) -> str:
         """Return the label of a value in one language, or the value itself without a label.
 
         The parts of composite names and comma-separated lists are labelled individually.
         """
         text = str(value)
-        words = self.substituted.get(text) or self.labels.get(text)
+        words = self.substitute_labels.get(text) or self.labels.get(text)
         if words:
             return words[LANGUAGES.index(language)]
         if ", " in text:
             return COMMAS[language].join(
-                self.plain_label(part, language) for part in text.split(", ")
+                self.find_label(part, language) for part in text.split(", ")
             )
-        for mark, joint in JOINTS.items():
+        for mark, separator in SEPARATORS.items():
             if mark in text:
-                return joint.join(self.plain_label(part, language) for part in text.split(mark))
-        for suffix in ADDED:
+                return separator.join(self.find_label(part, language) for part in text.split(mark))
+        for suffix in VARIANT_SUFFIXES:
             if text.endswith(suffix):
-                return self.plain(
-                    f"of{suffix}", language, name=self.names(text.removesuffix(suffix))
+                return self.format_text(
+                    f"of{suffix}", language, name=self.find_labels(text.removesuffix(suffix))
                 )
         if text.startswith("L."):
-            return self.plain("lagged", language, name=self.names(text.removeprefix("L.")))
+            return self.format_text(
+                "lagged", language, name=self.find_labels(text.removeprefix("L."))
+            )
         if "@" in text:
             name, _, providers = text.partition("@")
             # A slash separates the providers of two series; an empty name is the default provider.
-            given = filter(None, providers.split("/"))
-            named = COMMAS[language].join(self.plain_label(one, language) for one in given)
-            return self.plain("of_provider", language, name=self.names(name), provider=named)
+            names = filter(None, providers.split("/"))
+            provider_labels = COMMAS[language].join(
+                self.find_label(provider, language) for provider in names
+            )
+            return self.format_text(
+                "of_provider", language, name=self.find_labels(name), provider=provider_labels
+            )
         return text
 
-    def names_within(self, kind: str, value: str) -> Words:
+    def find_labels_of_kind(self, kind: str, value: str) -> Words:
         """Return the label of a value of a kind, in both languages.
 
         The label of `kind=value` takes precedence, for values that mean something else elsewhere.
         """
-        both = f"{kind}={value}"
-        return self.names(both if both in self.labels else value)
+        key = f"{kind}={value}"
+        return self.find_labels(key if key in self.labels else value)
 
-    def said(self, en: str | None, zh: str | None) -> Markup | str:
+    def render_sentences(self, en: str | None, zh: str | None) -> Markup | str:
         """Return markup of sentences from the database, replacing names with labels."""
         return (
-            pair(self.with_labels_in(en, "en"), self.with_labels_in(zh or "", "zh")) if en else ""
+            render_pair(self.fill_labels(en, "en"), self.fill_labels(zh or "", "zh")) if en else ""
         )
 
-    def with_labels_in(self, sentences: str, language: str) -> str:
+    def fill_labels(self, sentences: str, language: str) -> str:
         """Replace the names in sentences from the database with labels in one language."""
 
-        def label(name: re.Match[str]) -> str:
+        def replace_name(name: re.Match[str]) -> str:
             if name[2] is None:
-                return self.plain_label(name[1], language)
+                return self.find_label(name[1], language)
             # Sentences name a scope only if it was not delivered, so it has no substitute.
             series, scope = (
-                replace(self, substituted={}).plain_label(part, language) for part in name.groups()
+                replace(self, substitute_labels={}).find_label(part, language)
+                for part in name.groups()
             )
-            return self.plain("scoped", language, series=series, scope=scope)
+            return self.format_text("scoped", language, series=series, scope=scope)
 
-        return NAME.sub(label, sentences)
+        return VARIABLE_NAME.sub(replace_name, sentences)

@@ -10,7 +10,7 @@ from ai_manufacturing.disclosure import published_numbers
 from ai_manufacturing.releases.origin import SYNTHETIC, read_origin
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import load_statements
-from ai_manufacturing.system.text import MARK, Catalogue, Words
+from ai_manufacturing.system.text import SUBSTITUTE_MARK, Catalogue, Words
 from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
 
 SQL = load_statements(__file__)
@@ -75,8 +75,8 @@ def _said(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
     keys = [*(f"table_{error}" for error in ERRORS), "table_stars", "table_substitutes"]
     if kind == SYNTHETIC:
         keys.append("table_synthetic")
-    mark = text.words(f"table_mark_{kind}", set=extract_set)
-    return {"table_mark": mark, **{key: text.words(key) for key in keys}}
+    mark = text.format_words(f"table_mark_{kind}", set=extract_set)
+    return {"table_mark": mark, **{key: text.format_words(key) for key in keys}}
 
 
 def _column(rows: list[Row], text: Catalogue, is_copy: bool) -> Column:
@@ -88,11 +88,11 @@ def _column(rows: list[Row], text: Catalogue, is_copy: bool) -> Column:
     notes = []
     for kind in PROSE:
         if row := by_kind.get(kind):
-            mark = f"{MARK} " if kind == "substitutions" else ""
+            mark = f"{SUBSTITUTE_MARK} " if kind == "substitutions" else ""
             head = (mark + row["label_en"], mark + row["label_zh"])
             notes.append(Note(None, head, _sentences(row["cell"], row["cell_zh"], text)))
     error = first["error_en"], first["error_zh"]
-    if error != text.names(BY_CITY):
+    if error != text.find_labels(BY_CITY):
         notes.append(Note(None, text.texts["table_errors"], error))
     for row in rows:
         if row["reason"] is not None and row["line_kind"] in errors:
@@ -105,7 +105,7 @@ def _column(rows: list[Row], text: Catalogue, is_copy: bool) -> Column:
         number=first["column_number"],
         is_default=first["reading"] == "default",
         heading=(first["heading_en"], first["heading_zh"]),
-        reading=text.names(first["reading"]),
+        reading=text.find_labels(first["reading"]),
         cells={
             row["line_number"]: _cell(row, has_substitutes, text, is_copy)
             for row in rows
@@ -123,12 +123,12 @@ def _missing(row: Row) -> str:
 def _cell(row: Row, has_substitutes: bool, text: Catalogue, is_copy: bool) -> Cell:
     is_estimate = row["line_kind"] == "estimate"
     if row["value"] is None and row["reason"] is not None:
-        words = text.names("not_estimable") if is_estimate else (_missing(row),) * 2
+        words = text.find_labels("not_estimable") if is_estimate else (_missing(row),) * 2
         return Cell(None, False, False, "", "", words, is_missing=True)
     words = ("", "")
     if row["value"] is None and row["cell"]:
-        words = (row["cell"], row["cell_zh"]) if row["cell_zh"] else text.names(row["cell"])
-    mark = f" {MARK}" if is_estimate and has_substitutes else ""
+        words = (row["cell"], row["cell_zh"]) if row["cell_zh"] else text.find_labels(row["cell"])
+    mark = f" {SUBSTITUTE_MARK}" if is_estimate and has_substitutes else ""
     after = row["closing"] + mark
     decimals = re.search(r"\.(\d+)", row["cell"] or "")
     return Cell(
@@ -144,4 +144,4 @@ def _cell(row: Row, has_substitutes: bool, text: Catalogue, is_copy: bool) -> Ce
 
 def _sentences(en: str | None, zh: str | None, text: Catalogue) -> Words:
     """Replace the names in English and Chinese sentences with their labels."""
-    return (text.with_labels_in(en or "", "en"), text.with_labels_in(zh or "", "zh"))
+    return (text.fill_labels(en or "", "en"), text.fill_labels(zh or "", "zh"))

@@ -22,7 +22,7 @@ from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import disk, duckdb_client
 from ai_manufacturing.system.sql_text import load_statements
-from ai_manufacturing.system.text import MARK, Catalogue
+from ai_manufacturing.system.text import SUBSTITUTE_MARK, Catalogue
 from ai_manufacturing.tables import TableError, cells, formats
 from ai_manufacturing.tables.formats import STATA_NAME_LENGTH, UNDATED, Source, Table
 from ai_manufacturing.tables.formats import ExportError as ExportError
@@ -188,7 +188,7 @@ def export_table(
         )
     try:
         with duckdb_client.open_read_only(database) as connection:
-            tables = cells.read(connection, Catalogue.read().with_labels_of(connection))
+            tables = cells.read(connection, Catalogue.load().extend_from_database(connection))
     except duckdb_client.LIMIT_ERRORS:
         raise
     except duckdb.Error as error:
@@ -242,13 +242,13 @@ def _read(database: Path) -> Source:
         made_at = datetime.fromisoformat(published_at).replace(tzinfo=None)
     try:
         with duckdb_client.open_read_only(database) as connection:
-            text = Catalogue.read().with_labels_of(connection)
+            text = Catalogue.load().extend_from_database(connection)
             mark = f"table_mark_{read.origin.kind}"
             dictionary = _dictionary(connection, synthetic)
             tables = _tables(connection, synthetic, dictionary)
             restricted = _restricted(connection)
             return Source(
-                mark=text.plain(mark, "en", set=read.origin.extract_set),
+                mark=text.format_text(mark, "en", set=read.origin.extract_set),
                 tables=(*tables, Table("data_dictionary", dictionary, {})),
                 places=_places(connection),
                 paper_tables=cells.read(connection, text),
@@ -338,7 +338,8 @@ def _restriction(connection: DuckDBPyConnection, columns: list[dict[str, Any]]) 
 def _label(column: dict[str, str]) -> str:
     """Return the label of a column, marked if a substitute feeds it."""
     substitution = column["substitution"]
-    return f"{MARK} {column['label_en']} ({substitution})" if substitution else column["label_en"]
+    label = column["label_en"]
+    return f"{SUBSTITUTE_MARK} {label} ({substitution})" if substitution else label
 
 
 def _places(connection: DuckDBPyConnection) -> dict[str, dict[int, str]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from markupsafe import escape
 
 from ai_manufacturing.disclosure import terms
-from ai_manufacturing.system.text import MARK
+from ai_manufacturing.system.text import SUBSTITUTE_MARK
 from ai_manufacturing.tables import FIRST_BELOW_ESTIMATES, PaperTable, Printed, stata_notes
 
 if TYPE_CHECKING:
@@ -510,15 +510,18 @@ def workbook(source: Source) -> bytes:
                     sheet.write_comment(0, number, table.labels[name])
         about = book.add_worksheet("about")
         about.set_column(0, 0, STATA_LABEL_LENGTH)
-        where = f"What the columns are, and what substitutes ({MARK}): sheet data_dictionary."
-        said = [source.mark, source.licence, where, source.withheld, source.restriction]
-        about.write_column(0, 0, [text for text in said if text])
+        where = (
+            f"What the columns are, and what substitutes ({SUBSTITUTE_MARK}): sheet"
+            " data_dictionary."
+        )
+        sentences = [source.mark, source.licence, where, source.withheld, source.restriction]
+        about.write_column(0, 0, [text for text in sentences if text])
         by_column = [
             f"{table.name}, {name}: {text}"
             for table in source.tables
             for name, text in source.restricted(table).items()
         ]
-        about.write_column(len(said) + 1, 0, by_column)
+        about.write_column(len(sentences) + 1, 0, by_column)
     return content.getvalue()
 
 
