@@ -112,7 +112,7 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
     with pytest.raises(BadConfigurationError, match=another):
         refreshes.run()
     assert refreshes.names == [], "it is refused before the build"
-    manifest = refreshes.run(Limits(hold_above=0), replaces=True)
+    manifest = refreshes.run(Limits(hold_shown_above=0), replaces=True)
     assert (manifest.release_id, manifest.origin) == ("000002", PUBLIC)
     replaced = f"Release 000002 of public (delivered) replaces one of {SAMPLE}."
     assert replaced in refreshes.warnings

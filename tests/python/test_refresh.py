@@ -175,7 +175,7 @@ def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
     lost = "update reports.rpt_coefficients set estimate = null where term = 'ai_firms' and "
     of_two = r"An estimate moved by 2\.00 standard errors"
     above = r"more than REFRESH_HOLD_ABOVE \(1\)"
-    refreshes.limits = Limits(hold_above=1)
+    refreshes.limits = Limits(hold_shown_above=1)
     replay(
         refreshes,
         (delivered(), "000001"),
@@ -187,7 +187,7 @@ def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
             r"^by hand, checked with the vendor\.",
         ),
         (lambda _: refreshes.of(), None),
-        (again(warn_above=1), "000003", rf"{of_two}\."),
+        (again(warn_any_above=1), "000003", rf"{of_two}\."),
         (
             delivered(lost + column),
             HeldError,
@@ -541,11 +541,11 @@ def test_a_limit_that_would_limit_nothing_is_refused(monkeypatch: pytest.MonkeyP
         with monkeypatch.context() as wrong:
             wrong.setenv(name, text)
             with pytest.raises(BadConfigurationError, match=f"{name} is .*{text}.*{said}"):
-                (configured.limits(), configured.store())
+                (configured.read_limits(), configured.read_store())
     monkeypatch.delenv("REFRESH_HOLD_ABOVE", raising=False)
-    assert configured.limits().hold_above == 1
+    assert configured.read_limits().hold_shown_above == 1
     monkeypatch.setenv("REFRESH_HOLD_ABOVE", "2.5")
-    assert configured.limits().hold_above == 2.5
+    assert configured.read_limits().hold_shown_above == 2.5
 
 
 @pytest.mark.door

@@ -53,7 +53,7 @@ from tests.python.release_store import Refreshes, command, described, quiet, rea
 CONFORMED = "intermediate.int_series_conformed"
 YEARS = "intermediate.int_series_years"
 GDP = "series = 'gdp_100m_cny'"
-LIMITS = Limits(hold_above=configured.HOLD_ABOVE)
+LIMITS = Limits(hold_shown_above=configured.HOLD_ABOVE)
 NO_CORRECTIONS = (
     "fct_corrections (correction_id varchar, reason varchar, provider varchar, series varchar,"
     " scope varchar, year integer, city_id varchar, delivered_city_id varchar, action varchar,"
@@ -844,10 +844,10 @@ def test_a_held_build_is_judged_again_by_another_limit_and_a_damaged_one_is_buil
     replay(
         published,
         (moved(2), HeldError, why, "^builds 1$"),
-        (again(hold_above=1.5), HeldError, why, "^builds 1$"),
+        (again(hold_shown_above=1.5), HeldError, why, "^builds 1$"),
         (damaged, None),
-        (again(hold_above=1.8), HeldError, why, "^builds 2$"),
-        (again(hold_above=3), "000005", "^builds 2$", DRIFT),
+        (again(hold_shown_above=1.8), HeldError, why, "^builds 2$"),
+        (again(hold_shown_above=3), "000005", "^builds 2$", DRIFT),
     )
 
 

@@ -81,7 +81,7 @@ def verify() -> Verified:
         If a folder is not readable or writable.
     """
     outcome = Verified()
-    releases = configured.store()
+    releases = configured.read_store()
     is_there = releases.folder.is_dir()
     with lock.hold_lock(releases.lock) if is_there else nullcontext():
         manifests = _releases(releases, outcome) if is_there else {}

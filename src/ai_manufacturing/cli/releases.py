@@ -46,8 +46,8 @@ def refresh(years: range | None, replaces: bool, without_estimates: bool) -> Non
 
     with exit_on_refresh_error(log_event), refresh_log.record_attempt(settings.release_dir()):
         manifest = cycle.refresh(
-            configured.store(),
-            configured.limits(),
+            configured.read_store(),
+            configured.read_limits(),
             log_event,
             years,
             replaces,
@@ -71,7 +71,7 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
     from ai_manufacturing.releases import configured
 
     with exit_on_refresh_error(log_event):
-        by_hand.publish_held(configured.store(), release_id, reason, log_event, replaces)
+        by_hand.publish_held(configured.read_store(), release_id, reason, log_event, replaces)
 
 
 @command(
@@ -103,9 +103,9 @@ def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: 
 
     with exit_on_refresh_error(print_event):
         if release_id and not revisions:
-            by_hand.accept(configured.store(), release_id, reason, print_event)
+            by_hand.accept(configured.read_store(), release_id, reason, print_event)
         elif revisions and not release_id:
-            by_hand.declare(configured.store(), revisions, reason, by, print_event)
+            by_hand.declare(configured.read_store(), revisions, reason, by, print_event)
         else:
             raise click.UsageError("Give the number of a release, or --revision.")
 
@@ -119,7 +119,7 @@ def rollback(release_id: str, replaces: bool) -> None:
     from ai_manufacturing.releases import configured
 
     with exit_on_refresh_error(print_event):
-        by_hand.rollback(configured.store(), release_id, print_event, replaces)
+        by_hand.rollback(configured.read_store(), release_id, print_event, replaces)
         click.echo(f"Release {release_id} is published.")
 
 
@@ -135,7 +135,7 @@ def releases(as_json: bool) -> None:
     from ai_manufacturing.releases.origin import Origin
 
     with exit_on_refresh_error(print_event):
-        store = configured.store()
+        store = configured.read_store()
         published_id = anchor_id = None
         stored_releases, errors = store.listed()
         try:
@@ -179,7 +179,7 @@ def diff(old: str, new: str, as_json: bool) -> None:
     from ai_manufacturing.releases import configured
 
     with exit_on_refresh_error(print_event):
-        summary = by_hand.difference(configured.store(), old, new)
+        summary = by_hand.difference(configured.read_store(), old, new)
     if as_json:
         print_json({"old": old, "new": new, **asdict(summary)})
     else:

@@ -39,7 +39,7 @@ def status(as_json: bool) -> None:
     from ai_manufacturing.releases.store import SEEN
 
     with exit_on_refresh_error(print_event):
-        store = configured.store()
+        store = configured.read_store()
         running, manifest = lock.read_holder(store.lock), store.current()
         document: Row = {
             "path": str(store.published),

@@ -94,7 +94,7 @@ def refresh(
         may_lack_estimates = without_estimates or not _extract_set().has_estimates
         held = None
         if years is None:
-            limit = limits.hold_above
+            limit = limits.hold_shown_above
             held = nothing_new.require_new(
                 store, compared_with, code, limit, declared, may_lack_estimates, on_event
             )
@@ -167,7 +167,7 @@ def _build_and_publish(run: Run) -> Manifest:
         anchor = anchors.new_anchor(release, run.release_id)
         judged = None
         if built.basis is not None and comparison is not None:
-            limit, held = run.limits.hold_above, run.store.held(run.release_id)
+            limit, held = run.limits.hold_shown_above, run.store.held(run.release_id)
             judged = judgement.judge(
                 built.basis, built.described, new.connection, limit, comparison, held
             )
@@ -178,8 +178,8 @@ def _build_and_publish(run: Run) -> Manifest:
             raise _held_by_judgement(run, built, comparison, judged, summary.lines)
         for note in judged.notes:
             run.warn(f"{note}.")
-    if summary.is_beyond(run.limits.warn_above):
-        run.warn(f"{summary.moved(run.limits.warn_above)}.")
+    if summary.is_beyond(run.limits.warn_any_above):
+        run.warn(f"{summary.moved(run.limits.warn_any_above)}.")
     publishing.publish(run.store, new, anchor, run.on_event)
     if run.held_build is not None:
         shutil.rmtree(run.store.held(run.held_build))
@@ -369,6 +369,6 @@ def _hold(
     }
     report |= rewritten
     report["judged_by"] = judgement.judged_by(
-        run.basis, run.limits.hold_above, run.declared, run.may_lack_estimates
+        run.basis, run.limits.hold_shown_above, run.declared, run.may_lack_estimates
     )
     publishing.hold(run.store, report, run.on_event)

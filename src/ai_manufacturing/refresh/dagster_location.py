@@ -85,8 +85,8 @@ def warehouse(
 
     try:
         with refresh_log.record_attempt(settings.release_dir()):
-            store = configured.store()
-            manifest = cycle.refresh(store, configured.limits(), on_event)
+            store = configured.read_store()
+            manifest = cycle.refresh(store, configured.read_limits(), on_event)
     except NothingNewError as error:
         context.log.info(str(error))
         # Dagster requires a result for each check, so report those in the published release.

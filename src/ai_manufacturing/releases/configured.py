@@ -15,15 +15,15 @@ HOLD_ABOVE = 1.0  # default of REFRESH_HOLD_ABOVE, in standard errors
 class Limits:
     """Largest moves of estimates that pass, in standard errors.
 
-    `warn_above` applies to all estimates, and a larger move causes a warning. `hold_above` applies
+    `warn_any_above` applies to all estimates, and a larger move causes a warning. `hold_shown_above` applies
     to shown columns, and a larger move holds the release. A lost estimate exceeds any finite limit.
     """
 
-    warn_above: float = math.inf
-    hold_above: float = math.inf
+    warn_any_above: float = math.inf
+    hold_shown_above: float = math.inf
 
 
-def store() -> Store:
+def read_store() -> Store:
     """Return the store configured by RELEASE_DIR, RELEASE_PATH and RELEASES_KEPT.
 
     Raises
@@ -31,7 +31,7 @@ def store() -> Store:
     BadConfigurationError
         If RELEASES_KEPT is not a whole number of at least two.
     """
-    count = _number("RELEASES_KEPT", 10)
+    count = _read_number("RELEASES_KEPT", 10)
     if count < 2 or count != int(count):
         raise BadConfigurationError(
             f"RELEASES_KEPT is {count:g}: give a whole number; the published release and the one"
@@ -40,7 +40,7 @@ def store() -> Store:
     return Store(settings.release_dir(), settings.release_path(), int(count))
 
 
-def limits() -> Limits:
+def read_limits() -> Limits:
     """Return the limits set by REFRESH_WARN_ABOVE and REFRESH_HOLD_ABOVE.
 
     Raises
@@ -49,11 +49,11 @@ def limits() -> Limits:
         If either is not a number of at least zero.
     """
     return Limits(
-        _number("REFRESH_WARN_ABOVE", math.inf), _number("REFRESH_HOLD_ABOVE", HOLD_ABOVE)
+        _read_number("REFRESH_WARN_ABOVE", math.inf), _read_number("REFRESH_HOLD_ABOVE", HOLD_ABOVE)
     )
 
 
-def _number(name: str, default: float) -> float:
+def _read_number(name: str, default: float) -> float:
     text = os.environ.get(name)
     if not text:
         return default
