@@ -27,7 +27,7 @@ def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
 
 def compared(old: Path, new: Path) -> list[Section]:
     """Compare two warehouses whose views may read any landing store."""
-    return compare(databases.read(old), databases.read(new), Path("/"))
+    return compare(databases.read_database(old), databases.read_database(new), Path("/"))
 
 
 def of(sections: list[Section]) -> dict[str, list[tuple]]:

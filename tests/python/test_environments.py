@@ -66,7 +66,9 @@ def test_the_newest_python_gives_the_tables_of_this_one(
         check=False,
     )
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
-    old, new = map(databases.read, (sample_build.warehouse, project / "build/warehouse.duckdb"))
+    old, new = map(
+        databases.read_database, (sample_build.warehouse, project / "build/warehouse.duckdb")
+    )
     # Views in a copied warehouse still read the landing store of the original.
     landing = MADE if is_of_this_code(MADE / WAREHOUSE) else sample_build.scratch
     assert compare(old, new, landing / "landing", project / "build/landing") == []

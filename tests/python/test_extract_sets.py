@@ -166,11 +166,11 @@ def test_a_file_that_the_user_names_goes_before_any_default(
 ) -> None:
     gone = r"{}\.duckdb: there is no such file"
     with pytest.raises(DatabaseError, match=gone.format("build/warehouse")):
-        databases.chosen(None)
+        databases.select_database(None)
     warehouse = written(clone / "build/warehouse.duckdb", SAMPLE)
-    assert str(databases.chosen(None)) == f"{SAMPLE}, warehouse, {warehouse}"
+    assert str(databases.select_database(None)) == f"{SAMPLE}, warehouse, {warehouse}"
     published = written(clone / "build/releases/ai_manufacturing.duckdb", PUBLIC, "000012")
-    assert str(databases.chosen(None)) == f"{PUBLIC}, release 000012, {published}"
+    assert str(databases.select_database(None)) == f"{PUBLIC}, release 000012, {published}"
     elsewhere = written(clone / "elsewhere/ai_manufacturing.duckdb", SAMPLE, "000003")
     named = written(clone / "named.duckdb", SAMPLE, "000004")
     public = written(clone / "build/public.duckdb", PUBLIC)
@@ -180,11 +180,13 @@ def test_a_file_that_the_user_names_goes_before_any_default(
         ("WAREHOUSE_PATH", "build/public.duckdb", public),
     ):
         monkeypatch.setenv(variable, value)
-        assert databases.chosen(None).path == path
-    assert databases.chosen(elsewhere).path == elsewhere, "the option goes before all variables"
+        assert databases.select_database(None).path == path
+    assert databases.select_database(elsewhere).path == elsewhere, (
+        "the option goes before all variables"
+    )
     monkeypatch.setenv("RELEASE_PATH", "gone.duckdb")
     with pytest.raises(DatabaseError, match=gone.format("gone")):
-        databases.chosen(None, (RELEASE,))
+        databases.select_database(None, (RELEASE,))
 
 
 def test_a_file_that_a_command_cannot_read_is_passed_over_for_one_of_the_same_set_only(
@@ -195,17 +197,17 @@ def test_a_file_that_a_command_cannot_read_is_passed_over_for_one_of_the_same_se
     with pytest.raises(
         DatabaseError, match=r"The published release holds extract set public \(delivered\) \("
     ):
-        databases.chosen(None, (WAREHOUSE,))
-    assert databases.chosen(warehouse, (WAREHOUSE,)).origin == SAMPLE
+        databases.select_database(None, (WAREHOUSE,))
+    assert databases.select_database(warehouse, (WAREHOUSE,)).origin == SAMPLE
     public = written(clone / "build/public.duckdb", PUBLIC)
     monkeypatch.setenv("WAREHOUSE_PATH", str(public))
-    assert databases.chosen(None, (RELEASE,)).path == published
+    assert databases.select_database(None, (RELEASE,)).path == published
     monkeypatch.setenv("WAREHOUSE_PATH", str(warehouse))
     with pytest.raises(
         DatabaseError,
         match=r"WAREHOUSE_PATH holds extract set sample .* this command needs a release",
     ):
-        databases.chosen(None, (RELEASE,))
+        databases.select_database(None, (RELEASE,))
 
 
 def test_no_default_is_read_for_the_extract_set_of_another_folder(
@@ -218,10 +220,10 @@ def test_no_default_is_read_for_the_extract_set_of_another_folder(
     with pytest.raises(
         DatabaseError, match=r"EXTRACTS_DIR is public, extract set public; .* is of sample \(SYNTH"
     ):
-        databases.chosen(None)
-    assert databases.chosen(published).path == published
+        databases.select_database(None)
+    assert databases.select_database(published).path == published
     monkeypatch.setenv("EXTRACTS_DIR", "sample")
-    assert databases.chosen(None).path == published
+    assert databases.select_database(None).path == published
 
 
 def test_a_file_that_is_neither_release_nor_warehouse_is_named(clone: Path) -> None:
@@ -229,7 +231,7 @@ def test_a_file_that_is_neither_release_nor_warehouse_is_named(clone: Path) -> N
     with pytest.raises(
         DatabaseError, match=r"empty\.duckdb: neither a release nor a warehouse with landed files"
     ):
-        databases.read(clone / "empty.duckdb")
+        databases.read_database(clone / "empty.duckdb")
 
 
 def test_a_folder_is_refused_before_its_checksum_is_read(clone: Path) -> None:
@@ -238,7 +240,7 @@ def test_a_folder_is_refused_before_its_checksum_is_read(clone: Path) -> None:
     folder.mkdir()
     folder.with_name("release.duckdb.sha256").write_text(f"{'0' * 64}  release.duckdb\n")
     with pytest.raises(DatabaseError, match=r"release\.duckdb: not a regular file"):
-        databases.read(folder)
+        databases.read_database(folder)
 
 
 def run(code: int, *arguments: object) -> Result:

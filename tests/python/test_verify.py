@@ -119,14 +119,14 @@ def refused(kept: Store, path: Path) -> None:
         acts = [
             lambda: by_hand.rollback(kept, number, quiet),
             lambda: by_hand.difference(kept, "000001", "000002"),
-            lambda: databases.read(kept.past(number)),
+            lambda: databases.read_database(kept.past(number)),
         ]
     elif path.is_relative_to(kept.folder / "held"):
         acts = [lambda: by_hand.publish_held(kept, "000003", "a test", quiet)]
     elif path.name.startswith("refreshes.jsonl"):
         acts = [kept.refreshes, kept.next_id, lambda: by_hand.rollback(kept, "000001", quiet)]
     else:
-        acts = [kept.current, kept.next_id, lambda: databases.read(kept.published)]
+        acts = [kept.current, kept.next_id, lambda: databases.read_database(kept.published)]
     for act in acts:
         with pytest.raises(DAMAGED):
             act()
@@ -225,7 +225,7 @@ def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_r
 ) -> None:
     sums = integrity.checksum_path(kept.published)
     sums.unlink()
-    for read in (kept.current, lambda: databases.read(kept.published)):
+    for read in (kept.current, lambda: databases.read_database(kept.published)):
         assert read().release_id == "000002"
     assert verify.verify().mended == [f"{sums}: missing; written again."]
 

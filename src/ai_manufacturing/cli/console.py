@@ -207,7 +207,9 @@ def choose_database(
     from ai_manufacturing.releases import databases
 
     with convert_errors(databases.DatabaseError, to=UsageError):
-        database = databases.chosen(path, kinds or (databases.RELEASE, databases.WAREHOUSE))
+        database = databases.select_database(
+            path, kinds or (databases.RELEASE, databases.WAREHOUSE)
+        )
     if print_description:
         click.secho(str(database), fg="yellow" if database.origin.is_synthetic else None, err=err)
     return database

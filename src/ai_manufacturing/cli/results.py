@@ -280,7 +280,9 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     with convert_errors(comparing.CompareError, to=UsageError):
         sections = comparing.compare(before, after, settings.landing_dir())
     if as_json:
-        print_json({"old": before.record(), "new": after.record()} | comparing.as_records(sections))
+        print_json(
+            {"old": before.to_record(), "new": after.to_record()} | comparing.as_records(sections)
+        )
     else:
         click.echo(
             (comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference."

@@ -29,7 +29,7 @@ def write(database: Path, path: Path) -> None:
     DatabaseError
         If the file is neither a release nor a warehouse.
     """
-    origin = databases.read(database).origin
+    origin = databases.read_database(database).origin
     with duckdb_client.open_read_only(database) as connection:
         points = duckdb_client.fetch_rows(
             connection,

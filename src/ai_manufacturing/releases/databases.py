@@ -43,7 +43,7 @@ class Database:
         what = WAREHOUSE if self.release_id is None else f"{RELEASE} {self.release_id}"
         return f"{self.origin}, {what}, {self.path}"
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Return the file as a dict for JSON output."""
         extract_set, kind = self.origin
         return {
@@ -57,12 +57,12 @@ class Database:
 class _Place(NamedTuple):
     """A file that a command may read, and the setting that names it."""
 
-    said_by: str
+    setting: str
     kind: str
     path: Path
 
 
-def read(path: Path) -> Database:
+def read_database(path: Path) -> Database:
     """Return the origin and the release number of a file, after checking its integrity.
 
     Raises
@@ -90,13 +90,15 @@ def read(path: Path) -> Database:
                 )
             release_id = None
             if is_release(connection):
-                found = connection.execute("select release_id from release.manifest").fetchall()
-                if len(found) != 1:
+                release_ids = connection.execute(
+                    "select release_id from release.manifest"
+                ).fetchall()
+                if len(release_ids) != 1:
                     raise DatabaseError(
-                        f"{path}: release.manifest has {len(found)} rows, but a release has exactly"
+                        f"{path}: release.manifest has {len(release_ids)} rows, but a release has exactly"
                         " one. Name another file with --database."
                     )
-                ((release_id,),) = found
+                ((release_id,),) = release_ids
                 place = path.resolve()
                 # A publication that crashed before its last step leaves no SHA-256 beside the file.
                 has_none = (
@@ -121,7 +123,7 @@ def read(path: Path) -> Database:
         ) from error
 
 
-def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -> Database:
+def select_database(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -> Database:
     """Return the file that a command reads; a default never overrides a file that the user named.
 
     The order is: the option of the command; WAREHOUSE_PATH, RELEASE_PATH or RELEASE_DIR, whichever
@@ -147,22 +149,24 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
         If the file cannot be read, or its extract set differs from a skipped file or EXTRACTS_DIR.
     """
     if option is not None:
-        return read(option)
-    named = _set_by_the_user()
-    places = [*named, *_defaults()]
+        return read_database(option)
+    user_places = _list_user_places()
+    places = [*user_places, *_list_default_places()]
     readable = [number for number, place in enumerate(places) if place.kind in reads]
     # a default never replaces a file that the user named
-    there = (number for number in readable if number < len(named) and places[number].path.exists())
-    at = next(there, readable[0])
-    database = read(places[at].path)
-    for place in places[:at]:
-        if place.path.exists() and (other := read(place.path)).origin != database.origin:
+    existing = (
+        number for number in readable if number < len(user_places) and places[number].path.exists()
+    )
+    index = next(existing, readable[0])
+    database = read_database(places[index].path)
+    for place in places[:index]:
+        if place.path.exists() and (other := read_database(place.path)).origin != database.origin:
             raise DatabaseError(
-                f"{place.said_by} holds extract set {other.origin} ({place.path}), and this command"
+                f"{place.setting} holds extract set {other.origin} ({place.path}), and this command"
                 f" needs a {' or a '.join(reads)}. The next file, {database.path}, holds"
                 f" {database.origin}. Name the file with --database."
             )
-    if not named and os.environ.get("EXTRACTS_DIR"):
+    if not user_places and os.environ.get("EXTRACTS_DIR"):
         try:
             name = landing.read_extract_set(settings.extracts_dir()).name
         except landing.LandingError as error:
@@ -176,7 +180,7 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
     return database
 
 
-def _set_by_the_user() -> list[_Place]:
+def _list_user_places() -> list[_Place]:
     places = []
     if os.environ.get("WAREHOUSE_PATH"):
         places.append(_Place("WAREHOUSE_PATH", WAREHOUSE, settings.warehouse_path()))
@@ -186,7 +190,7 @@ def _set_by_the_user() -> list[_Place]:
     return places
 
 
-def _defaults() -> list[_Place]:
-    published = _Place("The published release", RELEASE, settings.release_path())
+def _list_default_places() -> list[_Place]:
+    release = _Place("The published release", RELEASE, settings.release_path())
     warehouse = _Place("The warehouse", WAREHOUSE, settings.warehouse_path())
-    return [published, warehouse] if published.path.exists() else [warehouse]
+    return [release, warehouse] if release.path.exists() else [warehouse]

@@ -348,7 +348,7 @@ def require_release(folder: Path) -> None:
         If the file is missing, damaged or not a release; the message explains which.
     """
     try:
-        database = databases.read(folder / RELEASE)
+        database = databases.read_database(folder / RELEASE)
     except databases.DatabaseError as error:
         message = str(error).replace(f"{folder}/", "")
         raise ReplicationError(f"{RELEASE}: not a release. {message}") from error

@@ -133,7 +133,7 @@ def find_differences(folder: Path, release: Path | None = None) -> list[str]:
 
 def _compare_tables(release: Path, warehouse: Path, summary_path: Path) -> list[str]:
     try:
-        warehouse_database = databases.read(warehouse)
+        warehouse_database = databases.read_database(warehouse)
     except databases.DatabaseError as error:
         raise ReplicationError(
             f"{RERUN}/{warehouse.name}: run.sh ended without a warehouse there."
@@ -145,7 +145,7 @@ def _compare_tables(release: Path, warehouse: Path, summary_path: Path) -> list[
         if withheld_summary:
             warehouse_database = replace(warehouse_database, path=Path(folder) / "public.duckdb")
             terms.write_public_copy(warehouse, warehouse_database.path, [landing])
-        sections = compare.compare(databases.read(release), warehouse_database, landing)
+        sections = compare.compare(databases.read_database(release), warehouse_database, landing)
         differences = compare.as_text(sections).splitlines()
     rerun_summary = withheld.summarise_tables(warehouse, names, [landing])
     for before, after in zip(withheld_summary, rerun_summary, strict=True):

@@ -135,7 +135,7 @@ def restriction(database: Path) -> str:
     DatabaseError, ExportError
         For the same reasons as export.
     """
-    databases.read(database)
+    databases.read_database(database)
     try:
         with duckdb_client.open_read_only(database) as connection:
             return _restriction(connection, _restricted(connection))
@@ -235,7 +235,7 @@ def _refused(path: Path, error: OSError) -> ExportError:
 
 
 def _read(database: Path) -> Source:
-    read = databases.read(database)
+    read = databases.read_database(database)
     synthetic, made_at = read.origin.is_synthetic, UNDATED
     if read.release_id:
         published_at = read_manifest(database).published_at
