@@ -14,7 +14,7 @@ from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.refresh import build, cycle, writer
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.configured import Limits
-from ai_manufacturing.releases.manifest import Manifest, read_manifest, require_whole
+from ai_manufacturing.releases.manifest import Manifest, read_manifest, require_intact
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import duckdb_client
 from tests.python.conftest import PROJECT, WAREHOUSE, Build
@@ -76,7 +76,7 @@ def release(store: Store, warehouse: Path) -> Manifest:
 
 def check(path: Path) -> Manifest:
     """Verify a release's SHA-256 and row counts, and return its manifest."""
-    require_whole(path)
+    require_intact(path)
     counts = "select concat(schema_name, '.', table_name), estimated_size from duckdb_tables()"
     manifest = read_manifest(path)
     assert dict(read(path, f"{counts} where schema_name <> 'release'")) == manifest.row_counts

@@ -76,7 +76,7 @@ def build_release_record(release: Row, published_id: str | None, anchor_id: str 
     Parameters
     ----------
     release : dict
-        Record of the release, as in Manifest.listed.
+        Record of the release, as in Manifest.summary.
     published_id, anchor_id : str or None
         Numbers of the published release and of its anchor.
     """
@@ -99,7 +99,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
         _compute_age(manifest.published_at),
         f"{manifest.release_id} of {manifest.published_at}",
     )
-    record = build_release_record(manifest.listed, manifest.release_id, anchor.release_id)
+    record = build_release_record(manifest.summary, manifest.release_id, anchor.release_id)
     document = {
         "path": str(store.published),
         "release": {

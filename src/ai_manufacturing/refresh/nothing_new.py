@@ -25,7 +25,7 @@ def require_new(
     store: Store,
     basis: Basis | None,
     fingerprint: str,
-    hold_above: float,
+    hold_shown_above: float,
     declared: Sequence[Declaration],
     may_lack_estimates: bool,
     on_event: OnEvent,
@@ -40,7 +40,7 @@ def require_new(
         Release that a build would be compared with.
     fingerprint : str
         Fingerprint of deliveries, code and packages.
-    hold_above : float
+    hold_shown_above : float
         Largest move of a shown estimate that passes, in standard errors.
     declared : sequence of Declaration
         Declared revisions that apply to the release.
@@ -74,7 +74,7 @@ def require_new(
     if nothing is not None:
         freshness.require_fresh(store.published, nothing, False, on_event)
         raise NothingNewError(nothing)
-    judged_by = judgement.judged_by(basis, hold_above, declared, may_lack_estimates)
+    judged_by = judgement.judged_by(basis, hold_shown_above, declared, may_lack_estimates)
     judged_again = None
     for folder in sorted((store.folder / "held").glob("*")):
         try:

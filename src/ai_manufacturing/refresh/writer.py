@@ -24,7 +24,7 @@ from ai_manufacturing.releases.manifest import (
     MANIFEST_COLUMNS,
     MANIFEST_COMMENTS,
     Manifest,
-    manifest_of,
+    load_manifest,
 )
 from ai_manufacturing.releases.origin import read_origin
 from ai_manufacturing.system import clock, disk, duckdb_client, settings, trusted_files
@@ -204,7 +204,7 @@ def _copied(
     has_previous: bool,
 ) -> Manifest:
     """Write all parts of a release except its anchor, and return its manifest."""
-    before = manifest_of(duckdb_client.open_cursor(connection, "old")) if has_previous else None
+    before = load_manifest(duckdb_client.open_cursor(connection, "old")) if has_previous else None
     connection.execute("begin")
     relations = _relations(connection)
     names = [f"{schema}.{table}" for schema, table in relations]

@@ -15,8 +15,9 @@ HOLD_ABOVE = 1.0  # default of REFRESH_HOLD_ABOVE, in standard errors
 class Limits:
     """Largest moves of estimates that pass, in standard errors.
 
-    `warn_any_above` applies to all estimates, and a larger move causes a warning. `hold_shown_above` applies
-    to shown columns, and a larger move holds the release. A lost estimate exceeds any finite limit.
+    `warn_any_above` applies to all estimates, and a larger move causes a warning.
+    `hold_shown_above` applies to shown columns, and a larger move holds the release. A lost
+    estimate exceeds any finite limit.
     """
 
     warn_any_above: float = math.inf

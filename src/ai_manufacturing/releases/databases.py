@@ -90,15 +90,13 @@ def read_database(path: Path) -> Database:
                 )
             release_id = None
             if is_release(connection):
-                release_ids = connection.execute(
-                    "select release_id from release.manifest"
-                ).fetchall()
-                if len(release_ids) != 1:
+                rows = connection.execute("select release_id from release.manifest").fetchall()
+                if len(rows) != 1:
                     raise DatabaseError(
-                        f"{path}: release.manifest has {len(release_ids)} rows, but a release has exactly"
+                        f"{path}: release.manifest has {len(rows)} rows, but a release has exactly"
                         " one. Name another file with --database."
                     )
-                ((release_id,),) = release_ids
+                ((release_id,),) = rows
                 place = path.resolve()
                 # A publication that crashed before its last step leaves no SHA-256 beside the file.
                 has_none = (

@@ -15,7 +15,7 @@ from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.system import duckdb_client, integrity
 
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
-RESTORE = (
+RESTORE_HINT = (
     "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where"
     " readers look."
 )
@@ -62,7 +62,7 @@ class Manifest:
         return len(fingerprint.drop_description(self.delivery_hashes))
 
     @property
-    def listed(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Fields that `status` and `releases` print for a release."""
         names = (
             "published_at",
@@ -84,7 +84,7 @@ MANIFEST_COLUMNS = tuple(MANIFEST_COMMENTS)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
+def open_release(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
     """Open a release file while the block runs, and read its manifest.
 
     Raises
@@ -95,7 +95,7 @@ def opened(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
     with ExitStack() as stack:
         try:
             connection = stack.enter_context(duckdb_client.open_read_only(path))
-            manifest = manifest_of(connection)
+            manifest = load_manifest(connection)
         except duckdb_client.RefusedError as error:
             raise RefreshError(str(error)) from error
         except (duckdb.Error, IndexError, ValueError, TypeError) as error:
@@ -107,12 +107,12 @@ def opened(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Return the manifest of a release file; see `opened` for errors."""
-    with opened(path) as (manifest, _):
+    """Return the manifest of a release file; see `open_release` for errors."""
+    with open_release(path) as (manifest, _):
         return manifest
 
 
-def manifest_of(connection: duckdb.DuckDBPyConnection) -> Manifest:
+def load_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
     """Return the manifest of an open release."""
     query = f"select {', '.join(MANIFEST_COLUMNS)} from release.manifest"
     values = dict(zip(MANIFEST_COLUMNS, connection.execute(query).fetchall()[0], strict=True))
@@ -123,8 +123,8 @@ def manifest_of(connection: duckdb.DuckDBPyConnection) -> Manifest:
     return Manifest(**values)
 
 
-def require_whole(
-    path: Path, of: Callable[[Path], str | None] = integrity.check_file
+def require_intact(
+    path: Path, read_hash: Callable[[Path], str | None] = integrity.check_file
 ) -> str | None:
     """Check a release against the SHA-256 stored beside it, and return the hash, if there is one.
 
@@ -134,6 +134,6 @@ def require_whole(
         If they differ.
     """
     try:
-        return of(path)
+        return read_hash(path)
     except integrity.DamagedError as error:
-        raise RefreshError(f"{error}. {RESTORE}") from error
+        raise RefreshError(f"{error}. {RESTORE_HINT}") from error

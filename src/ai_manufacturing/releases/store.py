@@ -29,11 +29,11 @@ from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import (
-    RESTORE,
+    RESTORE_HINT,
     Manifest,
-    opened,
+    open_release,
     read_manifest,
-    require_whole,
+    require_intact,
 )
 from ai_manufacturing.system import integrity
 from ai_manufacturing.system.disk import make_folder, open_to_readers, sync
@@ -174,8 +174,8 @@ class Store:
         releases = {}
         for path in map(self.past, ids):
             with suppress(RefreshError):  # a damaged release gets no line, so `faults` reports it
-                if digest := require_whole(path):
-                    releases[path.stem] = {"file_sha256": digest} | read_manifest(path).listed
+                if digest := require_intact(path):
+                    releases[path.stem] = {"file_sha256": digest} | read_manifest(path).summary
         self.record({"releases": releases})
         again = f"the SHA-256 of {len(releases)} releases are in it again"
         return [f"{self._chain.path}: was empty; {again}"]
@@ -250,8 +250,8 @@ class Store:
         RefreshError
             If the file does not match its SHA-256 or the log, or is not a release.
         """
-        digest = require_whole(path)
-        with opened(path) as (manifest, connection):
+        digest = require_intact(path)
+        with open_release(path) as (manifest, connection):
             self.require_witness(
                 path, manifest.release_id if path == self.published else path.stem, digest
             )
@@ -286,7 +286,7 @@ class Store:
             release = dict(named.get(release_id, {}))
             release.pop("file_sha256", None)
             try:
-                releases.append(release or read_manifest(self.past(release_id)).listed)
+                releases.append(release or read_manifest(self.past(release_id)).summary)
             except RefreshError as error:
                 damaged.append(error)
         return releases, damaged
@@ -316,10 +316,10 @@ class Store:
             if digest in self._logged_hashes():
                 return
         if digest is None:
-            raise RefreshError(f"{integrity.checksum_path(path)}: missing. {RESTORE}")
+            raise RefreshError(f"{integrity.checksum_path(path)}: missing. {RESTORE_HINT}")
         if in_log not in (None, digest):
             raise RefreshError(
-                f"{path}: its SHA-256 is {digest}, and {self._chain.path} says {in_log}. {RESTORE}"
+                f"{path}: its SHA-256 is {digest}, and {self._chain.path} says {in_log}. {RESTORE_HINT}"
             )
 
     def faults(self) -> list[str]:
@@ -373,7 +373,7 @@ class Store:
         sync(finished)
         path, digest = self.past(release_id), integrity.sha256(finished)
         self.record(
-            {"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).listed}}
+            {"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).summary}}
         )
         integrity.record_checksum(path, digest)
         finished.replace(path)
@@ -402,11 +402,11 @@ class Store:
         shutil.copyfile(source, incoming)
         incoming.chmod(0o444)
         sync(incoming)
-        digest, copied = require_whole(source, integrity.read_checksum), integrity.sha256(incoming)
+        digest, copied = require_intact(source, integrity.read_checksum), integrity.sha256(incoming)
         self.require_witness(source, release_id, digest)
         if copied != digest:
             raise RefreshError(
-                f"{source}: its SHA-256 is {copied}, not {digest}; nothing was published. {RESTORE}"
+                f"{source}: its SHA-256 is {copied}, not {digest}; nothing was published. {RESTORE_HINT}"
             )
         aside = self.move_log_aside()
         integrity.checksum_path(self.published).unlink(missing_ok=True)

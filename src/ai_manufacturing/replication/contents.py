@@ -18,7 +18,7 @@ from ai_manufacturing.disclosure import terms, withholding
 from ai_manufacturing.landing import checksums, declared_revisions, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import citation, databases, fingerprint
-from ai_manufacturing.releases.manifest import Manifest, manifest_of
+from ai_manufacturing.releases.manifest import Manifest, load_manifest
 from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.replication import programs, rights, rows, withheld
 from ai_manufacturing.replication.errors import ReplicationError
@@ -164,7 +164,7 @@ def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -
     for name in ("data", "output", "logs"):
         (folder / name).mkdir(parents=True)
     with open_read_only(release, allowed_folders=[folder]) as connection:
-        manifest = manifest_of(connection)
+        manifest = load_manifest(connection)
         _require_deliveries(manifest, extracts)
         raw_files = _list_raw_files(connection, extracts, with_restricted_files)
         curve = "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
