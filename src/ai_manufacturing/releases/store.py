@@ -110,14 +110,16 @@ class Store:
                 make_folder(self.folder / name)
             make_folder(self.published.parent)
             incoming = glob.escape(f".{self.published.name}.")
-            hidden = (path for name in (".", "past") for path in (self.folder / name).glob(".*"))
-            drafts = [path for path in hidden if DRAFT.search(path.name)]
-            left = [*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts]
-            done = []
-            for path in dict.fromkeys(left):
+            hidden_paths = (
+                path for name in (".", "past") for path in (self.folder / name).glob(".*")
+            )
+            drafts = [path for path in hidden_paths if DRAFT.search(path.name)]
+            leftovers = [*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts]
+            actions = []
+            for path in dict.fromkeys(leftovers):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-                done.append(f"{path}: left by a dead refresh; removed")
-            done += self._settle()
+                actions.append(f"{path}: left by a dead refresh; removed")
+            actions += self._settle()
         except OSError as error:
             raise BadConfigurationError(
                 f"{error.filename or self.folder}: {error.strerror}. Set RELEASE_DIR to a folder"
@@ -128,25 +130,25 @@ class Store:
                 f"{self.published.parent}: not writable. Set RELEASE_PATH to a file in a folder"
                 " that this user may write to."
             )
-        return done
+        return actions
 
     def _settle(self) -> list[str]:
         """Remove hashes without a release, and restore a missing hash of the published file."""
-        done = []
-        for sums in (self.folder / "past").glob(f"*.duckdb{integrity.SUFFIX}"):
-            if not sums.with_suffix("").exists():
-                sums.unlink()
-                done.append(f"{sums}: without its release; removed")
+        actions = []
+        for hash_path in (self.folder / "past").glob(f"*.duckdb{integrity.SUFFIX}"):
+            if not hash_path.with_suffix("").exists():
+                hash_path.unlink()
+                actions.append(f"{hash_path}: without its release; removed")
         if self.published.exists() and not integrity.checksum_path(self.published).exists():
             digest = integrity.sha256(self.published)
             # Ignore a damaged log here: commands that need it report the damage.
             with suppress(RefreshError):
                 if digest in self._logged_hashes():
                     integrity.record_checksum(self.published, digest)
-                    done.append(
+                    actions.append(
                         f"{integrity.checksum_path(self.published)}: missing; written again"
                     )
-        return done
+        return actions
 
     def record_anew(self) -> list[str]:
         """Record all releases again in a log that was emptied as RESTORE_LOG describes.
@@ -193,9 +195,9 @@ class Store:
         log = self.published.with_name(self.published.name + ".wal")
         if not log.exists():
             return None
-        aside = self.folder / f"{log.name}.{len(list(self.folder.glob(f'{log.name}.*'))) + 1}"
-        shutil.move(log, aside)
-        return aside
+        new_path = self.folder / f"{log.name}.{len(list(self.folder.glob(f'{log.name}.*'))) + 1}"
+        shutil.move(log, new_path)
+        return new_path
 
     def release_ids(self) -> list[str]:
         """Return the numbers of the past releases, oldest first."""
@@ -224,8 +226,8 @@ class Store:
         """
         if self.published.exists():
             return self.published
-        seen = [line["release_id"] for line in self.refreshes() if line["outcome"] in SEEN]
-        numbers = (*reversed(seen), *reversed(self.release_ids()))
+        seen_ids = [line["release_id"] for line in self.refreshes() if line["outcome"] in SEEN]
+        numbers = (*reversed(seen_ids), *reversed(self.release_ids()))
         return next((path for path in map(self.past, numbers) if path.exists()), self.published)
 
     def standing(self) -> Manifest | None:
@@ -277,19 +279,19 @@ class Store:
 
         A release with an entry in the log is not opened.
         """
-        releases, damaged = [], []
+        releases, errors = [], []
         try:
-            named = self.releases_in_log()
+            logged_releases = self.releases_in_log()
         except RefreshError as error:
-            named, damaged = {}, [error]
+            logged_releases, errors = {}, [error]
         for release_id in self.release_ids():
-            release = dict(named.get(release_id, {}))
+            release = dict(logged_releases.get(release_id, {}))
             release.pop("file_sha256", None)
             try:
                 releases.append(release or read_manifest(self.past(release_id)).summary)
             except RefreshError as error:
-                damaged.append(error)
-        return releases, damaged
+                errors.append(error)
+        return releases, errors
 
     def require_witness(self, path: Path, release_id: str, digest: str | None) -> None:
         """Raise if the SHA-256 of a release is missing or differs from the log.
@@ -324,29 +326,29 @@ class Store:
 
     def faults(self) -> list[str]:
         """Return the differences between the log and the past releases, one line each."""
-        named, there = self.releases_in_log(), set(self.release_ids())
-        wrong = [
+        logged_releases, stored_ids = self.releases_in_log(), set(self.release_ids())
+        faults = [
             f"{self.past(number)}: no line of {self._chain.path} names it. Delete it."
-            for number in there - named.keys()
+            for number in stored_ids - logged_releases.keys()
         ]
-        wrong += [
+        faults += [
             f"{self.past(number)}: missing, and {self._chain.path} names it. Restore it and its"
             " .sha256 from a backup; else it counts as pruned once no older release is kept."
-            for number in self._published_since() - there
+            for number in self._published_since() - stored_ids
         ]
-        return sorted(wrong)
+        return sorted(faults)
 
     def _published_since(self) -> set[str]:
         """Return the numbers of releases that readers saw and that were not pruned."""
         lines = self._chain.read().lines
-        pruned = {number for line in lines for number in line.get("pruned", ())}
-        seen = {line["release_id"] for line in lines if line.get("outcome") in SEEN}
-        return (self.releases_in_log().keys() & seen) - pruned
+        pruned_ids = {number for line in lines for number in line.get("pruned", ())}
+        seen_ids = {line["release_id"] for line in lines if line.get("outcome") in SEEN}
+        return (self.releases_in_log().keys() & seen_ids) - pruned_ids
 
     def next_id(self) -> str:
         """Return a number above all releases and builds in the folder and in the log."""
-        published = self.current()
-        number = published.release_id if published else "0"
+        current = self.current()
+        number = current.release_id if current else "0"
         numbers = (*self.release_ids(), *self.held_ids(), *self.releases_in_log())
         return f"{int(max(number, *numbers, key=int)) + 1:0{DIGITS}d}"
 
@@ -358,25 +360,25 @@ class Store:
         RefreshError
             If the log is damaged.
         """
-        named: dict[str, dict[str, Any]] = {}
+        releases: dict[str, dict[str, Any]] = {}
         for line in self._chain.read().lines:
-            named |= line.get("releases", {})
-        return named
+            releases |= line.get("releases", {})
+        return releases
 
     def _logged_hashes(self) -> set[str]:
         return {release["file_sha256"] for release in self.releases_in_log().values()}
 
-    def add(self, finished: Path, release_id: str) -> None:
+    def add(self, new_file: Path, release_id: str) -> None:
         """Move a closed release file to the past releases, after recording its SHA-256."""
-        _check_no_wal(finished)
-        finished.chmod(0o444)
-        sync(finished)
-        path, digest = self.past(release_id), integrity.sha256(finished)
+        _check_no_wal(new_file)
+        new_file.chmod(0o444)
+        sync(new_file)
+        path, digest = self.past(release_id), integrity.sha256(new_file)
         self.record(
-            {"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).summary}}
+            {"releases": {release_id: {"file_sha256": digest} | read_manifest(new_file).summary}}
         )
         integrity.record_checksum(path, digest)
-        finished.replace(path)
+        new_file.replace(path)
         sync(path.parent)
 
     def publish(self, release_id: str) -> Path | None:
@@ -402,18 +404,21 @@ class Store:
         shutil.copyfile(source, incoming)
         incoming.chmod(0o444)
         sync(incoming)
-        digest, copied = require_intact(source, integrity.read_checksum), integrity.sha256(incoming)
+        digest, copy_digest = (
+            require_intact(source, integrity.read_checksum),
+            integrity.sha256(incoming),
+        )
         self.require_witness(source, release_id, digest)
-        if copied != digest:
+        if copy_digest != digest:
             raise RefreshError(
-                f"{source}: its SHA-256 is {copied}, not {digest}; nothing was published. {RESTORE_HINT}"
+                f"{source}: its SHA-256 is {copy_digest}, not {digest}; nothing was published. {RESTORE_HINT}"
             )
-        aside = self.move_log_aside()
+        moved_log = self.move_log_aside()
         integrity.checksum_path(self.published).unlink(missing_ok=True)
         incoming.replace(self.published)
         sync(self.published.parent)
-        integrity.record_checksum(self.published, copied)
-        return aside
+        integrity.record_checksum(self.published, copy_digest)
+        return moved_log
 
     def keep_held(self, incoming: Path, release_id: str) -> None:
         """Move the folder of an unpublished build to the held builds, atomically."""
@@ -430,9 +435,9 @@ class Store:
             If a file differs; the message names it.
         """
         folder = self.held(release_id)
-        if wrong := integrity.check_folder(folder):
+        if faults := integrity.check_folder(folder):
             raise RefreshError(
-                f"{wrong[0]}. Nothing was published. Delete {folder}, and refresh, to build it"
+                f"{faults[0]}. Nothing was published. Delete {folder}, and refresh, to build it"
                 " again."
             )
 
@@ -441,28 +446,30 @@ class Store:
 
         The published release, the one before it and the anchors are never deleted.
         """
-        published = self.current()
+        current = self.current()
         ids = self.release_ids()
-        current = published.release_id if published else None
-        before = [number for number in ids if current is None or number < current][-1:]
-        removable = [number for number in ids if number not in (current, *before, *anchors)]
-        pruned = removable[: max(len(ids) - self.kept, 0)]
+        current_id = current.release_id if current else None
+        previous_ids = [number for number in ids if current_id is None or number < current_id][-1:]
+        removable_ids = [
+            number for number in ids if number not in (current_id, *previous_ids, *anchors)
+        ]
+        pruned_ids = removable_ids[: max(len(ids) - self.kept, 0)]
         # a missing release that is older than all others counts as pruned and needs no backup
-        oldest = min({*ids} - {*pruned}, default="")
-        lost = [number for number in self._published_since() - {*ids} if number < oldest]
-        if pruned or lost:
-            self.record({"pruned": sorted([*pruned, *lost])})
-        for number in pruned:
+        oldest = min({*ids} - {*pruned_ids}, default="")
+        missing_ids = [number for number in self._published_since() - {*ids} if number < oldest]
+        if pruned_ids or missing_ids:
+            self.record({"pruned": sorted([*pruned_ids, *missing_ids])})
+        for number in pruned_ids:
             self.past(number).unlink()
             integrity.checksum_path(self.past(number)).unlink(missing_ok=True)
-        return pruned
+        return pruned_ids
 
     def prune_held(self) -> list[str]:
         """Delete the oldest held builds beyond the number to keep."""
-        pruned = self.held_ids()[: -self.kept]
-        for number in pruned:
+        pruned_ids = self.held_ids()[: -self.kept]
+        for number in pruned_ids:
             shutil.rmtree(self.held(number))
-        return pruned
+        return pruned_ids
 
     def record(self, outcome: dict[str, Any]) -> None:
         """Append a line to the log of refreshes, atomically.
