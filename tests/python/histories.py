@@ -63,7 +63,7 @@ def replay(refreshes: Refreshes, *steps: Step) -> None:
     mention it.
     """
     store = refreshes.store
-    seen = store.current().release_id if store.published.exists() else ""
+    seen = store.read_current_manifest().release_id if store.published_path.exists() else ""
     with pytest.MonkeyPatch.context() as counted:
         counted.setattr(build, "dbt", built := Mock(side_effect=build.dbt))
         for act, end, *words in steps:
@@ -77,16 +77,16 @@ def replay(refreshes: Refreshes, *steps: Step) -> None:
                 said = f"exit {int(raised.value.exit_code)}, {raised.value}"
             store, events = refreshes.store, "\n".join(map(str, refreshes.events))
             if isinstance(end, str):
-                manifest = store.current()
+                manifest = store.read_current_manifest()
                 assert manifest.release_id == end
-                ((anchor, reason, before),) = read(store.published, RECORD)
+                ((anchor, reason, before),) = read(store.published_path, RECORD)
                 said = f"by {manifest.published_by}, {manifest.reason}.\nanchor {anchor}, {reason}."
-                assert anchor in ("", *store.release_ids())
+                assert anchor in ("", *store.list_release_ids())
                 assert before == seen or not events
                 assert (DRIFT in events) == (DRIFT in str(words))
                 seen = end
-            elif store.published.exists():
-                assert store.current().release_id == seen
+            elif store.published_path.exists():
+                assert store.read_current_manifest().release_id == seen
             said += f"\nbuilds {built.call_count}\n{events}"
             for word in words:
                 assert re.search(word, said, re.MULTILINE), (word, said)

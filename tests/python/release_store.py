@@ -27,8 +27,8 @@ def quiet(event: str, facts: dict[str, Any]) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     folder = tmp_path / """it's; a "folder" """
-    store = Store(folder, folder / "ai_manufacturing.duckdb", kept=3)
-    store.prepare()
+    store = Store(folder, folder / "ai_manufacturing.duckdb", keep_count=3)
+    store.prepare_folders()
     return store
 
 
@@ -64,13 +64,13 @@ def write(
 
 def release(store: Store, warehouse: Path) -> Manifest:
     """Write a release of a built warehouse and publish it."""
-    release_id = store.next_id()
+    release_id = store.compute_next_id()
     target = store.work / "unpublished.duckdb"
-    previous = store.published if store.published.exists() else None
+    previous = store.published_path if store.published_path.exists() else None
     manifest = write(warehouse, target, described(release_id), previous)
-    store.add(target, release_id)
-    store.publish(release_id)
-    store.prune()
+    store.add_release(target, release_id)
+    store.publish_release(release_id)
+    store.prune_releases()
     return manifest
 
 
@@ -96,14 +96,14 @@ def published_as_built(
         fingerprint=fingerprint.compute_fingerprint(hashes),
         delivery_hashes=hashes,
     )
-    store.publish("000001")
+    store.publish_release("000001")
 
 
 def past_release(store: Store, warehouse: Path, release_id: str = "000001", **fields: Any) -> None:
     """Write a release with some manifest fields overridden, without publishing it."""
     target = store.work / "unpublished.duckdb"
     write(warehouse, target, described(release_id) | fields)
-    store.add(target, release_id)
+    store.add_release(target, release_id)
 
 
 def read(path: Path, query: str) -> list[tuple[Any, ...]]:
@@ -281,7 +281,7 @@ def refreshes_of(
 
 def released_to(store: Store) -> dict[str, str]:
     """Return the environment variables that locate a release folder."""
-    return {"RELEASE_DIR": str(store.folder), "RELEASE_PATH": str(store.published)}
+    return {"RELEASE_DIR": str(store.folder), "RELEASE_PATH": str(store.published_path)}
 
 
 def command(

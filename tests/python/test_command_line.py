@@ -112,7 +112,7 @@ def test_with_nothing_published_the_documents_are_there_and_the_codes_are_not_ze
 ) -> None:
     run = asked("status", "--json")
     nothing = dict.fromkeys(keys("`status`")) | {
-        "path": str(store.published),
+        "path": str(store.published_path),
         "providers": [],
         "stale_relations": [],
     }
@@ -137,7 +137,7 @@ def test_commands_that_read_print_one_json_document(
     )
     release(store, moved)
     last = {"release_id": "000002", "at": "2026-11-24T00:00:00+00:00", "outcome": "published"}
-    store.record(last)
+    store.append_to_log(last)
 
     listed = document(asked("releases", "--json"), "releases")["releases"]
     published = [(row["release_id"], row["is_published"], row["is_anchor"]) for row in listed]

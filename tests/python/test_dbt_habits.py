@@ -286,17 +286,19 @@ def test_a_change_of_the_package_modifies_every_python_model(
 def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_out(
     state: Path, habits: Habits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path / "releases", tmp_path / "releases/ai_manufacturing.duckdb", kept=3)
-    store.prepare()
+    store = Store(
+        tmp_path / "releases", tmp_path / "releases/ai_manufacturing.duckdb", keep_count=3
+    )
+    store.prepare_folders()
     past_release(store, habits.build.warehouse)
-    store.publish("000001")
-    before = store.published.read_bytes()
+    store.publish_release("000001")
+    before = store.published_path.read_bytes()
     dev = tmp_path / "dev.duckdb"
     monkeypatch.setenv("DEV_WAREHOUSE_PATH", str(dev))
     build = replace(habits.build, shell=None)
     assert build.dbt("run", "--target", "dev", "--select", "rpt_figure_1").exit_code == 1
     assert "does not exist" in build.output, "dbt run loads no seeds"
-    monkeypatch.setenv("DEFER_TO", str(store.published))
+    monkeypatch.setenv("DEFER_TO", str(store.published_path))
 
     def run(*selected: str) -> int:
         return build.dbt(
@@ -314,7 +316,7 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
     ]
     assert run(*chosen) == 0, build.output
     with duckdb.connect(str(dev)) as connection:
-        connection.execute(f"attach '{store.published}' as release (read_only)")
+        connection.execute(f"attach '{store.published_path}' as release (read_only)")
         made = connection.execute(
             "select schema_name[5:] || '.' || table_name from duckdb_tables() "
             "where database_name = 'dev' and schema_name <> 'dev_raw'"
@@ -326,13 +328,15 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
                 table
             )
         connection.execute("delete from dev_marts.fct_ai_measure where year = 2015")
-    monkeypatch.setenv("DEFER_TO", str(shutil.copy(store.published, tmp_path / "another.duckdb")))
+    monkeypatch.setenv(
+        "DEFER_TO", str(shutil.copy(store.published_path, tmp_path / "another.duckdb"))
+    )
     assert run("est_spatial_autocorrelation") == 1
     assert "fct_ai_measure: not as the gate judged it" in build.output
     assert "Unable to do partial parsing" not in build.output, (
         "another DEFER_TO parses nothing anew"
     )
-    assert store.published.read_bytes() == before
+    assert store.published_path.read_bytes() == before
 
 
 def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_records(

@@ -46,7 +46,7 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     of_public = {"extract_set": "public", "extract_set_kind": "delivered"}
     past_release(store, small_build.warehouse, "000001")
     past_release(store, small_build.warehouse, "000002", **of_public)
-    store.publish("000002")
+    store.publish_release("000002")
 
     def run(code: int, *arguments: str, extracts: Path | str = "") -> str:
         there = {"DBT_PROJECT_DIR": str(clone), "EXTRACTS_DIR": str(extracts)}
@@ -69,9 +69,9 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     assert "is of public (delivered). Nothing was published." in message
     assert message.endswith("--replace-extract-set.")
     assert "write name" not in message, "a sample is no delivery of the public set"
-    store.published.unlink()
+    store.published_path.unlink()
     assert refused() == message, "the latest past release counts where none is published"
-    store.publish("000002")
+    store.publish_release("000002")
 
     # The message offers the old name, in case the set continues under another one.
     later = extracts(small_build, clone / "city_yearbooks")
@@ -84,11 +84,11 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     assert said in run(2, "diff", "000001", "000002")
     said = run(2, "rollback", "000001")
     assert said.startswith("Error: Release 000001 is of extract set sample (SYNTHETIC: ")
-    assert store.current().release_id == "000002"
+    assert store.read_current_manifest().release_id == "000002"
     run(0, "rollback", "000001", "--replace-extract-set")
-    assert store.current().release_id == "000001"
+    assert store.read_current_manifest().release_id == "000001"
 
-    held = store.held("000003")
+    held = store.locate_held_build("000003")
     held.mkdir()
     shutil.copy(small_build.warehouse, held / "warehouse.duckdb")
     report = {"outcome": "HeldError", "manifest": described("000003") | of_public, "found": []}
@@ -96,9 +96,9 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     integrity.record_folder(held)
     publish = ("publish", "000003", "--reason", "x")
     assert "The held build 000003 is of extract set public (delivered)" in run(2, *publish)
-    assert store.current().release_id == "000001"
+    assert store.read_current_manifest().release_id == "000001"
     run(0, *publish, "--replace-extract-set")
-    assert store.current().origin == PUBLIC
+    assert store.read_current_manifest().origin == PUBLIC
 
 
 def test_a_set_that_replaces_another_is_not_compared_with_it(
@@ -116,9 +116,9 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
     assert (manifest.release_id, manifest.origin) == ("000002", PUBLIC)
     replaced = f"Release 000002 of public (delivered) replaces one of {SAMPLE}."
     assert replaced in refreshes.warnings
-    assert read(store.published, "from release.changes") == []
-    assert read(store.published, "from release.previous") == [("000001", *SAMPLE)]
-    with Release(store.published) as shown:
+    assert read(store.published_path, "from release.changes") == []
+    assert read(store.published_path, "from release.previous") == [("000001", *SAMPLE)]
+    with Release(store.published_path) as shown:
         assert use._replaced(shown) == SAMPLE, "the site says why nothing is compared"
 
 
@@ -128,14 +128,14 @@ def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
     store, build = refreshes.store, refreshes.build
     of_public = {"extract_set": "public", "extract_set_kind": "delivered"}
     past_release(store, build.warehouse, "000001", **of_public)
-    store.publish("000001")
+    store.publish_release("000001")
     refreshes.of(of_another_set(Origin("public", "synthetic")))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts(build, tmp_path / "public")))
     synthetic = r"is of extract set public \(SYNTHETIC: .*; release 000001"
     with pytest.raises(BadConfigurationError, match=synthetic):
         refreshes.run()
-    assert store.current().release_id == "000001"
-    assert (store.refreshes(), store.release_ids()) == ([], ["000001"])
+    assert store.read_current_manifest().release_id == "000001"
+    assert (store.read_refreshes(), store.list_release_ids()) == ([], ["000001"])
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
     store: Store, light_build: Build, tmp_path: Path
 ) -> None:
     release(store, light_build.warehouse)
-    report = ("report", "--database", store.published, "--out", tmp_path / "site")
+    report = ("report", "--database", store.published_path, "--out", tmp_path / "site")
     beside = tmp_path / "site/catalogue.html"
 
     def marked(origin: Origin) -> str:
@@ -282,7 +282,7 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
         return f"<head>{''.join(catalogue.META.format(*mark) for mark in marks)}</head>"
 
     first, *lines = run(0, *report).stdout.splitlines()
-    assert first == f"{SAMPLE}, release 000001, {store.published}"
+    assert first == f"{SAMPLE}, release 000001, {store.published_path}"
     assert "Without dbt's catalogue: `make catalogue` writes it." in lines
     beside.write_text(marked(SAMPLE), encoding="utf-8")
     assert "Without dbt's catalogue" not in run(0, *report).stdout, "one of the same set stays"

@@ -390,10 +390,10 @@ def test_a_correction_is_in_the_panel_and_says_why(followed: Build, sample_build
 
 
 def test_a_new_page_of_the_site_shows_the_release(followed: Build, tmp_path: Path) -> None:
-    store = Store(tmp_path, tmp_path / "ai_manufacturing.duckdb", kept=1)
-    store.prepare()
+    store = Store(tmp_path, tmp_path / "ai_manufacturing.duckdb", keep_count=1)
+    store.prepare_folders()
     release(store, followed.warehouse)
-    published, out = str(store.published), str(tmp_path / "site")
+    published, out = str(store.published_path), str(tmp_path / "site")
     code = (
         "from pathlib import Path; from ai_manufacturing import site;"
         f" site.build(Path({published!r}), Path({out!r}))"
@@ -480,15 +480,15 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
     assert ended.returncode == 0, ended.stdout + ended.stderr
     refreshed(0)
 
-    manifest = store.current()
+    manifest = store.read_current_manifest()
     assert manifest is not None
     assert "fourth economic census" in manifest.reason
     years = (
         "select year from marts.fct_city_year_panel group by year having count(ln_gdp) > 200 order"
         " by year desc"
     )
-    assert read(store.published, years)[:2] == [(2021,), (2020,)]
+    assert read(store.published_path, years)[:2] == [(2021,), (2020,)]
     aside = (
         "select count(*) from marts.fct_rows_set_aside where file_path like '%企业存续_2021.csv'"
     )
-    assert read(store.published, aside) == [(1,)]
+    assert read(store.published_path, aside) == [(1,)]

@@ -48,13 +48,13 @@ def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(
     before = os.umask(mask)
     try:
         with lock.hold_lock(folder / "refresh.lock"):
-            store.prepare()
+            store.prepare_folders()
             release(store, small_build.warehouse)
-            store.record({"release_id": "000001"})
+            store.append_to_log({"release_id": "000001"})
             held = store.work / "000002"
             held.mkdir()
             (held / "report.json").write_text("{}", encoding="utf-8")
-            store.keep_held(held, "000002")
+            store.add_held_build(held, "000002")
     finally:
         os.umask(before)
     found = permissions(folder)
@@ -96,7 +96,7 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(
         assert (modes["site"], modes["assets"]) == (0o755, 0o755)
         assert (modes["use.html"], modes["site.css"]) == (0o644, 0o644)
 
-    arguments = ("report", "--out", out, "--release", store.published)
+    arguments = ("report", "--out", out, "--release", store.published_path)
     imported = ("ai_manufacturing.site", "ai_manufacturing.releases.databases")
     within = ("/ai_manufacturing/site/__init__", "/system/disk", "/system/integrity")
     place = (PROJECT, light_build.environment, within, "open_to_readers", imported, one_page)

@@ -74,7 +74,7 @@ from tests.python.waiting import wait_for
 @pytest.mark.soak
 def test_a_release_holds_tables_with_their_comments(store: Store, sample_build: Build) -> None:
     manifest = release(store, sample_build.warehouse)
-    published = store.published
+    published = store.published_path
     assert check(published) == manifest
     assert read(published, "from duckdb_views() where not internal") == []
     schemas = read(published, "select distinct schema_name from duckdb_tables() order by all")
@@ -119,7 +119,7 @@ def test_changes_are_counted_in_their_units_and_kept_in_the_new_release(
     release(store, old)
     release(store, new)
     ((moved, *flags),) = read(
-        store.published,
+        store.published_path,
         "select moved_std_errors, is_sign_changed, is_stars_changed, is_interval_changed "
         "from release.changes where change_kind = 'estimate_changed'",
     )
@@ -127,7 +127,7 @@ def test_changes_are_counted_in_their_units_and_kept_in_the_new_release(
         "select year, column_name, new_value is null from release.changes "
         "where change_kind = 'cell_changed' and city_id = '440300' order by all"
     )
-    assert read(store.published, cells) == [
+    assert read(store.published_path, cells) == [
         (2015, "ln_gdp", False),
         (2016, "ln_fdi", True),
         (2017, "fdi_1m_usd", False),
@@ -136,10 +136,12 @@ def test_changes_are_counted_in_their_units_and_kept_in_the_new_release(
     ]
     assert moved == pytest.approx(2 * 0.16 / 0.05)
     assert flags == [True, False, True]
-    summary = changes.between(store.past("000001"), store.past("000002"))
+    summary = changes.between(
+        store.locate_past_release("000001"), store.locate_past_release("000002")
+    )
     assert summary.counts == {"cell_changed": 5, "estimate_changed": 1, "estimate_lost": 1}
     assert summary.largest_move == moved
-    with open_read_only(store.published) as published:
+    with open_read_only(store.published_path) as published:
         assert changes.recorded(published) == summary
     sizes = {line.split(":")[0]: line.split(", ")[-1] for line in summary.lines[:5]}
     assert sizes["fdi_1m_usd"] == "by at most 4"
@@ -159,15 +161,15 @@ def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(
     (store.folder / "held" / "notes").mkdir()
     for _ in range(4):
         release(store, small_build.warehouse)
-    assert store.release_ids() == ["000002", "000003", "000004"]
-    store.publish("000003")
-    assert store.current().release_id == "000003"
-    few = Store(store.folder, store.published, kept=1)
-    assert few.prune() == ["000004"]
+    assert store.list_release_ids() == ["000002", "000003", "000004"]
+    store.publish_release("000003")
+    assert store.read_current_manifest().release_id == "000003"
+    few = Store(store.folder, store.published_path, keep_count=1)
+    assert few.prune_releases() == ["000004"]
     # Readers fall back to release 000002.
-    assert few.release_ids() == ["000002", "000003"]
-    assert few.next_id() == "000005", "no number is given twice"
-    assert few.prune_held() == []
+    assert few.list_release_ids() == ["000002", "000003"]
+    assert few.compute_next_id() == "000005", "no number is given twice"
+    assert few.prune_held_builds() == []
 
 
 def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
@@ -194,13 +196,13 @@ def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
             rf"moved by 0\.00 standard errors, 1 are lost, {above}",
         ),
     )
-    assert refreshes.store.held_ids() == ["000004"]
+    assert refreshes.store.list_held_ids() == ["000004"]
     for number in ("000005", "000006", "000007"):
-        refreshes.store.held(number).mkdir()
+        refreshes.store.locate_held_build(number).mkdir()
     pruned = r"^\('pruned', {'held': \['000004', '000005'\]}\)$"
     replay(refreshes, (moved(2, rows=column), HeldError, pruned))
-    assert refreshes.store.held_ids() == ["000006", "000007", "000008"]
-    assert refreshes.store.next_id() == "000009"
+    assert refreshes.store.list_held_ids() == ["000006", "000007", "000008"]
+    assert refreshes.store.compute_next_id() == "000009"
 
 
 NO_GDP = (
@@ -215,7 +217,9 @@ def test_a_build_without_headline_estimates_is_held_and_never_becomes_the_anchor
     nothing = "none of the 2 headline specifications has an estimate; not delivered: gdp_100m_cny"
 
     def shown(_: Refreshes) -> None:
-        document, lines = status._describe_release(refreshes.store, refreshes.store.current())
+        document, lines = status._describe_release(
+            refreshes.store, refreshes.store.read_current_manifest()
+        )
         assert (f"headlines: {nothing}", "red") in lines
         assert ("drift: not measured, as no release has had a headline estimate", None) in lines
         assert document["anchor"]["release_id"] is None
@@ -382,7 +386,9 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     message = str(held.value).splitlines()
     assert message[1:7] == [*files, lost, "What fails below may follow from this."]
     assert message[7].startswith("firm_survival: ")
-    report = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))
+    report = json.loads(
+        (store.locate_held_build("000002") / "report.json").read_text(encoding="utf-8")
+    )
     assert report["delivery"]["lines"] == [*files, lost]
 
     # A build that the gate stopped can only be estimated by the code that built it.
@@ -390,7 +396,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     with pytest.raises(BadConfigurationError, match="000002 has no estimates yet, and the code"):
         by_hand.publish_held(store, "000002", "because", quiet)
     sample_refreshes.warehouse = stopped
-    assert by_hand.publish_held(store, "000002", "because", quiet) == store.current()
+    assert by_hand.publish_held(store, "000002", "because", quiet) == store.read_current_manifest()
 
 
 def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_first(
@@ -457,7 +463,7 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     refreshes.run()
     (warning,) = refreshes.warnings
     assert "500 days ago, more than warn_after_days (400)" in warning
-    with open_read_only(store.published) as published:
+    with open_read_only(store.published_path) as published:
         (vendor,) = freshness.of_release(published)
         (in_2020,) = freshness.of_release(published, now=datetime(2020, 1, 1, tzinfo=UTC))
     landed_at = read(warehouse, "select max(landed_at) from raw.deliveries")
@@ -468,8 +474,8 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     stale = r"Release 000002 is published.\nvendor: .*more than fail_after_days \(760\)"
     with pytest.raises(StaleError, match=stale):
         refreshes.run()
-    assert store.current().release_id == "000002"
-    with open_read_only(store.published) as published:
+    assert store.read_current_manifest().release_id == "000002"
+    with open_read_only(store.published_path) as published:
         assert changes.recorded(published).lines == ()
     with pytest.raises(StaleError, match="Nothing new since release 000002") as raised:
         refreshes.run()
@@ -563,7 +569,7 @@ def test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_th
     run = command(store, delivery, "refresh")
     assert run.returncode == 4, run.stdout
     message = json.loads(run.stdout.splitlines()[-1])["message"]
-    held = store.held("000002")
+    held = store.locate_held_build("000002")
     for pattern in (
         "The gate holds back release 000002; the published release is unchanged.",
         "landed_sources: .*: source_faulty_share 0.0.*",
@@ -572,14 +578,14 @@ def test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_th
         f"Held in {re.escape(str(held))}: query warehouse.duckdb there.*",
     ):
         assert re.search(f"^{pattern}$", message, re.MULTILINE), (pattern, message)
-    assert store.current().release_id == "000001"
+    assert store.read_current_manifest().release_id == "000001"
     copy = Path(shutil.copy(held / "warehouse.duckdb", tmp_path / "copy.duckdb"))
     assert trusted_files.find_landing_store(copy) == delivery.landing
 
     run = command(store, delivery, "publish", "000002", "--reason", "a drill")
     assert run.returncode == 0, run.stdout
-    assert store.current().reason == "a drill"
-    assert check(store.published).row_counts["reports.rpt_coefficients"] > 100
+    assert store.read_current_manifest().reason == "a drill"
+    assert check(store.published_path).row_counts["reports.rpt_coefficients"] > 100
     assert "standard errors" in command(store, delivery, "diff", "000001", "000002").stdout
 
 
@@ -598,7 +604,7 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
     changed_meanwhile = r"late\.csv changed while dbt built; the published release is unchanged"
     with pytest.raises(BuildFailedError, match=changed_meanwhile):
         refreshes.run()
-    assert not refreshes.store.published.exists()
+    assert not refreshes.store.published_path.exists()
     assert "late.csv" in refreshes.run().delivery_hashes
 
 
@@ -611,16 +617,16 @@ def test_a_torn_line_of_the_log_loses_no_rollback_and_no_clock_orders_the_releas
     monkeypatch.setattr(clock, "now", lambda *_: "1999-01-01T00:00:00+00:00")
     refreshes.of()
     refreshes.run()
-    assert store.current().release_id == "000002"
-    assert store.current().published_at.startswith("1999")
+    assert store.read_current_manifest().release_id == "000002"
+    assert store.read_current_manifest().published_at.startswith("1999")
     log = store.folder / "refreshes.jsonl"
-    before = store.refreshes()
+    before = store.read_refreshes()
     whole = log.read_bytes()
     half_a_character = '{"release_id": "000002", "reason": "钟'.encode()[:-1]
     for torn in (half_a_character, whole.splitlines()[-1]):
         log.write_bytes(log.read_bytes() + torn)
-        assert store.refreshes()[:2] == before
-        store.publish("000002")
+        assert store.read_refreshes()[:2] == before
+        store.publish_release("000002")
         by_hand.rollback(store, "000001", quiet)
         assert log.read_bytes().startswith(whole)
         assert all(json.loads(line) for line in log.read_bytes().splitlines())
@@ -628,8 +634,8 @@ def test_a_torn_line_of_the_log_loses_no_rollback_and_no_clock_orders_the_releas
         with pytest.raises(NothingNewError, match=rolled_back):
             refreshes.run()
         line = {"release_id": "000001", "outcome": "rolled back to", "instead_of": "000002"}
-        assert store.refreshes()[-1] == line | {"at": clock.now()}
-    assert store.current().release_id == "000001"
+        assert store.read_refreshes()[-1] == line | {"at": clock.now()}
+    assert store.read_current_manifest().release_id == "000001"
     refreshes.of()
     assert refreshes.run().release_id == "000003"
 
@@ -643,8 +649,8 @@ def test_a_number_that_is_no_release_reaches_no_path(store: Store) -> None:
         lambda number: by_hand.rollback(store, number, quiet),
         lambda number: by_hand.publish_held(store, number, "because", quiet),
         lambda number: by_hand.difference(store, "000001", number),
-        store.past,
-        store.held,
+        store.locate_past_release,
+        store.locate_held_build,
     )
     for number in ("../x", "", "12", "٠٠٠٠٠١", "0000001", "000001\n", "x/../000001"):
         for act in acts:
@@ -686,7 +692,7 @@ def test_whatever_ends_a_refresh_is_a_message(
     no_space = (28, "No space left on device")
     after = "No space left on device. The new release is published; the steps after"
     assert after in ended(Store, "prune", OSError(*no_space))
-    assert store.current().release_id == "000001"
+    assert store.read_current_manifest().release_id == "000001"
     refreshes.of()
     refused = OSError(*no_space, "past/000001.duckdb", None, "/full/published.duckdb")
     said = f"/full/published.duckdb: No space left on device. {unchanged}"
@@ -698,7 +704,10 @@ def test_whatever_ends_a_refresh_is_a_message(
     said = f"KeyError: 'commit'. {unchanged}"
     assert ended(fingerprint, "git_commit", KeyError("commit")).startswith(said)
     # Release 000002 was written but not published, so it is built again.
-    assert (store.release_ids(), store.current().release_id) == (["000001", "000002"], "000001")
+    assert (store.list_release_ids(), store.read_current_manifest().release_id) == (
+        ["000001", "000002"],
+        "000001",
+    )
     assert refreshes.run().release_id == "000003"
 
 
@@ -753,7 +762,7 @@ def test_readers_see_whole_releases_while_others_are_published(
     refreshes.run()
     with ProcessPoolExecutor(readers, get_context("spawn")) as pool:
         reading = [
-            pool.submit(releases_read, str(refreshes.store.published), begun / str(number))
+            pool.submit(releases_read, str(refreshes.store.published_path), begun / str(number))
             for number in range(readers)
         ]
         try:
@@ -780,7 +789,7 @@ def test_a_reader_that_has_the_old_release_open_keeps_it_also_behind_a_link(
     link.symlink_to(real)
     monkeypatch.setenv("RELEASE_PATH", str(link))
     store = Store(tmp_path / "releases", settings.release_path())
-    store.prepare()
+    store.prepare_folders()
     release(store, small_build.warehouse)
     with duckdb.connect(str(link), read_only=True) as reader:
         query = "select release_id, (select count(*) from marts.dim_city) from release.manifest"
@@ -823,7 +832,7 @@ def test_clients_of_other_versions_read_the_release_and_the_warehouse(
         return {name: int(count) for name, count in map(str.split, run.stdout.splitlines())}
 
     release(store, sample_build.warehouse)
-    assert counts(store.published, "") == check(store.published).row_counts
+    assert counts(store.published_path, "") == check(store.published_path).row_counts
     on_registers = {
         "intermediate.int_register_delivered",
         "intermediate.int_register_conformed",
@@ -886,18 +895,21 @@ def test_death_at_forty_points(store: Store, small_build: Build) -> None:
     seen, published = [], []
 
     def is_whole() -> None:
-        assert store.current() == check(store.published)
-        seen.append(store.current().release_id)
+        assert store.read_current_manifest() == check(store.published_path)
+        seen.append(store.read_current_manifest().release_id)
         # A hash file belongs to its release, or to one that was never written.
         assert all(integrity.check_file(path) for path in hashed(store) if path.exists())
 
     def is_in_order(printed: str) -> None:
         is_whole()
         published.append(seen[-1])
-        assert {*hashed(store)} == {store.published, *map(store.past, store.release_ids())}
-        assert len(store.release_ids()) <= 3
-        for release_id in store.release_ids():
-            check(store.past(release_id))
+        assert {*hashed(store)} == {
+            store.published_path,
+            *map(store.locate_past_release, store.list_release_ids()),
+        }
+        assert len(store.list_release_ids()) <= 3
+        for release_id in store.list_release_ids():
+            check(store.locate_past_release(release_id))
         assert list(store.work.iterdir()) == []
 
     with killed_refreshes(store, small_build) as run:
@@ -939,7 +951,7 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
         process.kill()
     # A surviving dbt would write into the working folder of the next refresh.
     wait_for(lambda: all(map(is_dead, left)))
-    assert check(store.published).release_id == "000001"
+    assert check(store.published_path).release_id == "000001"
     said = command(store, there, "status").stdout
     assert "did not end: it was killed, or the machine stopped" in said
 
@@ -953,13 +965,13 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     expected = ["started", "delivery", "landed", "built", "changes", "published"]
     assert [event for event in events if event != "warning"] == expected
     assert list(store.work.iterdir()) == []
-    manifest = check(store.published)
+    manifest = check(store.published_path)
     # Not evaluated in the sample: replaced files (3), registers placed by the two rules for places
     # (2), registers beside a stock (1), series with a second source (2), and spliced series (2).
     summary = manifest.gate_summary
     assert (summary["critical"], summary["not_evaluated"]) == (0, 10)
     # Every cell of the panel and every estimate must equal the build of the tests.
-    with open_read_only(store.published) as published:
+    with open_read_only(store.published_path) as published:
         assert changes.recorded(published).counts == {}
     counts = {
         name: sample_build.value(f"select count(*) from {name}") for name in manifest.row_counts
@@ -986,14 +998,14 @@ def test_a_release_is_closed_and_on_the_disk_before_each_of_its_moves(
     log = target.with_name(f"{target.name}.wal")
     log.write_bytes(b"open")
     with pytest.raises(RefreshError, match="was not closed cleanly; nothing was published"):
-        store.add(target, "000001")
+        store.add_release(target, "000001")
     log.unlink()
-    folders = (store.folder, store.past("000001").parent)
+    folders = (store.folder, store.locate_past_release("000001").parent)
     names = {path.stat().st_ino: path.name for path in (target, *folders)}
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", moved)
-    store.add(target, "000001")
-    store.publish("000001")
+    store.add_release(target, "000001")
+    store.publish_release("000001")
     folder = f"sync {store.folder.name}"
     assert steps == [
         "sync unpublished.duckdb",
@@ -1031,18 +1043,21 @@ def test_a_full_disk_leaves_the_published_release_as_it_was(
     small_disk: Path, small_build: Build, store: Store
 ) -> None:
     full = Store(small_disk, small_disk / "published.duckdb")
-    full.prepare()
+    full.prepare_folders()
     release(full, small_build.warehouse)
     with pytest.raises(RefreshError, match="Make room, or set RELEASE_DIR to another disk"):
         release(full, small_build.warehouse)
-    assert check(full.published).release_id == "000001"
+    assert check(full.published_path).release_id == "000001"
     assert list(full.work.iterdir()) == []
 
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for there, named in (
         (replace(store, folder=small_disk), "Set RELEASE_DIR to a folder"),
         (replace(store, folder=PROJECT / "README.md/a"), "Set RELEASE_DIR to a folder"),
-        (replace(store, published=full.published), "Set RELEASE_PATH to a file in a folder"),
+        (
+            replace(store, published_path=full.published_path),
+            "Set RELEASE_PATH to a file in a folder",
+        ),
     ):
         run = command(there, small_build, "refresh")
         assert (run.returncode, f"{named} that this user may write to" in run.stdout) == (2, True)
@@ -1088,11 +1103,11 @@ def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(
     published_as_built(store, small_build.warehouse, small_build.extracts, monkeypatch)
     at = "2026-11-24T00:00:00+00:00"
     published = {"release_id": "000001", "at": at, "outcome": "published"}
-    store.record(published)
+    store.append_to_log(published)
     first, second = (attempted(3) for _ in range(2))
     last = second["last_attempt"]
     assert last["began_at"] > first["last_attempt"]["ended_at"], "quiet, and not dead"
-    assert store.refreshes() == [published], "the witness of publications says nothing of it"
+    assert store.read_refreshes() == [published], "the witness of publications says nothing of it"
     assert second["last_publication"] == published | {"reason": None, "instead_of": None}
     said = command(store, small_build, "status").stdout
     assert f"last publication: 000001, {at}" in said
@@ -1123,7 +1138,7 @@ def test_a_second_refresh_leaves_at_once_and_status_says_to_all_that_the_first_i
         assert status["running"] == running
         last = status["last_attempt"]
         assert (last["pid"], last["ended_at"]) == (os.getpid(), None), "the first is the last"
-    assert not store.published.exists()
+    assert not store.published_path.exists()
 
 
 def test_whoever_asks_for_the_holder_locks_no_refresh_out(store: Store) -> None:

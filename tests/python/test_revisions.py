@@ -390,7 +390,7 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
     written.write_text(written.read_text().replace("2016", "2019"))
     damage = r"revisions\.jsonl, line 1: .* from one backup"
     replay(refreshes, (again(), RefreshError, damage))
-    assert refreshes.store.refreshes() == []
+    assert refreshes.store.read_refreshes() == []
     monkeypatch.setenv("RELEASE_DIR", str(refreshes.store.folder))
     assert re.search(damage, *verify.verify().damaged)
 
@@ -408,8 +408,10 @@ def first_release(small_build: Build, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def published(refreshes: Refreshes, first_release: Path, tmp_path: Path) -> Refreshes:
     """Publish the first release, and set the default limits."""
-    refreshes.store.add(Path(shutil.copy(first_release, tmp_path / "first.duckdb")), "000001")
-    refreshes.store.publish("000001")
+    refreshes.store.add_release(
+        Path(shutil.copy(first_release, tmp_path / "first.duckdb")), "000001"
+    )
+    refreshes.store.publish_release("000001")
     refreshes.limits = LIMITS
     return refreshes
 
@@ -430,7 +432,9 @@ def test_a_rewritten_series_is_held_until_it_is_declared(published: Refreshes) -
         "accept --revision vendor,gdp_100m_cny,total,2017:2018 --reason '...'$",
     )
     replay(published, (delivered(revised("2017, 2018", 1.05)), HeldError, *lines))
-    report = json.loads((published.store.held("000002") / "report.json").read_text("utf-8"))
+    report = json.loads(
+        (published.store.locate_held_build("000002") / "report.json").read_text("utf-8")
+    )
     assert re.match(lines[1], report["found"][0])
     values = pd.read_csv(io.StringIO("\n".join(report["rewritten_values"])))
     assert (len(values), {*values["year"]}) == (cities, {2017, 2018})
@@ -727,7 +731,7 @@ def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_s
     run("accept", "000001", "--reason", "compared with the yearbook")
     anchor = json.loads(run("status", "--json"))["anchor"]
     assert anchor["reason"] == "compared with the yearbook"
-    assert anchor["accepted_at"] == published.store.refreshes()[-1]["at"]
+    assert anchor["accepted_at"] == published.store.read_refreshes()[-1]["at"]
     said = "0.00 standard errors at most, from release 000001, accepted"
     assert said in run("status")
     assert run("releases").rstrip().endswith("(anchor)")
@@ -740,9 +744,9 @@ def test_where_the_published_path_is_empty_the_release_that_readers_saw_last_cou
     def emptied(refreshes: Refreshes) -> None:
         there = tmp_path / "new place/ai_manufacturing.duckdb"
         if is_moved:
-            refreshes.store = replace(refreshes.store, published=there)
+            refreshes.store = replace(refreshes.store, published_path=there)
         else:
-            refreshes.store.published.unlink()
+            refreshes.store.published_path.unlink()
 
     replay(
         published,
@@ -782,7 +786,7 @@ def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivere
     outside = "Years outside 2017:2018 also changed. ln_gdp: 1 cells of 1 cities changed, 2012-2012"
     assert outside in "".join(published.warnings)
     # A file that was removed from the folder cannot be read again.
-    manifest, path = published.store.current(), f"city_yearbook/{yearbook.name}"
+    manifest, path = published.store.read_current_manifest(), f"city_yearbook/{yearbook.name}"
     assert judgement.unchanged([path], manifest.delivery_hashes, manifest) == {path}
     assert judgement.unchanged([path], {}, manifest) == frozenset()
 
@@ -801,16 +805,16 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
 
     def content(manifest: Manifest) -> list[object]:
         tables = [*manifest.row_counts, "release.changes"]
-        return [manifest.reason, *(read(store.published, f"from {name}") for name in tables)]
+        return [manifest.reason, *(read(store.published_path, f"from {name}") for name in tables)]
 
     manifest = published.run()
     assert built.call_count == 0
-    assert (manifest.release_id, store.held_ids()) == ("000003", [])
+    assert (manifest.release_id, store.list_held_ids()) == ("000003", [])
     judged_again = content(manifest)
 
     # A rebuild must give the same release.
     by_hand.rollback(store, "000001", quiet)
-    store.past("000003").unlink()
+    store.locate_past_release("000003").unlink()
     assert content(published.run()) == judged_again
     assert built.call_count == 1
 
@@ -835,8 +839,8 @@ def test_a_held_build_is_judged_again_by_another_limit_and_a_damaged_one_is_buil
     published: Refreshes,
 ) -> None:
     def damaged(refreshes: Refreshes) -> None:
-        for number in refreshes.store.held_ids():
-            report = refreshes.store.held(number) / "report.json"
+        for number in refreshes.store.list_held_ids():
+            report = refreshes.store.locate_held_build(number) / "report.json"
             report.chmod(0o644)
             report.write_text(report.read_text() + " ")
 

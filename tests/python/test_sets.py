@@ -68,7 +68,7 @@ def refresh(store: Store, build: Build, extracts: Path, held_for: str = "") -> B
     assert '"event": "site"' in run.stdout
     pages = {path.name for path in folder.glob("*.html")}
     assert {f"{name}.html" for name in site.PAGES} <= pages, "a page without numbers says why"
-    refreshed = replace(build, warehouse=store.published, output=run.stdout)
+    refreshed = replace(build, warehouse=store.published_path, output=run.stdout)
 
     def read(name: str, language: str) -> Page:
         return Page(page(store, name), language)

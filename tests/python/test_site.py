@@ -351,7 +351,7 @@ def test_a_site_that_fails_is_a_warning_of_a_refresh_and_leaves_the_release(
     ((event, facts),) = events
     assert event == "warning"
     assert "is not a site" in facts["message"]
-    assert store.published.exists()
+    assert store.published_path.exists()
 
 
 FIXTURES = [("sample_page", "sample_build"), ("public_page", "public_build")]

@@ -71,16 +71,16 @@ def two_releases(small_build: Build, tmp_path_factory: pytest.TempPathFactory) -
     """Return a release folder with two releases and a held build."""
     folder = tmp_path_factory.mktemp("two_releases")
     store = Store(folder, folder / "ai_manufacturing.duckdb")
-    store.prepare()
+    store.prepare_folders()
     for number in ("000001", "000002"):
         release(store, small_build.warehouse)
         line = {"release_id": number, "at": "2026-11-26T00:00:00+00:00", "outcome": "published"}
-        store.record(line)
+        store.append_to_log(line)
     held = store.work / "held"
     held.mkdir()
     for name in ("warehouse.duckdb", "report.json"):
         (held / name).write_text(name, encoding="utf-8")
-    store.keep_held(held, "000003")
+    store.add_held_build(held, "000003")
     return folder
 
 
@@ -119,14 +119,22 @@ def refused(kept: Store, path: Path) -> None:
         acts = [
             lambda: by_hand.rollback(kept, number, quiet),
             lambda: by_hand.difference(kept, "000001", "000002"),
-            lambda: databases.read_database(kept.past(number)),
+            lambda: databases.read_database(kept.locate_past_release(number)),
         ]
     elif path.is_relative_to(kept.folder / "held"):
         acts = [lambda: by_hand.publish_held(kept, "000003", "a test", quiet)]
     elif path.name.startswith("refreshes.jsonl"):
-        acts = [kept.refreshes, kept.next_id, lambda: by_hand.rollback(kept, "000001", quiet)]
+        acts = [
+            kept.read_refreshes,
+            kept.compute_next_id,
+            lambda: by_hand.rollback(kept, "000001", quiet),
+        ]
     else:
-        acts = [kept.current, kept.next_id, lambda: databases.read_database(kept.published)]
+        acts = [
+            kept.read_current_manifest,
+            kept.compute_next_id,
+            lambda: databases.read_database(kept.published_path),
+        ]
     for act in acts:
         with pytest.raises(DAMAGED):
             act()
@@ -164,7 +172,7 @@ def test_sha256sum_agrees(kept: Store) -> None:
     for folder, sums in [
         (kept.folder, "ai_manufacturing.duckdb.sha256"),
         (kept.folder / "past", "000001.duckdb.sha256"),
-        (kept.held("000003"), "SHA256SUMS"),
+        (kept.locate_held_build("000003"), "SHA256SUMS"),
     ]:
         run = subprocess.run(
             ["sha256sum", "--check", "--strict", sums], cwd=folder, capture_output=True, check=False
@@ -183,7 +191,7 @@ def test_what_dead_runs_left_is_removed_and_a_live_refresh_is_not_disturbed(
         kept.work / "000009",
         tmp_path / ".site.123",
         kept.folder / f".refreshes.jsonl.{'c' * 32}",
-        integrity.checksum_path(kept.past("000007")),
+        integrity.checksum_path(kept.locate_past_release("000007")),
     ]
     for path in litter[:4]:
         path.mkdir()
@@ -223,9 +231,9 @@ def test_a_site_is_compared_but_for_the_catalogue(kept: Store, tmp_path: Path) -
 def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_read_and_mended(
     kept: Store,
 ) -> None:
-    sums = integrity.checksum_path(kept.published)
+    sums = integrity.checksum_path(kept.published_path)
     sums.unlink()
-    for read in (kept.current, lambda: databases.read_database(kept.published)):
+    for read in (kept.read_current_manifest, lambda: databases.read_database(kept.published_path)):
         assert read().release_id == "000002"
     assert verify.verify().mended == [f"{sums}: missing; written again."]
 
@@ -251,7 +259,7 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
 ) -> None:
     """All commands refuse it, and a rollback repairs the published release."""
     monkeypatch.delenv("WAREHOUSE_PATH", raising=False)
-    past, published = kept.past("000001"), kept.published.read_bytes()
+    past, published = kept.locate_past_release("000001"), kept.published_path.read_bytes()
     sums = integrity.checksum_path(past)
     whole = {path: path.read_bytes() for path in (past, sums)}
 
@@ -260,7 +268,7 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
         exits(1, said, "rollback", "000001")
         exits(1, said, "diff", "000001", "000002")
         exits(2, said, "compare", past, past)
-        assert kept.published.read_bytes() == published
+        assert kept.published_path.read_bytes() == published
         for path, content in whole.items():
             path.unlink(missing_ok=True)
             path.write_bytes(content)
@@ -274,14 +282,14 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     integrity.record_checksum(past, integrity.sha256(past))
     is_refused(f"{kept.folder / 'refreshes.jsonl'} says ")
     # A publication that dies may leave the published file without a hash.
-    times_ten(kept.published)
-    integrity.checksum_path(kept.published).unlink()
+    times_ten(kept.published_path)
+    integrity.checksum_path(kept.published_path).unlink()
     # The published file is not a link to the past release.
     by_hand.difference(kept, "000001", "000002")
-    damage = f"{kept.published}: its SHA-256 is "
+    damage = f"{kept.published_path}: its SHA-256 is "
     out = ("--out", tmp_path / "out")
     exits(2, damage, "export", "--format", "csv", *out)
-    exits(2, damage, "export", "--format", "csv", *out, "--database", kept.published)
+    exits(2, damage, "export", "--format", "csv", *out, "--database", kept.published_path)
     exits(2, damage, "report", *out)
     assert not out[1].exists()
     exits(1, damage, "status")
@@ -291,9 +299,9 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     assert [damage in line for line in found["damaged"]] == [True]
     assert (found["checked"]["releases"], found["checked"]["held builds"]) == (2, 1)
     exits(0, "", "rollback", "000002")
-    assert kept.published.read_bytes() == published
+    assert kept.published_path.read_bytes() == published
     exits(0, " None differ.", "verify")
-    sums = kept.held("000003") / "SHA256SUMS"
+    sums = kept.locate_held_build("000003") / "SHA256SUMS"
     sums.unlink()
     exits(1, f"{sums}: missing", "verify")
     exits(1, f"{sums}: missing", "publish", "000003", "--reason", "a test")
@@ -304,7 +312,7 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
 def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     kept: Store, kept_lines: int
 ) -> None:
-    log, published = kept.folder / "refreshes.jsonl", kept.published.read_bytes()
+    log, published = kept.folder / "refreshes.jsonl", kept.published_path.read_bytes()
     head = Path(f"{log}.head")
     lines = log.read_bytes().splitlines(keepends=True)
     left = lines[:kept_lines]
@@ -314,13 +322,13 @@ def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     exits(1, cut, "rollback", "000001")
     exits(1, cut, "refresh")
     assert "000001" in exits(1, cut, "releases")
-    assert kept.published.read_bytes() == published
+    assert kept.published_path.read_bytes() == published
     # Without a backup, the way out is to delete the log and its head.
     log.write_bytes(b"")
     head.unlink()
     exits(0, f"{log}: was empty; the SHA-256 of 2 releases are in it again", "rollback", "000001")
     exits(0, "", "verify")
-    assert [row["release_id"] for row in kept.listed()[0]] == ["000001", "000002"]
+    assert [row["release_id"] for row in kept.summarise_releases()[0]] == ["000001", "000002"]
     log.unlink()
     head.unlink()
     exits(1, f"{log}: missing, and {kept.folder / 'past'} has releases", "verify")
@@ -353,11 +361,11 @@ def test_releases_and_the_logs_are_compared_with_each_other(
         f"{past / '000001.duckdb'}: missing, and {kept.folder / 'refreshes.jsonl'} names it",
         f"{other}: no line of {kept.folder / 'refreshes.jsonl'} names it",
     ]
-    kept.published.unlink()
+    kept.published_path.unlink()
     for number in ("000010", "000011"):
         past_release(kept, small_build.warehouse, number)
-        kept.publish(number)
-    replace(kept, kept=2).prune()
+        kept.publish_release(number)
+    replace(kept, keep_count=2).prune_releases()
     assert verify.verify().damaged == []
 
 

@@ -170,7 +170,7 @@ def of(store: Store, release: DuckDBPyConnection, manifest: Manifest) -> Anchor:
     manifest : Manifest
         Manifest of that file.
     """
-    for line in reversed(store.refreshes()):
+    for line in reversed(store.read_refreshes()):
         if line["outcome"] == ACCEPTED and line["release_id"] == manifest.release_id:
             return Anchor(manifest.release_id, line["at"], line["reason"], shown_estimates(release))
     ((release_id, accepted_at, reason),) = release.execute("from release.anchor").fetchall()

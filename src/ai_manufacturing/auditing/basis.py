@@ -43,10 +43,10 @@ def read(store: Store) -> Basis | None:
     RefreshError
         If the release is damaged.
     """
-    path = store.basis
+    path = store.basis_path
     if not path.exists():
         return None
-    with store.opened(path) as (manifest, connection):
+    with store.open_release(path) as (manifest, connection):
         return Basis(
             path, manifest, anchors.of(store, connection, manifest), deliveries.parts(connection)
         )
@@ -63,9 +63,9 @@ def standing(
     published = "" if basis is None else basis.manifest.release_id
     rows = [row for row in declared if row.after_release == published]
     reasons = []
-    for number in store.release_ids() if rows else []:
+    for number in store.list_release_ids() if rows else []:
         if number > published:
             # Skip damaged files: their revisions are no longer in use.
             with suppress(RefreshError):
-                reasons.append(read_manifest(store.past(number)).reason)
+                reasons.append(read_manifest(store.locate_past_release(number)).reason)
     return [row for row in rows if not any(str(row) in reason for reason in reasons)]

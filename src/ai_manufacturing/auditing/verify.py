@@ -159,22 +159,24 @@ def _tables(folder: Path, outcome: Verified) -> None:
 
 
 def _releases(releases: Store, outcome: Verified) -> dict[Path, Manifest]:
-    outcome.mended += [f"{what}." for what in releases.prepare()]
+    outcome.mended += [f"{what}." for what in releases.prepare_folders()]
     with outcome.damage():
-        outcome.mended += [f"{what}." for what in releases.record_anew()]
+        outcome.mended += [f"{what}." for what in releases.restore_log()]
     manifests = {}
-    for release_id in releases.release_ids():
+    for release_id in releases.list_release_ids():
         with outcome.damage():
-            manifests[releases.past(release_id)] = releases.whole(release_id)
+            manifests[releases.locate_past_release(release_id)] = releases.read_past_manifest(
+                release_id
+            )
         outcome.count("releases")
     with outcome.damage():
-        releases.current()
+        releases.read_current_manifest()
     with outcome.damage():
-        outcome.count("lines of the log of refreshes", len(releases.refreshes()))
-        outcome.damaged += releases.faults()
-    for release_id in releases.held_ids():
+        outcome.count("lines of the log of refreshes", len(releases.read_refreshes()))
+        outcome.damaged += releases.find_faults()
+    for release_id in releases.list_held_ids():
         with outcome.damage():
-            releases.require_held(release_id)
+            releases.require_intact_held_build(release_id)
         outcome.count("held builds")
     return manifests
 

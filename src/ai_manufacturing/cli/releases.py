@@ -137,10 +137,10 @@ def releases(as_json: bool) -> None:
     with exit_on_refresh_error(print_event):
         store = configured.read_store()
         published_id = anchor_id = None
-        stored_releases, errors = store.listed()
+        stored_releases, errors = store.summarise_releases()
         try:
-            if store.published.exists():
-                with store.opened(store.published) as (current, release_file):
+            if store.published_path.exists():
+                with store.open_release(store.published_path) as (current, release_file):
                     published_id, anchor_id = (
                         current.release_id,
                         anchors.of(store, release_file, current).release_id,

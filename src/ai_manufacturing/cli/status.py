@@ -40,9 +40,9 @@ def status(as_json: bool) -> None:
 
     with exit_on_refresh_error(print_event):
         store = configured.read_store()
-        running, manifest = lock.read_holder(store.lock), store.current()
+        running, manifest = lock.read_holder(store.lock), store.read_current_manifest()
         document: Row = {
-            "path": str(store.published),
+            "path": str(store.published_path),
             "release": None,
             "anchor": None,
             "providers": [],
@@ -50,7 +50,7 @@ def status(as_json: bool) -> None:
         lines: list[Line] = []
         if manifest is not None:
             document, lines = _describe_release(store, manifest)
-        publications = [line for line in store.refreshes() if line["outcome"] in SEEN]
+        publications = [line for line in store.read_refreshes() if line["outcome"] in SEEN]
         last = publications[-1] if publications else None
         document |= {
             "last_attempt": refresh_log.read_last_attempt(store.folder),
@@ -67,7 +67,7 @@ def status(as_json: bool) -> None:
             way_out = "`ai-manufacturing refresh` does it."
             if running:
                 way_out = f"A refresh has been running {_describe_run(running)}."
-            raise RefreshError(f"{store.published}: nothing is published yet. {way_out}")
+            raise RefreshError(f"{store.published_path}: nothing is published yet. {way_out}")
 
 
 def build_release_record(release: Row, published_id: str | None, anchor_id: str | None) -> Row:
@@ -90,7 +90,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
     from ai_manufacturing.releases import headlines
     from ai_manufacturing.system.duckdb_client import open_read_only
 
-    with open_read_only(store.published) as release:
+    with open_read_only(store.published_path) as release:
         anchor = anchors.of(store, release, manifest)
         drift = anchor.record(anchors.shown_estimates(release))
         headline_summary = headlines.read_headlines(release)
@@ -101,7 +101,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
     )
     record = build_release_record(manifest.summary, manifest.release_id, anchor.release_id)
     document = {
-        "path": str(store.published),
+        "path": str(store.published_path),
         "release": {
             **record,
             "age_days": age / timedelta(days=1),
@@ -117,7 +117,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
     counts = manifest.gate_summary.items()
     gate = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts) or "no results"
     lines: list[Line] = [
-        (f"{store.published}: release {release_name} ({age.days} days old)", None),
+        (f"{store.published_path}: release {release_name} ({age.days} days old)", None),
         (
             f"extract set {manifest.origin}, {files}",
             "yellow" if manifest.origin.is_synthetic else None,

@@ -22,7 +22,7 @@ from ai_manufacturing.releases.errors import (
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import WAREHOUSE, Store, checked_id
+from ai_manufacturing.releases.store import WAREHOUSE, Store, require_id
 from ai_manufacturing.system import clock, duckdb_client, settings
 
 
@@ -56,18 +56,18 @@ def publish_held(
     """
     if not reason.strip():
         raise BadConfigurationError("Give a reason for publishing a held build: --reason '...'.")
-    folder = store.held(release_id)
+    folder = store.locate_held_build(release_id)
     with publishing.at_work(store, on_event):
         if not (folder / "report.json").exists():
             raise BadConfigurationError(
-                f"No held build {release_id}. There are: {', '.join(store.held_ids()) or 'none'}."
+                f"No held build {release_id}. There are: {', '.join(store.list_held_ids()) or 'none'}."
             )
-        store.require_held(release_id)
+        store.require_intact_held_build(release_id)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         held = report["manifest"]
         origin = Origin(held["extract_set"], held["extract_set_kind"])
         publishing.require_same_set(
-            store, store.standing(), origin, f"The held build {release_id}", replaces
+            store, store.find_release_to_replace(), origin, f"The held build {release_id}", replaces
         )
         at_gate = report["outcome"] == GateFailedError.__name__
         # The gate stopped the estimates, so they are built now and require the same code.
@@ -137,22 +137,22 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
     if not reason.strip():
         raise BadConfigurationError("Give a reason for accepting a release: --reason '...'.")
     with publishing.at_work(store, on_event):
-        published = store.current()
-        if published is None or published.release_id != checked_id(release_id):
+        published = store.read_current_manifest()
+        if published is None or published.release_id != require_id(release_id):
             now = f"{published.release_id} is" if published else "none is"
             raise BadConfigurationError(
                 f"Release {release_id} is not the published one ({now}). A person accepts the"
                 " numbers that readers see: publish it with `ai-manufacturing rollback` first, or"
                 " a held build with `publish`."
             )
-        with store.opened(store.published) as (_, release):
+        with store.open_release(store.published_path) as (_, release):
             estimated = headlines.read_headlines(release)
         if not estimated.estimated_count:
             raise BadConfigurationError(
                 f"Release {release_id} cannot be the anchor for measuring drift:"
                 f" {estimated}. Accept a release with headline estimates."
             )
-        store.record(
+        store.append_to_log(
             {
                 "release_id": release_id,
                 "at": clock.now(),
@@ -225,25 +225,29 @@ def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = 
     RefreshError
         If the release does not exist, or its content does not match its manifest.
     """
-    store.past(release_id)  # raises if it is not a release number
+    store.locate_past_release(release_id)  # raises if it is not a release number
     with publishing.at_work(store, on_event):
         _require_past(store, release_id)
-        manifest = store.whole(release_id)
+        manifest = store.read_past_manifest(release_id)
         publishing.require_same_set(
-            store, store.standing(), manifest.origin, f"Release {release_id}", replaces
+            store,
+            store.find_release_to_replace(),
+            manifest.origin,
+            f"Release {release_id}",
+            replaces,
         )
         instead_of = None
         with suppress(RefreshError):  # a damaged published file must not prevent a rollback
-            published = store.current()
+            published = store.read_current_manifest()
             instead_of = published.release_id if published else None
-        store.publish(release_id)
+        store.publish_release(release_id)
         line = {
             "release_id": release_id,
             "at": clock.now(),
             "outcome": "rolled back to",
             "instead_of": instead_of,
         }
-        store.record(line)
+        store.append_to_log(line)
         publishing.build_site(store, on_event)
         return manifest
 
@@ -256,10 +260,10 @@ def difference(store: Store, old: str, new: str) -> changes.Summary:
     RefreshError
         If a release is missing or damaged, or the releases belong to different extract sets.
     """
-    paths = [store.past(number) for number in (old, new)]
+    paths = [store.locate_past_release(number) for number in (old, new)]
     for number in (old, new):
         _require_past(store, number)
-    origins = [store.whole(number).origin for number in (old, new)]
+    origins = [store.read_past_manifest(number).origin for number in (old, new)]
     if origins[0] != origins[1]:
         raise BadConfigurationError(
             f"Release {old} is of {origins[0]}, release {new} of {origins[1]}: numbers of different"
@@ -275,7 +279,7 @@ def difference(store: Store, old: str, new: str) -> changes.Summary:
 
 
 def _require_past(store: Store, release_id: str) -> None:
-    if release_id not in store.release_ids():
+    if release_id not in store.list_release_ids():
         raise BadConfigurationError(
-            f"No release {release_id}. There are: {', '.join(store.release_ids()) or 'none'}."
+            f"No release {release_id}. There are: {', '.join(store.list_release_ids()) or 'none'}."
         )

@@ -98,7 +98,7 @@ def refresh(
             held = nothing_new.require_new(
                 store, compared_with, code, limit, declared, may_lack_estimates, on_event
             )
-        release_id = store.next_id()
+        release_id = store.compute_next_id()
         run = Run(
             store=store,
             limits=limits,
@@ -120,7 +120,7 @@ def refresh(
         )
         manifest = _build_and_publish(run)
         freshness.require_fresh(
-            store.published, f"Release {release_id} is published.", True, on_event
+            store.published_path, f"Release {release_id} is published.", True, on_event
         )
         return manifest
 
@@ -167,7 +167,7 @@ def _build_and_publish(run: Run) -> Manifest:
         anchor = anchors.new_anchor(release, run.release_id)
         judged = None
         if built.basis is not None and comparison is not None:
-            limit, held = run.limits.hold_shown_above, run.store.held(run.release_id)
+            limit, held = run.limits.hold_shown_above, run.store.locate_held_build(run.release_id)
             judged = judgement.judge(
                 built.basis, built.described, new.connection, limit, comparison, held
             )
@@ -182,7 +182,7 @@ def _build_and_publish(run: Run) -> Manifest:
         run.warn(f"{summary.moved(run.limits.warn_any_above)}.")
     publishing.publish(run.store, new, anchor, run.on_event)
     if run.held_build is not None:
-        shutil.rmtree(run.store.held(run.held_build))
+        shutil.rmtree(run.store.locate_held_build(run.held_build))
     return new.manifest
 
 
@@ -193,7 +193,7 @@ def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
     run.on_event("delivery", delivery.facts())
     paths_read_again = _prepare_landing(run)
     if run.held_build is not None:
-        shutil.copyfile(run.store.held(run.held_build) / WAREHOUSE, run.warehouse)
+        shutil.copyfile(run.store.locate_held_build(run.held_build) / WAREHOUSE, run.warehouse)
         is_failed = False
         run.on_event("judged again", {"held": run.held_build})
     else:
@@ -309,7 +309,7 @@ def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
         *map(str, failures),
         *lost_records,
         (
-            f"Held in {run.store.held(run.release_id)}: query warehouse.duckdb there. To publish it"
+            f"Held in {run.store.locate_held_build(run.release_id)}: query warehouse.duckdb there. To publish it"
             f" anyway: ai-manufacturing publish {run.release_id} --reason '...'."
         ),
     ]
@@ -334,7 +334,7 @@ def _held_without_estimates(
             f" `has_estimates: false` into its {DESCRIPTION}."
         )
     lines.append(
-        f"Held in {run.store.held(run.release_id)}: query warehouse.duckdb there. To publish it"
+        f"Held in {run.store.locate_held_build(run.release_id)}: query warehouse.duckdb there. To publish it"
         f" by hand: ai-manufacturing publish {run.release_id} --reason '...'."
     )
     return NoEstimatesError("\n".join(lines))

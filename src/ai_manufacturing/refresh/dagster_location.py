@@ -90,18 +90,18 @@ def warehouse(
     except NothingNewError as error:
         context.log.info(str(error))
         # Dagster requires a result for each check, so report those in the published release.
-        yield from _check_results(store.published)
+        yield from _check_results(store.published_path)
         return
     except GateFailedError as error:
-        yield from _check_results(store.held(error.release_id) / "warehouse.duckdb")
+        yield from _check_results(store.locate_held_build(error.release_id) / "warehouse.duckdb")
         raise _failure(error) from error
     except StaleError as error:
         if error.is_published:
-            yield from _made(read_manifest(store.published), store.published)
+            yield from _made(read_manifest(store.published_path), store.published_path)
         raise _failure(error) from error
     except RefreshError as error:
         raise _failure(error) from error
-    yield from _made(manifest, store.published)
+    yield from _made(manifest, store.published_path)
 
 
 def _made(

@@ -60,7 +60,7 @@ def require_new(
     NothingNewError, HeldError, GateFailedError, NoEstimatesError
         The error of the earlier refresh, or NothingNewError if it published a release.
     """
-    published = basis.manifest if basis is not None and basis.path == store.published else None
+    published = basis.manifest if basis is not None and basis.path == store.published_path else None
     nothing = None
     if published is not None and published.fingerprint == fingerprint:
         nothing = f"Nothing new since release {published.release_id}: {SAME}."
@@ -72,7 +72,7 @@ def require_new(
             f" {published.release_id}. To publish it again: ai-manufacturing rollback {number}."
         )
     if nothing is not None:
-        freshness.require_fresh(store.published, nothing, False, on_event)
+        freshness.require_fresh(store.published_path, nothing, False, on_event)
         raise NothingNewError(nothing)
     judged_by = judgement.judged_by(basis, hold_shown_above, declared, may_lack_estimates)
     judged_again = None
@@ -99,20 +99,20 @@ def require_new(
                     raise error(message)
             raise GateFailedError(message, folder.name)
         with suppress(RefreshError):  # build again if the held build is damaged
-            store.require_held(folder.name)
+            store.require_intact_held_build(folder.name)
             judged_again = folder.name
     return judged_again
 
 
 def _rolled_back(store: Store, fingerprint: str, published: str) -> str | None:
     """Return a later release with the same fingerprint that was rolled back, if there is one."""
-    lines = store.refreshes()
+    lines = store.read_refreshes()
     were_published = {line["release_id"] for line in lines if line["outcome"] in PUBLISHED}
     # If a refresh crashed before it was logged, only the rollback names the release it published.
     were_published |= {line["instead_of"] for line in lines if line.get("instead_of")}
-    for number in store.release_ids():
+    for number in store.list_release_ids():
         if number in were_published and number > published:
             with suppress(RefreshError):  # skip a damaged file
-                if read_manifest(store.past(number)).fingerprint == fingerprint:
+                if read_manifest(store.locate_past_release(number)).fingerprint == fingerprint:
                     return number
     return None

@@ -33,25 +33,25 @@ from ai_manufacturing.system.disk import sync
 def at_work(store: Store, on_event: OnEvent) -> Iterator[None]:
     """Lock and prepare a release folder, and report any error as a RefreshError."""
     with lock.hold_lock(store.lock):
-        store.prepare()
+        store.prepare_folders()
         with _errors_in_words(store):
-            for line in store.record_anew():
+            for line in store.restore_log():
                 warn(on_event, f"{line}.")
-            _warn_of_log(store.move_log_aside(), on_event)
+            _warn_of_log(store.move_wal_aside(), on_event)
             yield
 
 
 @contextmanager
 def _errors_in_words(store: Store) -> Iterator[None]:
     """Convert unexpected errors to RefreshError, stating which release readers see."""
-    before = _file_number(store.published)
+    before = _file_number(store.published_path)
     try:
         yield
     except RefreshError:
         raise
     except Exception as error:
         seen = "The published release is unchanged"
-        if _file_number(store.published) != before:
+        if _file_number(store.published_path) != before:
             seen = "The new release is published; the steps after publication did not run"
         if isinstance(error, OSError):
             # for a copy, filename2 is the target
@@ -178,16 +178,16 @@ def publish(store: Store, new: Written, anchor: Anchor, on_event: OnEvent) -> No
     """Add a written release to the past releases, publish it, and rebuild the site."""
     manifest = new.manifest
     release_id = manifest.release_id
-    store.add(new.path, release_id)
-    _warn_of_log(store.publish(release_id), on_event)
+    store.add_release(new.path, release_id)
+    _warn_of_log(store.publish_release(release_id), on_event)
     by_hand = manifest.published_by == "hand"
     outcome = {"outcome": PUBLISHED[by_hand]} | ({"reason": manifest.reason} if by_hand else {})
-    store.record({"release_id": release_id, "at": clock.now(), **outcome})
+    store.append_to_log({"release_id": release_id, "at": clock.now(), **outcome})
     facts = {
         "release_id": release_id,
-        "path": str(store.published),
+        "path": str(store.published_path),
         "extract_set": str(manifest.origin),
-        "pruned": store.prune(anchor.release_id),
+        "pruned": store.prune_releases(anchor.release_id),
     }
     on_event("published", facts)
     shutil.rmtree(store.work / release_id)
@@ -204,7 +204,7 @@ def build_site(store: Store, on_event: OnEvent) -> None:
         return
     program = str(Path(sys.executable).parent / "ai-manufacturing")
     run = subprocess.run(
-        [program, "report", "--release", str(store.published), "--out", str(folder)],
+        [program, "report", "--release", str(store.published_path), "--out", str(folder)],
         cwd=settings.project_root(),
         capture_output=True,
         text=True,
@@ -237,6 +237,6 @@ def hold(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
         json.dumps(report, ensure_ascii=False, indent=2), encoding="utf-8"
     )
     sync(incoming / "report.json")
-    store.keep_held(incoming, release_id)
-    if pruned := store.prune_held():
+    store.add_held_build(incoming, release_id)
+    if pruned := store.prune_held_builds():
         on_event("pruned", {"held": pruned})

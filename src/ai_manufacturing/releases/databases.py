@@ -100,12 +100,12 @@ def read_database(path: Path) -> Database:
                 place = path.resolve()
                 # A publication that crashed before its last step leaves no SHA-256 beside the file.
                 has_none = (
-                    place == releases.published
+                    place == releases.published_path
                     and digest is None
-                    and release_id in releases.releases_in_log()
+                    and release_id in releases.read_logged_releases()
                 )
                 if has_none or place.parent == releases.folder / "past":
-                    releases.require_witness(place, release_id, digest)
+                    releases.require_logged_hash(place, release_id, digest)
             return Database(path, origin, release_id)
     except (RefreshError, duckdb_client.RefusedError) as error:
         raise DatabaseError(str(error)) from error

@@ -61,16 +61,16 @@ class Store:
     ----------
     folder : Path
         RELEASE_DIR.
-    published : Path
+    published_path : Path
         The file that readers open, with symbolic links resolved.
-    kept : int
+    keep_count : int
         Number of past releases to keep, including the published one, and number of held builds to
         keep. The release before the published one is never pruned.
     """
 
     folder: Path
-    published: Path
-    kept: int = 10
+    published_path: Path
+    keep_count: int = 10
 
     @property
     def work(self) -> Path:
@@ -82,15 +82,15 @@ class Store:
         """Lock file to hold while changing the store."""
         return self.folder / "refresh.lock"
 
-    def past(self, release_id: str) -> Path:
+    def locate_past_release(self, release_id: str) -> Path:
         """Return the file of a past release."""
-        return self.folder / "past" / f"{checked_id(release_id)}.duckdb"
+        return self.folder / "past" / f"{require_id(release_id)}.duckdb"
 
-    def held(self, release_id: str) -> Path:
+    def locate_held_build(self, release_id: str) -> Path:
         """Return the folder of a held build."""
-        return self.folder / "held" / checked_id(release_id)
+        return self.folder / "held" / require_id(release_id)
 
-    def prepare(self) -> list[str]:
+    def prepare_folders(self) -> list[str]:
         """Create the folders, and remove the remains of a crashed refresh.
 
         Only the holder of the lock may call this.
@@ -108,49 +108,56 @@ class Store:
         try:
             for name in ("past", "held", "work"):
                 make_folder(self.folder / name)
-            make_folder(self.published.parent)
-            incoming = glob.escape(f".{self.published.name}.")
+            make_folder(self.published_path.parent)
+            incoming = glob.escape(f".{self.published_path.name}.")
             hidden_paths = (
                 path for name in (".", "past") for path in (self.folder / name).glob(".*")
             )
             drafts = [path for path in hidden_paths if DRAFT.search(path.name)]
-            leftovers = [*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts]
+            leftovers = [
+                *self.work.iterdir(),
+                *self.published_path.parent.glob(f"{incoming}*"),
+                *drafts,
+            ]
             actions = []
             for path in dict.fromkeys(leftovers):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 actions.append(f"{path}: left by a dead refresh; removed")
-            actions += self._settle()
+            actions += self._repair_hashes()
         except OSError as error:
             raise BadConfigurationError(
                 f"{error.filename or self.folder}: {error.strerror}. Set RELEASE_DIR to a folder"
                 " that this user may write to."
             ) from error
-        if not os.access(self.published.parent, os.W_OK | os.X_OK):
+        if not os.access(self.published_path.parent, os.W_OK | os.X_OK):
             raise BadConfigurationError(
-                f"{self.published.parent}: not writable. Set RELEASE_PATH to a file in a folder"
+                f"{self.published_path.parent}: not writable. Set RELEASE_PATH to a file in a folder"
                 " that this user may write to."
             )
         return actions
 
-    def _settle(self) -> list[str]:
+    def _repair_hashes(self) -> list[str]:
         """Remove hashes without a release, and restore a missing hash of the published file."""
         actions = []
         for hash_path in (self.folder / "past").glob(f"*.duckdb{integrity.SUFFIX}"):
             if not hash_path.with_suffix("").exists():
                 hash_path.unlink()
                 actions.append(f"{hash_path}: without its release; removed")
-        if self.published.exists() and not integrity.checksum_path(self.published).exists():
-            digest = integrity.sha256(self.published)
+        if (
+            self.published_path.exists()
+            and not integrity.checksum_path(self.published_path).exists()
+        ):
+            digest = integrity.sha256(self.published_path)
             # Ignore a damaged log here: commands that need it report the damage.
             with suppress(RefreshError):
-                if digest in self._logged_hashes():
-                    integrity.record_checksum(self.published, digest)
+                if digest in self._read_logged_hashes():
+                    integrity.record_checksum(self.published_path, digest)
                     actions.append(
-                        f"{integrity.checksum_path(self.published)}: missing; written again"
+                        f"{integrity.checksum_path(self.published_path)}: missing; written again"
                     )
         return actions
 
-    def record_anew(self) -> list[str]:
+    def restore_log(self) -> list[str]:
         """Record all releases again in a log that was emptied as RESTORE_LOG describes.
 
         Only the holder of the lock may call this.
@@ -165,7 +172,7 @@ class Store:
         RefreshError
             If there are releases but no log, or the log is damaged.
         """
-        ids = self.release_ids()
+        ids = self.list_release_ids()
         if not ids or self._chain.read().lines:
             return []
         if not self._chain.path.exists():
@@ -174,15 +181,17 @@ class Store:
                 f" {RESTORE_LOG}"
             )
         releases = {}
-        for path in map(self.past, ids):
-            with suppress(RefreshError):  # a damaged release gets no line, so `faults` reports it
+        for path in map(self.locate_past_release, ids):
+            with suppress(
+                RefreshError
+            ):  # a damaged release gets no line, so `find_faults` reports it
                 if digest := require_intact(path):
                     releases[path.stem] = {"file_sha256": digest} | read_manifest(path).summary
-        self.record({"releases": releases})
+        self.append_to_log({"releases": releases})
         again = f"the SHA-256 of {len(releases)} releases are in it again"
         return [f"{self._chain.path}: was empty; {again}"]
 
-    def move_log_aside(self) -> Path | None:
+    def move_wal_aside(self) -> Path | None:
         """Move away a write-ahead log that another program left beside the published file.
 
         DuckDB cannot open a release beside the write-ahead log of another file.
@@ -192,22 +201,22 @@ class Store:
         Path or None
             New path of the log, if there was one.
         """
-        log = self.published.with_name(self.published.name + ".wal")
+        log = self.published_path.with_name(self.published_path.name + ".wal")
         if not log.exists():
             return None
         new_path = self.folder / f"{log.name}.{len(list(self.folder.glob(f'{log.name}.*'))) + 1}"
         shutil.move(log, new_path)
         return new_path
 
-    def release_ids(self) -> list[str]:
+    def list_release_ids(self) -> list[str]:
         """Return the numbers of the past releases, oldest first."""
-        return _numbers(self.folder / "past", ".duckdb")
+        return _list_numbers(self.folder / "past", ".duckdb")
 
-    def held_ids(self) -> list[str]:
+    def list_held_ids(self) -> list[str]:
         """Return the numbers of the held builds, oldest first."""
-        return _numbers(self.folder / "held")
+        return _list_numbers(self.folder / "held")
 
-    def current(self) -> Manifest | None:
+    def read_current_manifest(self) -> Manifest | None:
         """Return the manifest of the published file, or None if there is none.
 
         Raises
@@ -215,36 +224,46 @@ class Store:
         RefreshError
             If the file is damaged.
         """
-        return self._whole(self.published) if self.published.exists() else None
+        return (
+            self._read_intact_manifest(self.published_path)
+            if self.published_path.exists()
+            else None
+        )
 
     @property
-    def basis(self) -> Path:
+    def basis_path(self) -> Path:
         """File of the release that a build is compared with: the published file, if it exists.
 
         Otherwise it is the past release that readers saw last according to the log, or else the
         newest past release. If there is no release at all, the returned file does not exist.
         """
-        if self.published.exists():
-            return self.published
-        seen_ids = [line["release_id"] for line in self.refreshes() if line["outcome"] in SEEN]
-        numbers = (*reversed(seen_ids), *reversed(self.release_ids()))
-        return next((path for path in map(self.past, numbers) if path.exists()), self.published)
+        if self.published_path.exists():
+            return self.published_path
+        seen_ids = [line["release_id"] for line in self.read_refreshes() if line["outcome"] in SEEN]
+        numbers = (*reversed(seen_ids), *reversed(self.list_release_ids()))
+        return next(
+            (path for path in map(self.locate_past_release, numbers) if path.exists()),
+            self.published_path,
+        )
 
-    def standing(self) -> Manifest | None:
+    def find_release_to_replace(self) -> Manifest | None:
         """Return the manifest of the release that a manual publication would replace.
 
         It is the published release. If that is missing or damaged, it is the latest past release
         that can be read.
         """
-        for path in (self.published, *map(self.past, reversed(self.release_ids()))):
+        for path in (
+            self.published_path,
+            *map(self.locate_past_release, reversed(self.list_release_ids())),
+        ):
             if path.exists():
                 # Skip a damaged file: commands that need its content report the damage.
                 with suppress(RefreshError):
-                    return self._whole(path)
+                    return self._read_intact_manifest(path)
         return None
 
     @contextmanager
-    def opened(self, path: Path) -> Iterator[tuple[Manifest, DuckDBPyConnection]]:
+    def open_release(self, path: Path) -> Iterator[tuple[Manifest, DuckDBPyConnection]]:
         """Open a release of this folder while the block runs, and read its manifest.
 
         Raises
@@ -254,17 +273,17 @@ class Store:
         """
         digest = require_intact(path)
         with open_release(path) as (manifest, connection):
-            self.require_witness(
-                path, manifest.release_id if path == self.published else path.stem, digest
+            self.require_logged_hash(
+                path, manifest.release_id if path == self.published_path else path.stem, digest
             )
             yield manifest, connection
 
-    def _whole(self, path: Path) -> Manifest:
-        """Return the manifest of a release; see `opened` for errors."""
-        with self.opened(path) as (manifest, _):
+    def _read_intact_manifest(self, path: Path) -> Manifest:
+        """Return the manifest of a release; see `open_release` for errors."""
+        with self.open_release(path) as (manifest, _):
             return manifest
 
-    def whole(self, release_id: str) -> Manifest:
+    def read_past_manifest(self, release_id: str) -> Manifest:
         """Check a past release against its hashes, and return its manifest.
 
         Raises
@@ -272,28 +291,30 @@ class Store:
         RefreshError
             If a file differs or is missing; the message names it.
         """
-        return self._whole(self.past(release_id))
+        return self._read_intact_manifest(self.locate_past_release(release_id))
 
-    def listed(self) -> tuple[list[dict[str, Any]], list[RefreshError]]:
+    def summarise_releases(self) -> tuple[list[dict[str, Any]], list[RefreshError]]:
         """Return the listed fields of each past release, and an error for each damaged one.
 
         A release with an entry in the log is not opened.
         """
         releases, errors = [], []
         try:
-            logged_releases = self.releases_in_log()
+            logged_releases = self.read_logged_releases()
         except RefreshError as error:
             logged_releases, errors = {}, [error]
-        for release_id in self.release_ids():
+        for release_id in self.list_release_ids():
             release = dict(logged_releases.get(release_id, {}))
             release.pop("file_sha256", None)
             try:
-                releases.append(release or read_manifest(self.past(release_id)).summary)
+                releases.append(
+                    release or read_manifest(self.locate_past_release(release_id)).summary
+                )
             except RefreshError as error:
                 errors.append(error)
         return releases, errors
 
-    def require_witness(self, path: Path, release_id: str, digest: str | None) -> None:
+    def require_logged_hash(self, path: Path, release_id: str, digest: str | None) -> None:
         """Raise if the SHA-256 of a release is missing or differs from the log.
 
         Parameters
@@ -310,49 +331,50 @@ class Store:
         RefreshError
             If a hash is missing or differs; the message names the file.
         """
-        in_log = self.releases_in_log().get(release_id, {}).get("file_sha256")
-        if path == self.published:
+        in_log = self.read_logged_releases().get(release_id, {}).get("file_sha256")
+        if path == self.published_path:
             if digest is None and in_log:  # a publication crashed before its last step
                 digest = integrity.sha256(path)
             # the file may have been replaced after its number was read
-            if digest in self._logged_hashes():
+            if digest in self._read_logged_hashes():
                 return
         if digest is None:
             raise RefreshError(f"{integrity.checksum_path(path)}: missing. {RESTORE_HINT}")
         if in_log not in (None, digest):
             raise RefreshError(
-                f"{path}: its SHA-256 is {digest}, and {self._chain.path} says {in_log}. {RESTORE_HINT}"
+                f"{path}: its SHA-256 is {digest}, and {self._chain.path} says {in_log}."
+                f" {RESTORE_HINT}"
             )
 
-    def faults(self) -> list[str]:
+    def find_faults(self) -> list[str]:
         """Return the differences between the log and the past releases, one line each."""
-        logged_releases, stored_ids = self.releases_in_log(), set(self.release_ids())
+        logged_releases, stored_ids = self.read_logged_releases(), set(self.list_release_ids())
         faults = [
-            f"{self.past(number)}: no line of {self._chain.path} names it. Delete it."
+            f"{self.locate_past_release(number)}: no line of {self._chain.path} names it. Delete it."
             for number in stored_ids - logged_releases.keys()
         ]
         faults += [
-            f"{self.past(number)}: missing, and {self._chain.path} names it. Restore it and its"
+            f"{self.locate_past_release(number)}: missing, and {self._chain.path} names it. Restore it and its"
             " .sha256 from a backup; else it counts as pruned once no older release is kept."
-            for number in self._published_since() - stored_ids
+            for number in self._find_unpruned_ids() - stored_ids
         ]
         return sorted(faults)
 
-    def _published_since(self) -> set[str]:
+    def _find_unpruned_ids(self) -> set[str]:
         """Return the numbers of releases that readers saw and that were not pruned."""
         lines = self._chain.read().lines
         pruned_ids = {number for line in lines for number in line.get("pruned", ())}
         seen_ids = {line["release_id"] for line in lines if line.get("outcome") in SEEN}
-        return (self.releases_in_log().keys() & seen_ids) - pruned_ids
+        return (self.read_logged_releases().keys() & seen_ids) - pruned_ids
 
-    def next_id(self) -> str:
+    def compute_next_id(self) -> str:
         """Return a number above all releases and builds in the folder and in the log."""
-        current = self.current()
+        current = self.read_current_manifest()
         number = current.release_id if current else "0"
-        numbers = (*self.release_ids(), *self.held_ids(), *self.releases_in_log())
+        numbers = (*self.list_release_ids(), *self.list_held_ids(), *self.read_logged_releases())
         return f"{int(max(number, *numbers, key=int)) + 1:0{DIGITS}d}"
 
-    def releases_in_log(self) -> dict[str, dict[str, Any]]:
+    def read_logged_releases(self) -> dict[str, dict[str, Any]]:
         """Return the hash and the listed fields of each release in the log, by number.
 
         Raises
@@ -365,23 +387,23 @@ class Store:
             releases |= line.get("releases", {})
         return releases
 
-    def _logged_hashes(self) -> set[str]:
-        return {release["file_sha256"] for release in self.releases_in_log().values()}
+    def _read_logged_hashes(self) -> set[str]:
+        return {release["file_sha256"] for release in self.read_logged_releases().values()}
 
-    def add(self, new_file: Path, release_id: str) -> None:
+    def add_release(self, new_file: Path, release_id: str) -> None:
         """Move a closed release file to the past releases, after recording its SHA-256."""
-        _check_no_wal(new_file)
+        _require_no_wal(new_file)
         new_file.chmod(0o444)
         sync(new_file)
-        path, digest = self.past(release_id), integrity.sha256(new_file)
-        self.record(
+        path, digest = self.locate_past_release(release_id), integrity.sha256(new_file)
+        self.append_to_log(
             {"releases": {release_id: {"file_sha256": digest} | read_manifest(new_file).summary}}
         )
         integrity.record_checksum(path, digest)
         new_file.replace(path)
         sync(path.parent)
 
-    def publish(self, release_id: str) -> Path | None:
+    def publish_release(self, release_id: str) -> Path | None:
         """Publish a past release by replacing the published file in a single step.
 
         Readers that have the old file open keep it, and others get the old or the new file, never a
@@ -398,8 +420,8 @@ class Store:
         RefreshError
             If the past release or its copy does not match its SHA-256.
         """
-        source = self.past(release_id)
-        incoming = self.published.with_name(f".{self.published.name}.{release_id}")
+        source = self.locate_past_release(release_id)
+        incoming = self.published_path.with_name(f".{self.published_path.name}.{release_id}")
         incoming.unlink(missing_ok=True)
         shutil.copyfile(source, incoming)
         incoming.chmod(0o444)
@@ -408,25 +430,26 @@ class Store:
             require_intact(source, integrity.read_checksum),
             integrity.sha256(incoming),
         )
-        self.require_witness(source, release_id, digest)
+        self.require_logged_hash(source, release_id, digest)
         if copy_digest != digest:
             raise RefreshError(
-                f"{source}: its SHA-256 is {copy_digest}, not {digest}; nothing was published. {RESTORE_HINT}"
+                f"{source}: its SHA-256 is {copy_digest}, not {digest}; nothing was published."
+                f" {RESTORE_HINT}"
             )
-        moved_log = self.move_log_aside()
-        integrity.checksum_path(self.published).unlink(missing_ok=True)
-        incoming.replace(self.published)
-        sync(self.published.parent)
-        integrity.record_checksum(self.published, copy_digest)
+        moved_log = self.move_wal_aside()
+        integrity.checksum_path(self.published_path).unlink(missing_ok=True)
+        incoming.replace(self.published_path)
+        sync(self.published_path.parent)
+        integrity.record_checksum(self.published_path, copy_digest)
         return moved_log
 
-    def keep_held(self, incoming: Path, release_id: str) -> None:
+    def add_held_build(self, incoming: Path, release_id: str) -> None:
         """Move the folder of an unpublished build to the held builds, atomically."""
         open_to_readers(incoming, files=0o444)
         integrity.record_folder(incoming)
-        incoming.replace(self.held(release_id))
+        incoming.replace(self.locate_held_build(release_id))
 
-    def require_held(self, release_id: str) -> None:
+    def require_intact_held_build(self, release_id: str) -> None:
         """Raise if the files of a held build do not match their recorded hashes.
 
         Raises
@@ -434,44 +457,44 @@ class Store:
         RefreshError
             If a file differs; the message names it.
         """
-        folder = self.held(release_id)
+        folder = self.locate_held_build(release_id)
         if faults := integrity.check_folder(folder):
             raise RefreshError(
                 f"{faults[0]}. Nothing was published. Delete {folder}, and refresh, to build it"
                 " again."
             )
 
-    def prune(self, *anchors: str) -> list[str]:
+    def prune_releases(self, *anchors: str) -> list[str]:
         """Delete the oldest releases beyond the number to keep, and return their numbers.
 
         The published release, the one before it and the anchors are never deleted.
         """
-        current = self.current()
-        ids = self.release_ids()
+        current = self.read_current_manifest()
+        ids = self.list_release_ids()
         current_id = current.release_id if current else None
         previous_ids = [number for number in ids if current_id is None or number < current_id][-1:]
         removable_ids = [
             number for number in ids if number not in (current_id, *previous_ids, *anchors)
         ]
-        pruned_ids = removable_ids[: max(len(ids) - self.kept, 0)]
+        pruned_ids = removable_ids[: max(len(ids) - self.keep_count, 0)]
         # a missing release that is older than all others counts as pruned and needs no backup
         oldest = min({*ids} - {*pruned_ids}, default="")
-        missing_ids = [number for number in self._published_since() - {*ids} if number < oldest]
+        missing_ids = [number for number in self._find_unpruned_ids() - {*ids} if number < oldest]
         if pruned_ids or missing_ids:
-            self.record({"pruned": sorted([*pruned_ids, *missing_ids])})
+            self.append_to_log({"pruned": sorted([*pruned_ids, *missing_ids])})
         for number in pruned_ids:
-            self.past(number).unlink()
-            integrity.checksum_path(self.past(number)).unlink(missing_ok=True)
+            self.locate_past_release(number).unlink()
+            integrity.checksum_path(self.locate_past_release(number)).unlink(missing_ok=True)
         return pruned_ids
 
-    def prune_held(self) -> list[str]:
+    def prune_held_builds(self) -> list[str]:
         """Delete the oldest held builds beyond the number to keep."""
-        pruned_ids = self.held_ids()[: -self.kept]
+        pruned_ids = self.list_held_ids()[: -self.keep_count]
         for number in pruned_ids:
-            shutil.rmtree(self.held(number))
+            shutil.rmtree(self.locate_held_build(number))
         return pruned_ids
 
-    def record(self, outcome: dict[str, Any]) -> None:
+    def append_to_log(self, outcome: dict[str, Any]) -> None:
         """Append a line to the log of refreshes, atomically.
 
         Raises
@@ -481,7 +504,7 @@ class Store:
         """
         self._chain.append(lambda lines: outcome)
 
-    def refreshes(self) -> list[dict[str, Any]]:
+    def read_refreshes(self) -> list[dict[str, Any]]:
         """Return the lines of the log of refreshes, except for added and pruned releases.
 
         Raises
@@ -500,12 +523,12 @@ class Store:
         )
 
 
-def _numbers(folder: Path, ending: str = "") -> list[str]:
+def _list_numbers(folder: Path, ending: str = "") -> list[str]:
     names = (path.name.removesuffix(ending) for path in folder.glob(f"*{ending}"))
     return sorted(name for name in names if ID.fullmatch(name))
 
 
-def checked_id(release_id: str) -> str:
+def require_id(release_id: str) -> str:
     """Return a release number after checking its format, because paths contain it.
 
     Raises
@@ -521,7 +544,7 @@ def checked_id(release_id: str) -> str:
     return release_id
 
 
-def _check_no_wal(path: Path) -> None:
+def _require_no_wal(path: Path) -> None:
     log = path.with_name(path.name + ".wal")
     if log.exists():
         raise RefreshError(
