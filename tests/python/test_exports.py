@@ -33,7 +33,7 @@ MARK = "Extract set sample: SYNTHETIC, its numbers are not real."
 @pytest.fixture(scope="session")
 def folder(few: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exports")
-    exports.export(few.warehouse, folder, *formats.named("rows"), "xlsx", "latex")
+    exports.export(few.warehouse, folder, *formats.list_formats("rows"), "xlsx", "latex")
     return folder
 
 
@@ -176,8 +176,8 @@ def test_stata_reads_a_file_with_notes_as_one_without() -> None:
     frame = pd.DataFrame({"gdp": [1.5, None], "name": ["深圳", ""]})
     content = io.BytesIO()
     frame.to_stata(content, write_index=False, version=118, byteorder="little")
-    noted = stata_notes.add(
-        content.getvalue(), {stata_notes.WHOLE: ["One.", "二。"], "gdp": ["Three."]}
+    noted = stata_notes.add_notes(
+        content.getvalue(), {stata_notes.WHOLE_FILE: ["One.", "二。"], "gdp": ["Three."]}
     )
     pd.testing.assert_frame_equal(pd.read_stata(io.BytesIO(noted)), frame)
     found = re.findall(rb"<ch>(.{4})(.{129})(.{129})(.*?)\0</ch>", noted, re.DOTALL)
@@ -221,7 +221,7 @@ def test_the_panel_goes_to_standard_output_or_a_file_as_export_writes_it(
     assert run.stdout_bytes == (folder / "panel.csv").read_bytes()
     said = f"sample (SYNTHETIC: its numbers are not real), warehouse, {few.warehouse}\n"
     assert run.stderr == said
-    assert exports.panel(few.warehouse, "parquet") == (folder / "panel.parquet").read_bytes()
+    assert exports.export_panel(few.warehouse, "parquet") == (folder / "panel.parquet").read_bytes()
     out = tmp_path / "x.CSV"
     # The file extension determines the format.
     written = few.command("panel", "--out", str(out), *database)
@@ -280,7 +280,7 @@ def hostile(
 
 
 def write(source: formats.Source, folder: Path, file_format: str) -> None:
-    for name, content in formats.files(source, file_format):
+    for name, content in formats.render_files(source, file_format):
         (folder / name).write_bytes(content)
 
 
@@ -329,10 +329,10 @@ def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_the
     folder: Path, few: Build
 ) -> None:
     with duckdb.connect(str(few.warehouse), read_only=True) as connection:
-        tables = cells.read(connection, Catalogue.load().extend_from_database(connection))
+        tables = cells.read_tables(connection, Catalogue.load().extend_from_database(connection))
     for name, table in tables.items():
         text = (folder / f"{name}.tex").read_text(encoding="utf-8")
-        assert text == formats.latex(table.chosen())
+        assert text == formats.latex(table.prepare())
         assert r"\item {}Extract set sample: SYNTHETIC" in text
         assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), (
             "a caption travels without its notes"
@@ -340,7 +340,7 @@ def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_the
 
 
 def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:
-    escaped = formats.latex_text(r"2020^rev~1_a\b & 5%")
+    escaped = formats.escape_latex(r"2020^rev~1_a\b & 5%")
     assert escaped == r"2020\textasciicircum{}rev\textasciitilde{}1\_a\textbackslash{}b \& 5\%"
 
 

@@ -20,7 +20,7 @@ from ai_manufacturing.question_door.tools import Door
 from ai_manufacturing.site import downloads
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.text import LANGUAGES
-from ai_manufacturing.tables import ERRORS, Printed
+from ai_manufacturing.tables import ERRORS, PrintedTable
 from tests.python.conftest import PROJECT, Build
 from tests.python.site_reader import Page, said
 
@@ -131,7 +131,7 @@ def test_every_page_names_the_error_of_every_p_value_and_slope(sample_site: Path
     assert found == []
 
 
-def notes_of(table: Printed) -> Iterator[str]:
+def notes_of(table: PrintedTable) -> Iterator[str]:
     """Yield brackets, p-values and notes of an exported table that do not name their error."""
     brackets = {"std_error": "( )", "province_error": "[ ]", "wild_p_value": "{ }"}
     notes = [*table.notes]
@@ -152,12 +152,12 @@ def test_an_exported_table_names_its_errors(sample_release: Path) -> None:
             for column in table.columns
             for language in LANGUAGES
             for naked in notes_of(
-                table.chosen([column.specification_id], errors=[*ERRORS], language=language)
+                table.prepare([column.specification_id], errors=[*ERRORS], language=language)
             )
         ]
         assert found == []
         # A note names the error of a column that uses another one than the paper.
-        table = release.tables["table_4"].chosen()
+        table = release.tables["table_4"].prepare()
         assert any("Windmeijer" in note for note in table.notes)
 
 

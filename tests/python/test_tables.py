@@ -24,7 +24,7 @@ from ai_manufacturing.cli import main
 from ai_manufacturing.site import paper_tables
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.text import Catalogue
-from ai_manufacturing.tables import Cell, PaperTable, Printed, TableError, cells, formats
+from ai_manufacturing.tables import Cell, PaperTable, PrintedTable, TableError, cells, formats
 from tests.python.conftest import Build
 from tests.python.site_reader import Page
 
@@ -38,7 +38,7 @@ Tables = dict[str, PaperTable]
 
 def read(build: Build) -> Tables:
     with duckdb.connect(str(build.warehouse), read_only=True) as connection:
-        return cells.read(connection, Catalogue.load().extend_from_database(connection))
+        return cells.read_tables(connection, Catalogue.load().extend_from_database(connection))
 
 
 @pytest.fixture(scope="session")
@@ -52,16 +52,16 @@ def public_tables(public_build: Build) -> Tables:
 
 
 @pytest.fixture
-def printed(sample_tables: Tables) -> Printed:
+def printed(sample_tables: Tables) -> PrintedTable:
     """Return a table with several readings of a column and all kinds of errors."""
-    return sample_tables["table_1"].chosen(READINGS, ALL)
+    return sample_tables["table_1"].prepare(READINGS, ALL)
 
 
-def grid(table: Printed) -> list[list[str]]:
+def grid(table: PrintedTable) -> list[list[str]]:
     return [[line.label, *map(table.text, line.cells)] for line in table.rows]
 
 
-def rows_of(table: Printed, kind: str) -> list[list[str]]:
+def rows_of(table: PrintedTable, kind: str) -> list[list[str]]:
     return [[*map(table.text, line.cells)] for line in table.rows if line.kind == kind]
 
 
@@ -98,7 +98,7 @@ def test_numbers_are_those_of_the_estimates_and_their_checks(
     # Tiny p-values are printed as below a limit, never as zero.
     assert f"<{least}" in {wild for *_, wild in found}
     shown = {
-        name: table.chosen(errors=ALL, decimals=decimals) for name, table in sample_tables.items()
+        name: table.prepare(errors=ALL, decimals=decimals) for name, table in sample_tables.items()
     }
     for name, number_of_column, *texts, wild in found:
         table = shown[name]
@@ -125,7 +125,7 @@ def test_a_p_value_is_never_printed_as_zero_and_a_count_has_no_decimals(
 
 def test_an_error_that_does_not_exist_says_so_and_why(sample_tables: Tables) -> None:
     def brackets(*errors: str) -> list[str]:
-        notes = sample_tables["table_4"].chosen(errors=errors).notes
+        notes = sample_tables["table_4"].prepare(errors=errors).notes
         return [note[:50] for note in notes if note[0] in "([{"]
 
     assert [note for note in brackets(*ALL) if note.startswith("{–}")] == [
@@ -134,11 +134,11 @@ def test_an_error_that_does_not_exist_says_so_and_why(sample_tables: Tables) -> 
     ]
     assert not any(note.startswith("{") for note in brackets("city"))
     assert brackets() == []
-    without = sample_tables["table_4"].chosen(errors=[])
+    without = sample_tables["table_4"].prepare(errors=[])
     assert {row.kind for row in without.rows}.isdisjoint(tables.ERRORS.values())
 
 
-def test_readings_stand_beside_or_instead_of_the_default(printed: Printed) -> None:
+def test_readings_stand_beside_or_instead_of_the_default(printed: PrintedTable) -> None:
     readings = ("AI firms", "AI firms: no controls", "AI firms: iid errors")
     assert printed.headings == [*(f"(1) {reading}" for reading in readings), "(3) AI patent grants"]
     assert rows_of(printed, "controls")[0] == ["yes", "no", "yes", "yes"]
@@ -152,7 +152,7 @@ def test_readings_stand_beside_or_instead_of_the_default(printed: Printed) -> No
 def test_every_language_has_its_words_and_the_mark(sample_tables: Tables) -> None:
     for table in sample_tables.values():
         readings = [column.specification_id for column in table.columns]
-        shown = table.chosen(readings, ALL, "zh")
+        shown = table.prepare(readings, ALL, "zh")
         assert "合成数据" in shown.caption
         assert shown.notes[0] == "数据集sample：合成数据，数字均为虚构。"
         texts = [
@@ -167,7 +167,7 @@ def test_every_language_has_its_words_and_the_mark(sample_tables: Tables) -> Non
 def test_substitutes_and_lost_stars_are_marked_beside_the_number(
     public_tables: Tables, public_build: Build
 ) -> None:
-    estimates = rows_of(public_tables["table_1"].chosen(), "estimate")
+    estimates = rows_of(public_tables["table_1"].prepare(), "estimate")
     assert [estimates[1][1], estimates[2][2]] == ["not estimable"] * 2
     taken_away = public_build.value(
         "select count(*) from reports.rpt_coefficients as c inner join"
@@ -175,13 +175,13 @@ def test_substitutes_and_lost_stars_are_marked_beside_the_number(
         " and c.term = c.regressor and c.p_value < 0.1 and c.p_value_province >= 0.1 and c.status ="
         " 'estimated'"
     )
-    robustness = public_tables["table_4"].chosen()
+    robustness = public_tables["table_4"].prepare()
     assert (
         taken_away
         == sum("‡" in cell for line in rows_of(robustness, "estimate") for cell in line)
         > 0
     )
-    assert public_tables["table_1"].chosen(language="zh").caption.endswith("（含替代数据）")
+    assert public_tables["table_1"].prepare(language="zh").caption.endswith("（含替代数据）")
 
 
 def displayed(cell: openpyxl.cell.Cell) -> str:
@@ -195,7 +195,7 @@ def displayed(cell: openpyxl.cell.Cell) -> str:
     return f"{before or ''}{value}{after or ''}"
 
 
-def of_excel(printed: Printed) -> list[list[str]]:
+def of_excel(printed: PrintedTable) -> list[list[str]]:
     sheet = openpyxl.load_workbook(BytesIO(formats.xlsx(printed)))["table_1"]
     caption, heading, *rows = ([displayed(cell) for cell in row] for row in sheet)
     assert caption[0] == printed.caption
@@ -205,7 +205,7 @@ def of_excel(printed: Printed) -> list[list[str]]:
     return [heading, *rows[: len(printed.rows)]]
 
 
-def of_word(printed: Printed) -> list[list[str]]:
+def of_word(printed: PrintedTable) -> list[list[str]]:
     document = Document(BytesIO(formats.word(printed)))
     (table,) = document.tables
     texts = [paragraph.text for paragraph in document.paragraphs]
@@ -217,7 +217,7 @@ def of_word(printed: Printed) -> list[list[str]]:
     return [[cell.text for cell in row.cells] for row in table.rows]
 
 
-def of_html(printed: Printed) -> list[list[str]]:
+def of_html(printed: PrintedTable) -> list[list[str]]:
     text = formats.html(printed)
     assert f"<caption>{printed.caption}</caption>" in text
     (frame,) = pd.read_html(StringIO(text), header=None, converters=TEXTS, keep_default_na=False)
@@ -226,7 +226,7 @@ def of_html(printed: Printed) -> list[list[str]]:
     return [["", *frame.columns[1:]], *rows[: len(printed.rows)]]
 
 
-def of_markdown(printed: Printed) -> list[list[str]]:
+def of_markdown(printed: PrintedTable) -> list[list[str]]:
     text = formats.markdown(printed)
     assert not re.search(r"(?<!\\)[*_]", text.split("\n", 1)[1])
     assert text.count("\n\n") > len(printed.notes)
@@ -238,7 +238,7 @@ def of_markdown(printed: Printed) -> list[list[str]]:
     return [heading, *rows]
 
 
-def of_latex(printed: Printed, siunitx: bool = False) -> list[list[str]]:
+def of_latex(printed: PrintedTable, siunitx: bool = False) -> list[list[str]]:
     text = formats.latex(printed, siunitx)
     assert ("S[table-format=-1.3" in text) == siunitx
     assert all(f"\\item {{}}{note[:3]}" in text for note in printed.notes if note[0] in "([")
@@ -262,7 +262,7 @@ READERS = (of_excel, of_word, of_html, of_markdown, of_latex, partial(of_latex, 
 
 @pytest.mark.parametrize("read_back", READERS)
 def test_a_format_keeps_every_cell(
-    read_back: Callable[[Printed], list[list[str]]], printed: Printed
+    read_back: Callable[[PrintedTable], list[list[str]]], printed: PrintedTable
 ) -> None:
     shown = [[cell.strip() for cell in row] for row in read_back(printed)]
     assert shown == [["", *printed.headings], *grid(printed)]
@@ -285,7 +285,7 @@ def has_latex(package: str) -> bool:
 )
 def test_latex_compiles(public_tables: Tables, tmp_path: Path) -> None:
     shown = "\n".join(
-        formats.latex(table.chosen(errors=ALL), siunitx)
+        formats.latex(table.prepare(errors=ALL), siunitx)
         for table in public_tables.values()
         for siunitx in (False, True)
     )
@@ -332,7 +332,7 @@ def test_a_choice_that_does_not_exist_is_named_with_those_that_do(
     choice: dict[str, Any], said: str, sample_tables: Tables
 ) -> None:
     with pytest.raises(TableError, match=re.escape(said)):
-        sample_tables["table_1"].chosen(**choice)
+        sample_tables["table_1"].prepare(**choice)
 
 
 @pytest.mark.soak
@@ -348,7 +348,7 @@ def test_the_page_offers_what_the_command_writes_in_every_format_and_each_readin
     for language in ("en", "zh"):
         page = sample_page("tables", language)
         for name, table in sample_tables.items():
-            shown = table.chosen(language=language)
+            shown = table.prepare(language=language)
             texts = {
                 ".docx": None,
                 ".xlsx": None,
@@ -372,5 +372,5 @@ def test_the_page_offers_what_the_command_writes_in_every_format_and_each_readin
     assert (code, said.splitlines()[1:]) == (0, [str(out)])
     assert said.startswith("sample (SYNTHETIC: its numbers are not real)")
     reading = arguments[arguments.index("--readings") + 1]
-    expected = [row[1] for row in grid(table.chosen([reading], ALL, "en", 2))]
+    expected = [row[1] for row in grid(table.prepare([reading], ALL, "en", 2))]
     assert [row.cells[1].text for row in Document(str(out)).tables[0].rows][1:] == expected

@@ -12,7 +12,7 @@ from ai_manufacturing.auditing.panel_causes import LIKELY
 from ai_manufacturing.auditing.panel_columns import SHOWN, Column, PanelError
 from ai_manufacturing.auditing.wording import some_of
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.tables.formats import FORMULA, WORKBOOK
+from ai_manufacturing.tables.formats import FORMULA, WORKBOOK_OPTIONS
 
 UNEXPLAINED_LIMIT = 0.05  # maximum share of a column's shared cells that may lack a cause
 
@@ -118,7 +118,9 @@ def as_file(cells: pd.DataFrame, is_workbook: bool) -> bytes:
     """Return cells as a workbook or CSV file, with text that looks like a formula escaped."""
     content = io.BytesIO()
     if is_workbook:
-        with pd.ExcelWriter(content, "xlsxwriter", engine_kwargs={"options": WORKBOOK}) as book:
+        with pd.ExcelWriter(
+            content, "xlsxwriter", engine_kwargs={"options": WORKBOOK_OPTIONS}
+        ) as book:
             cells.to_excel(book, index=False)
     else:
         heading = cells["column_name"].str.replace(FORMULA, r"'\g<0>", regex=True)

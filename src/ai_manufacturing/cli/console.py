@@ -148,7 +148,7 @@ class FormatChoice(click.Choice[str]):
         """Formats of the requested kinds, or all formats by default."""
         from ai_manufacturing.tables import formats
 
-        return tuple(formats.named(*self.kinds) if self.kinds else formats.FORMATS)
+        return tuple(formats.list_formats(*self.kinds) if self.kinds else formats.FORMATS)
 
 
 def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

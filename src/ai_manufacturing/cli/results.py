@@ -65,9 +65,9 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
     database = choose_database(path)
     with convert_errors(exports.ExportError, OSError):
         paths = exports.export(database.path, out, file_format)
-        restriction = exports.restriction(database.path)
+        restriction = exports.describe_restriction(database.path)
     click.echo("\n".join(map(str, paths)))
-    if restriction and file_format in formats.named("rows", "book"):
+    if restriction and file_format in formats.list_formats("rows", "book"):
         click.echo(restriction, err=True)
 
 
@@ -96,7 +96,7 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     stdout = click.get_binary_stream("stdout")
     if file_format is None:
         file_format = out.suffix.lower().removeprefix(".") if out else ""
-        if file_format not in (panel_formats := formats.named("rows", "book")):
+        if file_format not in (panel_formats := formats.list_formats("rows", "book")):
             raise click.UsageError(
                 f"Name a format with --format, or a file that ends in .{', .'.join(panel_formats)}."
             )
@@ -106,8 +106,8 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
         )
     database = choose_database(path, err=True)
     with convert_errors(exports.ExportError):
-        content = exports.panel(database.path, file_format)
-        restriction = exports.restriction(database.path)
+        content = exports.export_panel(database.path, file_format)
+        restriction = exports.describe_restriction(database.path)
     if restriction:
         click.echo(restriction, err=True)
     if out is None:
@@ -329,7 +329,7 @@ def judge(
     click.echo("\n".join(judgement.lines))
     if out:
         with convert_errors(exports.ExportError):
-            restriction = exports.restriction(database.path)
+            restriction = exports.describe_restriction(database.path)
         _write_output(out, panels.as_file(judgement.cells, out.suffix == ".xlsx"))
         click.echo(restriction, err=True)
     raise SystemExit(ExitCode.DONE if judgement.is_fine else ExitCode.FAILED)

@@ -299,7 +299,7 @@ def list_exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
     """Return the printed tables of an open release, the figures of the study, and the verdicts."""
     tables = [
         Exhibit(name, f"rpt_{table_id}", f"{table_id}.tex")
-        for table_id, name in cells.names(connection).items()
+        for table_id, name in cells.read_table_names(connection).items()
     ]
     figures = [
         Exhibit(name, table, f"{figure}.svg")

@@ -22,7 +22,7 @@ from ai_manufacturing.system import duckdb_client, integrity, settings
 from ai_manufacturing.system.sql_text import load_statements, quote_literal
 from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import exports
-from ai_manufacturing.tables.formats import latex_text
+from ai_manufacturing.tables.formats import escape_latex
 
 SQL = load_statements(__file__)
 
@@ -111,7 +111,7 @@ def _filled(name: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "latex": latex_text,
+        "latex": escape_latex,
         "urn": lambda text: uuid.uuid5(uuid.NAMESPACE_OID, text).urn,
     }
     return environment.get_template(f"{name}.template").render(**values)

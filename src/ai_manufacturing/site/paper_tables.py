@@ -18,7 +18,7 @@ from ai_manufacturing.tables import (
     Cell,
     Line,
     PaperTable,
-    Printed,
+    PrintedTable,
     formats,
 )
 
@@ -26,11 +26,15 @@ SQL = load_statements(__file__)
 
 ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
 # Kinds of lines to omit. The outcome is omitted because the column headings name it.
-HIDDEN = (*tables.NAMES, "outcome", *(kind for kind in ERRORS.values() if kind not in ESTIMATED))
+HIDDEN = (
+    *tables.INTERNAL_LINES,
+    "outcome",
+    *(kind for kind in ERRORS.values() if kind not in ESTIMATED),
+)
 IN_PAPER = ("estimate", "std_error", "observations", "r2_inclusive")  # lines that the paper prints
 FOLDER = "tables"
 # File suffix and writer of each format on offer.
-OFFERED: dict[str, tuple[str, Callable[[Printed], str | bytes]]] = {
+OFFERED: dict[str, tuple[str, Callable[[PrintedTable], str | bytes]]] = {
     "Word": (".docx", formats.word),
     "Excel": (".xlsx", formats.xlsx),
     "LaTeX": (".tex", formats.latex),
@@ -56,11 +60,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "table": table,
                 "columns": [
                     (column.number, specifications[column.specification_id])
-                    for column in table.chosen().columns
+                    for column in table.prepare().columns
                 ],
                 "lines": _lines(table, scorecard[name], text),
                 "notes": {
-                    language: table.chosen(language=language).notes for language in LANGUAGES
+                    language: table.prepare(language=language).notes for language in LANGUAGES
                 },
                 "endings": {kind: ending for kind, (ending, _) in OFFERED.items()},
                 "other": next(
@@ -80,7 +84,7 @@ def write(release: Release, folder: Path) -> None:
     for name, table in release.tables.items():
         for language in LANGUAGES:
             for ending, write_as in OFFERED.values():
-                content = formats.as_bytes(write_as(table.chosen(language=language)))
+                content = formats.encode_text(write_as(table.prepare(language=language)))
                 (folder / FOLDER / f"{name}_{language}{ending}").write_bytes(content)
 
 
@@ -92,7 +96,7 @@ def _lines(
     A line contains its label and, for each column, the estimate and the printed number. Terms that
     the paper prints but no column estimates follow the estimates.
     """
-    columns = table.chosen().columns
+    columns = table.prepare().columns
     lines = [
         (number, line)
         for number, line in table.lines.items()

@@ -46,7 +46,7 @@ class Release:
     @cached_property
     def tables(self) -> dict[str, PaperTable]:
         """The paper's tables, with all readings."""
-        return cells.read(self.connection, self.catalogue())
+        return cells.read_tables(self.connection, self.catalogue())
 
     @cached_property
     def restricted(self) -> list[dict[str, Any]]:

@@ -16,12 +16,12 @@ DEFAULT_ERRORS = ("city", "province")
 NO_ERRORS = "none"  # choice to omit standard errors
 DEFAULT_DECIMALS = 3
 # Kinds of lines with internal names, which printed tables omit.
-NAMES = ("specification",)
+INTERNAL_LINES = ("specification",)
 # Kind of the first line below the estimates, which a horizontal rule precedes.
 FIRST_BELOW_ESTIMATES = "outcome"
 # English and Chinese punctuation: after the head of a note, and around the marks of a title.
-COLONS = (": ", "：")
-IN_BRACKETS = (" ({})", "（{}）")
+NOTE_SEPARATORS = (": ", "：")
+TITLE_MARKS = (" ({})", "（{}）")
 
 
 class TableError(Exception):
@@ -144,7 +144,7 @@ class Column:
 
     def _reading(self, language: str) -> str:
         place = LANGUAGES.index(language)
-        return "" if self.is_default else f"{COLONS[place]}{self.reading[place]}"
+        return "" if self.is_default else f"{NOTE_SEPARATORS[place]}{self.reading[place]}"
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class PaperTable:
         Lines by number, in order.
     columns : sequence of Column
         All readings, in the order of the paper.
-    said : mapping of str to tuple of str
+    common_notes : mapping of str to tuple of str
         Sentences common to all tables, by key: the source of the numbers, and the meaning of stars
         and brackets.
     """
@@ -171,15 +171,15 @@ class PaperTable:
     title: Words
     lines: Mapping[int, Line]
     columns: Sequence[Column]
-    said: Mapping[str, Words]
+    common_notes: Mapping[str, Words]
 
-    def chosen(
+    def prepare(
         self,
         readings: Sequence[str] | None = None,
         errors: Sequence[str] = DEFAULT_ERRORS,
         language: str = "en",
         decimals: int = DEFAULT_DECIMALS,
-    ) -> "Printed":
+    ) -> "PrintedTable":
         """Return the table for printing, with a choice of readings and standard errors.
 
         Parameters
@@ -198,14 +198,14 @@ class PaperTable:
         TableError
             If a reading or standard error is unknown.
         """
-        if unknown := [error for error in errors if error not in ERRORS]:
+        if unknown_errors := [error for error in errors if error not in ERRORS]:
             raise TableError(
-                f"{unknown[0]!r} is not a kind of error. Choose from {', '.join(ERRORS)}, or"
+                f"{unknown_errors[0]!r} is not a kind of error. Choose from {', '.join(ERRORS)}, or"
                 f" {NO_ERRORS}."
             )
-        columns = self._columns(readings)
+        columns = self._select_columns(readings)
         place = LANGUAGES.index(language)
-        hidden = {*NAMES, *(kind for error, kind in ERRORS.items() if error not in errors)}
+        hidden = {*INTERNAL_LINES, *(kind for error, kind in ERRORS.items() if error not in errors)}
         rows = [
             Row(line.kind, line.label[place], [column.cells.get(number) for column in columns])
             for number, line in self.lines.items()
@@ -214,11 +214,11 @@ class PaperTable:
         keys = ["table_synthetic"]
         if any(column.has_substitutes for column in columns):
             keys.append("table_substitutes")
-        marks = [self.said[key][place] for key in keys if key in self.said]
+        marks = [self.common_notes[key][place] for key in keys if key in self.common_notes]
         title = self.title[place]
         if marks:
-            title += IN_BRACKETS[place].format(COMMAS[language].join(marks))
-        return Printed(
+            title += TITLE_MARKS[place].format(COMMAS[language].join(marks))
+        return PrintedTable(
             table_id=self.table_id,
             language=language,
             decimals=decimals,
@@ -226,45 +226,47 @@ class PaperTable:
             title=title,
             columns=columns,
             rows=rows,
-            notes=self._notes(columns, errors, place),
+            notes=self._collect_notes(columns, errors, place),
         )
 
-    def _columns(self, readings: Sequence[str] | None) -> list[Column]:
+    def _select_columns(self, readings: Sequence[str] | None) -> list[Column]:
         if readings is None:
             return [column for column in self.columns if column.is_default]
-        known = {column.specification_id: column for column in self.columns}
+        by_name = {column.specification_id: column for column in self.columns}
         for name in readings:
-            if name not in known:
+            if name not in by_name:
                 raise TableError(
                     f"{name!r} is not a reading of {self.table_id}. Its readings"
-                    f" (regression_specifications.csv): {', '.join(known)}."
+                    f" (regression_specifications.csv): {', '.join(by_name)}."
                 )
             if readings.count(name) > 1:
                 raise TableError(f"{name!r} is named twice among the readings. Name it once.")
         if not readings:
             raise TableError(
-                f"No reading of {self.table_id} is named. Its readings: {', '.join(known)}."
+                f"No reading of {self.table_id} is named. Its readings: {', '.join(by_name)}."
             )
-        return [known[name] for name in readings]
+        return [by_name[name] for name in readings]
 
-    def _notes(self, columns: Sequence[Column], errors: Sequence[str], place: int) -> list[str]:
+    def _collect_notes(
+        self, columns: Sequence[Column], errors: Sequence[str], place: int
+    ) -> list[str]:
         """Return the general notes, followed by each specific note with its columns."""
         language = LANGUAGES[place]
-        shown = [error for error in ERRORS if error in errors]
-        said: dict[str, dict[str, list[str]]] = {}
-        for error in (None, *shown):
+        error_choices = [error for error in ERRORS if error in errors]
+        notes_by_head: dict[str, dict[str, list[str]]] = {}
+        for error in (None, *error_choices):
             for column in columns:
                 for note in column.notes:
                     if note.error == error:
-                        texts = said.setdefault(note.head[place], {})
+                        texts = notes_by_head.setdefault(note.head[place], {})
                         texts.setdefault(note.text[place], []).append(column.tag(language))
         return [
-            self.said["table_mark"][place],
-            *(self.said[f"table_{error}"][place] for error in shown),
-            self.said["table_stars"][place],
+            self.common_notes["table_mark"][place],
+            *(self.common_notes[f"table_{error}"][place] for error in error_choices),
+            self.common_notes["table_stars"][place],
             *(
-                f"{head} {' '.join(tags)}{COLONS[place]}{text}"
-                for head, texts in said.items()
+                f"{head} {' '.join(tags)}{NOTE_SEPARATORS[place]}{text}"
+                for head, texts in notes_by_head.items()
                 for text, tags in texts.items()
             ),
         ]
@@ -280,7 +282,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Printed:
+class PrintedTable:
     """A table ready for printing, independent of the output format.
 
     Attributes
@@ -311,7 +313,7 @@ class Printed:
     @property
     def caption(self) -> str:
         """Name and title of the table."""
-        return f"{self.name}{COLONS[LANGUAGES.index(self.language)]}{self.title}"
+        return f"{self.name}{NOTE_SEPARATORS[LANGUAGES.index(self.language)]}{self.title}"
 
     @property
     def headings(self) -> list[str]:

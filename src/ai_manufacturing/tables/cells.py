@@ -16,21 +16,21 @@ from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
 SQL = load_statements(__file__)
 
 # Kinds of lines that become notes below a table.
-PROSE = ("substitutions", "warnings", "not_estimable")
-BY_CITY = "crv1_city"  # default standard errors, which need no note
+NOTE_KINDS = ("substitutions", "warnings", "not_estimable")
+DEFAULT_ERROR = "crv1_city"  # default standard errors, which need no note
 MISSING = "–"  # placeholder for a number that could not be estimated
 
 Row = dict[str, Any]
 """A row of rpt_table_cells."""
 
 
-def names(connection: DuckDBPyConnection) -> dict[str, str]:
+def read_table_names(connection: DuckDBPyConnection) -> dict[str, str]:
     """Return the names of the printed tables of a release or a built warehouse, by id."""
-    named = connection.execute(SQL["tables"]).fetchall()
-    return dict(named)
+    rows = connection.execute(SQL["tables"]).fetchall()
+    return dict(rows)
 
 
-def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTable]:
+def read_tables(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTable]:
     """Return the paper's tables, by name.
 
     Parameters
@@ -40,15 +40,15 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
     text : Catalogue
         Texts of the tables, with the labels from the same file.
     """
-    said = _said(connection, text)
+    common_notes = _collect_notes(connection, text)
     is_copy = published_numbers.has_rounded_numbers(connection)
     cells = duckdb_client.fetch_rows(
         connection,
         SQL["cells"],
     )
     tables = {}
-    for name, of_table in groupby(cells, key=lambda row: row["table_id"]):
-        rows = [*of_table]
+    for name, table_rows in groupby(cells, key=lambda row: row["table_id"]):
+        rows = [*table_rows]
         tables[name] = PaperTable(
             table_id=name,
             name=text.labels[name],
@@ -56,20 +56,20 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
             lines={
                 row["line_number"]: Line(row["line_kind"], (row["label_en"], row["label_zh"]))
                 for row in sorted(rows, key=lambda row: row["line_number"])
-                if row["line_kind"] not in PROSE
+                if row["line_kind"] not in NOTE_KINDS
             },
             columns=[
-                _column([*of_column], text, is_copy)
-                for _, of_column in groupby(
+                _build_column([*column_rows], text, is_copy)
+                for _, column_rows in groupby(
                     rows, key=lambda row: (row["column_number"], row["specification_id"])
                 )
             ],
-            said=said,
+            common_notes=common_notes,
         )
     return tables
 
 
-def _said(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
+def _collect_notes(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
     """Return the sentences common to all tables of an extract set."""
     extract_set, kind = read_origin(connection) or ("", "delivered")
     keys = [*(f"table_{error}" for error in ERRORS), "table_stars", "table_substitutes"]
@@ -79,25 +79,25 @@ def _said(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
     return {"table_mark": mark, **{key: text.format_words(key) for key in keys}}
 
 
-def _column(rows: list[Row], text: Catalogue, is_copy: bool) -> Column:
+def _build_column(rows: list[Row], text: Catalogue, is_copy: bool) -> Column:
     """Return one reading of a column, from its rows of rpt_table_cells."""
     first = rows[0]
     by_kind = {row["line_kind"]: row for row in rows}
     errors = {kind: error for error, kind in ERRORS.items()}
     has_substitutes = "substitutions" in by_kind
     notes = []
-    for kind in PROSE:
+    for kind in NOTE_KINDS:
         if row := by_kind.get(kind):
             mark = f"{SUBSTITUTE_MARK} " if kind == "substitutions" else ""
             head = (mark + row["label_en"], mark + row["label_zh"])
-            notes.append(Note(None, head, _sentences(row["cell"], row["cell_zh"], text)))
+            notes.append(Note(None, head, _fill_labels(row["cell"], row["cell_zh"], text)))
     error = first["error_en"], first["error_zh"]
-    if error != text.find_labels(BY_CITY):
+    if error != text.find_labels(DEFAULT_ERROR):
         notes.append(Note(None, text.texts["table_errors"], error))
     for row in rows:
         if row["reason"] is not None and row["line_kind"] in errors:
-            why = _sentences(row["reason"], row["reason_zh"], text)
-            note = Note(errors[row["line_kind"]], (_missing(row),) * 2, why)
+            why = _fill_labels(row["reason"], row["reason_zh"], text)
+            note = Note(errors[row["line_kind"]], (_format_missing(row),) * 2, why)
             if note not in notes:
                 notes.append(note)
     return Column(
@@ -107,23 +107,23 @@ def _column(rows: list[Row], text: Catalogue, is_copy: bool) -> Column:
         heading=(first["heading_en"], first["heading_zh"]),
         reading=text.find_labels(first["reading"]),
         cells={
-            row["line_number"]: _cell(row, has_substitutes, text, is_copy)
+            row["line_number"]: _build_cell(row, has_substitutes, text, is_copy)
             for row in rows
-            if row["line_kind"] not in PROSE
+            if row["line_kind"] not in NOTE_KINDS
         },
         notes=notes,
         has_substitutes=has_substitutes,
     )
 
 
-def _missing(row: Row) -> str:
+def _format_missing(row: Row) -> str:
     return f"{row['opening']}{MISSING}{row['closing']}"
 
 
-def _cell(row: Row, has_substitutes: bool, text: Catalogue, is_copy: bool) -> Cell:
+def _build_cell(row: Row, has_substitutes: bool, text: Catalogue, is_copy: bool) -> Cell:
     is_estimate = row["line_kind"] == "estimate"
     if row["value"] is None and row["reason"] is not None:
-        words = text.find_labels("not_estimable") if is_estimate else (_missing(row),) * 2
+        words = text.find_labels("not_estimable") if is_estimate else (_format_missing(row),) * 2
         return Cell(None, False, False, "", "", words, is_missing=True)
     words = ("", "")
     if row["value"] is None and row["cell"]:
@@ -142,6 +142,6 @@ def _cell(row: Row, has_substitutes: bool, text: Catalogue, is_copy: bool) -> Ce
     )
 
 
-def _sentences(en: str | None, zh: str | None, text: Catalogue) -> Words:
+def _fill_labels(en: str | None, zh: str | None, text: Catalogue) -> Words:
     """Replace the names in English and Chinese sentences with their labels."""
     return (text.fill_labels(en or "", "en"), text.fill_labels(zh or "", "zh"))

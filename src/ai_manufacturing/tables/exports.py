@@ -77,21 +77,21 @@ def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
     ExportError
         If the warehouse is incomplete, or the folder is not writable or the disk is full.
     """
-    source = _read(database)
+    source = _read_source(database)
     # Ignore errors here, because the lock below reports them. The folder's permissions follow the
     # user's umask.
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         with lock.hold_lock(folder / LOCK, wait=True, way_out=WAY_OUT):
-            return [path for name in file_formats for path in _write(source, folder, name)]
+            return [path for name in file_formats for path in _write_files(source, folder, name)]
     except BadConfigurationError as error:
         raise ExportError(str(error)) from error
     except OSError as error:  # raised by the lock
-        raise _refused(folder, error) from error
+        raise _make_error(folder, error) from error
 
 
-def panel(database: Path, file_format: str) -> bytes:
+def export_panel(database: Path, file_format: str) -> bytes:
     """Return the content of the exported panel file, with one row per city and year.
 
     Parameters
@@ -111,9 +111,9 @@ def panel(database: Path, file_format: str) -> bytes:
     DatabaseError, ExportError
         For the same reasons as export.
     """
-    source = _read(database)
-    first = source.tables[0]
-    if first.name != PANEL:
+    source = _read_source(database)
+    panel_table = source.tables[0]
+    if panel_table.name != PANEL:
         raise ExportError(
             f"{database}: no panel. {source.withheld} Name a release that holds them with"
             " --database."
@@ -121,13 +121,15 @@ def panel(database: Path, file_format: str) -> bytes:
     form = formats.FORMATS[file_format]
     if form.book:
         dictionary = source.tables[-1]
-        of_panel = dictionary.rows.filter(pc.field("file") == PANEL)
-        return form.book(replace(source, tables=(first, replace(dictionary, rows=of_panel))))
-    content: bytes = form.rows(first, source)
+        panel_rows = dictionary.rows.filter(pc.field("file") == PANEL)
+        return form.book(
+            replace(source, tables=(panel_table, replace(dictionary, rows=panel_rows)))
+        )
+    content: bytes = form.rows(panel_table, source)
     return content
 
 
-def restriction(database: Path) -> str:
+def describe_restriction(database: Path) -> str:
     """Return one line on the panel columns that may not be redistributed; empty if all may.
 
     Raises
@@ -138,9 +140,9 @@ def restriction(database: Path) -> str:
     databases.read_database(database)
     try:
         with duckdb_client.open_read_only(database) as connection:
-            return _restriction(connection, _restricted(connection))
+            return _describe_columns(connection, _find_restricted_columns(connection))
     except duckdb.Error as error:
-        raise _incomplete(database, error) from error
+        raise _make_incomplete_error(database, error) from error
 
 
 def export_table(
@@ -166,7 +168,7 @@ def export_table(
     siunitx : bool
         Whether LaTeX aligns numbers with siunitx.
     **choices
-        readings, errors, language and decimals, passed to PaperTable.chosen.
+        readings, errors, language and decimals, passed to PaperTable.prepare.
 
     Returns
     -------
@@ -188,44 +190,46 @@ def export_table(
         )
     try:
         with duckdb_client.open_read_only(database) as connection:
-            tables = cells.read(connection, Catalogue.load().extend_from_database(connection))
+            tables = cells.read_tables(
+                connection, Catalogue.load().extend_from_database(connection)
+            )
     except duckdb_client.LIMIT_ERRORS:
         raise
     except duckdb.Error as error:
-        raise _incomplete(database, error) from error
+        raise _make_incomplete_error(database, error) from error
     if name not in tables:
         raise TableError(f"{name!r} is not a printed table. Choose from {', '.join(tables)}.")
-    table, form = tables[name].chosen(**choices), formats.FORMATS[file_format]
+    table, form = tables[name].prepare(**choices), formats.FORMATS[file_format]
     content = formats.latex(table, siunitx=True) if siunitx else form.printed(table)
     path = out or FOLDER / f"{name}.{form.ending}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        disk.replace_bytes(path, formats.as_bytes(content))
+        disk.replace_bytes(path, formats.encode_text(content))
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _make_error(path, error) from error
     return path
 
 
-def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
+def _write_files(source: Source, folder: Path, file_format: str) -> list[Path]:
     """Write all files to a temporary folder, then move each into place."""
     incoming = folder / INCOMING
     shutil.rmtree(incoming, ignore_errors=True)  # left behind by an export that was killed
-    name, finished = "", []
+    name, paths = "", []
     try:
         incoming.mkdir()
-        for name, content in formats.files(source, file_format):
+        for name, content in formats.render_files(source, file_format):
             path = incoming / name
             path.write_bytes(content)
             disk.sync(path)
-            finished.append(path)
-        return [path.replace(folder / path.name) for path in sorted(finished)]
+            paths.append(path)
+        return [path.replace(folder / path.name) for path in sorted(paths)]
     except OSError as error:
-        raise _refused(folder / name, error) from error
+        raise _make_error(folder / name, error) from error
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
 
 
-def _refused(path: Path, error: OSError) -> ExportError:
+def _make_error(path: Path, error: OSError) -> ExportError:
     """Return an error that names the file that could not be written, and a remedy."""
     what, remedy = disk.describe_failure(error, path)
     return ExportError(
@@ -234,31 +238,31 @@ def _refused(path: Path, error: OSError) -> ExportError:
     )
 
 
-def _read(database: Path) -> Source:
-    read = databases.read_database(database)
-    synthetic, made_at = read.origin.is_synthetic, UNDATED
-    if read.release_id:
+def _read_source(database: Path) -> Source:
+    opened = databases.read_database(database)
+    synthetic, made_at = opened.origin.is_synthetic, UNDATED
+    if opened.release_id:
         published_at = read_manifest(database).published_at
         made_at = datetime.fromisoformat(published_at).replace(tzinfo=None)
     try:
         with duckdb_client.open_read_only(database) as connection:
             text = Catalogue.load().extend_from_database(connection)
-            mark = f"table_mark_{read.origin.kind}"
-            dictionary = _dictionary(connection, synthetic)
-            tables = _tables(connection, synthetic, dictionary)
-            restricted = _restricted(connection)
+            mark = f"table_mark_{opened.origin.kind}"
+            dictionary = _read_dictionary(connection, synthetic)
+            tables = _read_tables(connection, synthetic, dictionary)
+            restricted_columns = _find_restricted_columns(connection)
             return Source(
-                mark=text.format_text(mark, "en", set=read.origin.extract_set),
+                mark=text.format_text(mark, "en", set=opened.origin.extract_set),
                 tables=(*tables, Table("data_dictionary", dictionary, {})),
-                places=_places(connection),
-                paper_tables=cells.read(connection, text),
+                places=_read_places(connection),
+                paper_tables=cells.read_tables(connection, text),
                 made_at=made_at,
-                withheld=_withheld(connection),
-                restriction=_restriction(connection, restricted),
+                withheld=_describe_withheld(connection),
+                restriction=_describe_columns(connection, restricted_columns),
                 restrictions={
                     column["column_name"]: f"{'; '.join(column['providers'])}"
                     f" ({column['licences']})"
-                    for column in restricted
+                    for column in restricted_columns
                 },
             )
     except TableError as error:
@@ -266,16 +270,16 @@ def _read(database: Path) -> Source:
     except duckdb_client.LIMIT_ERRORS:
         raise
     except duckdb.Error as error:
-        raise _incomplete(database, error) from error
+        raise _make_incomplete_error(database, error) from error
 
 
-def _incomplete(database: Path, error: duckdb.Error) -> ExportError:
+def _make_incomplete_error(database: Path, error: duckdb.Error) -> ExportError:
     return ExportError(
         f"{database}: the warehouse is incomplete ({str(error).splitlines()[0]}). Run `dbt build`."
     )
 
 
-def _dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
+def _read_dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
     """Return the dictionary of the exported columns, in the order of the files.
 
     The last column of each file is is_synthetic.
@@ -289,22 +293,24 @@ def _dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
     return connection.sql(SQL["dictionary"], params=values).to_arrow_table()
 
 
-def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Table) -> list[Table]:
+def _read_tables(
+    connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Table
+) -> list[Table]:
     labels: dict[str, dict[str, str]] = {name: {} for name in TABLES}
     for row in dictionary.to_pylist():
-        labels[row["file"]][row["column_name"]] = _label(row)
-    found = []
+        labels[row["file"]][row["column_name"]] = _format_label(row)
+    tables = []
     for name, (_, relation) in TABLES.items():
         query = f"select *, {synthetic} as is_synthetic from {relation}"
         rows = connection.sql(query).to_arrow_table()
         # Skip a panel without numeric values: a public copy withholds all of them.
         if name == PANEL and not any(pa.types.is_floating(column.type) for column in rows.schema):
             continue
-        found.append(Table(name, rows, labels[name]))
-    return found
+        tables.append(Table(name, rows, labels[name]))
+    return tables
 
 
-def _restricted(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
+def _find_restricted_columns(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return the panel columns that contain restricted values, with their providers."""
     blank = [
         row["column_name"]
@@ -319,7 +325,7 @@ def _restricted(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
     )
 
 
-def _restriction(connection: DuckDBPyConnection, columns: list[dict[str, Any]]) -> str:
+def _describe_columns(connection: DuckDBPyConnection, columns: list[dict[str, Any]]) -> str:
     """Return one line on restricted columns; empty if there are none."""
     if not columns:
         return ""
@@ -335,14 +341,14 @@ def _restriction(connection: DuckDBPyConnection, columns: list[dict[str, Any]]) 
     )
 
 
-def _label(column: dict[str, str]) -> str:
+def _format_label(column: dict[str, str]) -> str:
     """Return the label of a column, marked if a substitute feeds it."""
     substitution = column["substitution"]
     label = column["label_en"]
     return f"{SUBSTITUTE_MARK} {label} ({substitution})" if substitution else label
 
 
-def _places(connection: DuckDBPyConnection) -> dict[str, dict[int, str]]:
+def _read_places(connection: DuckDBPyConnection) -> dict[str, dict[int, str]]:
     places = {}
     for code, name in {"city_id": "name_zh", "province_id": "province_name_zh"}.items():
         query = f"select distinct cast({code} as integer), {name} from marts.dim_city order by all"
@@ -350,7 +356,7 @@ def _places(connection: DuckDBPyConnection) -> dict[str, dict[int, str]]:
     return places
 
 
-def _withheld(connection: DuckDBPyConnection) -> str:
+def _describe_withheld(connection: DuckDBPyConnection) -> str:
     if not withholding.read_withheld_rows(connection):
         return ""
     whose = "; ".join(

@@ -15,7 +15,7 @@ from markupsafe import escape
 
 from ai_manufacturing.disclosure import terms
 from ai_manufacturing.system.text import SUBSTITUTE_MARK
-from ai_manufacturing.tables import FIRST_BELOW_ESTIMATES, PaperTable, Printed, stata_notes
+from ai_manufacturing.tables import FIRST_BELOW_ESTIMATES, PaperTable, PrintedTable, stata_notes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +47,7 @@ SIUNITX = "S[table-format=-{}.{},table-align-text-before=false,table-align-text-
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_|<~])")
 WIDEST_LABEL, WIDEST_COLUMN, WIDTH_OF_NOTES = 40, 18, 110  # widths in a workbook, in characters
 # Write strings as text, even if they look like formulas, links or numbers.
-WORKBOOK = {
+WORKBOOK_OPTIONS = {
     "in_memory": True,
     "strings_to_formulas": False,
     "strings_to_urls": False,
@@ -127,7 +127,7 @@ class Source:
     restriction: str = ""
     restrictions: dict[str, str] = field(default_factory=dict)
 
-    def restricted(self, table: Table) -> dict[str, str]:
+    def find_restrictions(self, table: Table) -> dict[str, str]:
         """Return a restriction notice for each column of a table with restricted values."""
         return {
             name: f"Not to be passed on: values of {providers}."
@@ -139,21 +139,21 @@ class Source:
 # ---------------------------------------------------------------- a printed table
 
 
-def markdown(table: Printed) -> str:
+def markdown(table: PrintedTable) -> str:
     """Return the table as Markdown, followed by its notes."""
     rows = [["", *table.headings], *([line.label, *table.texts(line)] for line in table.rows)]
-    heading, *lines = (f"| {' | '.join(map(_markdown, cells))} |" for cells in rows)
-    notes = "".join(f"{_markdown(note)}\n\n" for note in table.notes)
+    heading, *lines = (f"| {' | '.join(map(_escape_markdown, cells))} |" for cells in rows)
+    notes = "".join(f"{_escape_markdown(note)}\n\n" for note in table.notes)
     rule = f"| :--- |{' :---: |' * len(table.columns)}"
-    title = f"**{_markdown(table.caption)}**"
+    title = f"**{_escape_markdown(table.caption)}**"
     return "\n".join([title, "", heading, rule, *lines, "", notes.removesuffix("\n")])
 
 
-def _markdown(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     return MARKDOWN_SPECIAL.sub(r"\\\1", text)
 
 
-def html(table: Printed) -> str:
+def html(table: PrintedTable) -> str:
     """Return the table as an HTML page, with its notes in the table footer."""
     title = escape(table.caption)
     headings = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in table.headings)
@@ -182,45 +182,45 @@ def html(table: Printed) -> str:
 """
 
 
-def latex(table: Printed, siunitx: bool = False) -> str:
+def latex(table: PrintedTable, siunitx: bool = False) -> str:
     """Return the table as LaTeX, using booktabs and threeparttable.
 
     Parameters
     ----------
-    table : Printed
+    table : PrintedTable
         Table to format.
     siunitx : bool
         Whether to align numbers at the decimal point with siunitx columns (version 3).
     """
-    headings = [_latex_lines(heading) for heading in table.headings]
-    column, used = "c", "booktabs and threeparttable"
+    headings = [_break_latex_lines(heading) for heading in table.headings]
+    column, uses = "c", "booktabs and threeparttable"
     if siunitx:
         headings = [f"{{{heading}}}" for heading in headings]
-        column = SIUNITX.format(_whole_digits(table), table.decimals)
-        used = "booktabs, siunitx and threeparttable"
+        column = SIUNITX.format(_count_whole_digits(table), table.decimals)
+        uses = "booktabs, siunitx and threeparttable"
     is_wide = len(table.columns) > COLUMNS_IN_NORMAL_PRINT
     size, label = (r"\footnotesize", "p{2.7cm}") if is_wide else (r"\small", "l")
     lines = []
     for line in table.rows:
         if line.kind == FIRST_BELOW_ESTIMATES:
             lines.append(r"\midrule")
-        cells = [_latex_cell(text, siunitx) for text in table.texts(line)]
-        lines.append(_latex_row(latex_text(line.label), cells))
+        cells = [_format_latex_cell(text, siunitx) for text in table.texts(line)]
+        lines.append(_format_latex_row(escape_latex(line.label), cells))
     # The braces prevent LaTeX from parsing a leading bracket as an optional argument.
-    notes = [rf"\item {{}}{latex_text(note)}" for note in table.notes]
+    notes = [rf"\item {{}}{escape_latex(note)}" for note in table.notes]
     newline = "\n"
-    return rf"""% Needs the packages {used}; if its notes are not all Latin, ctex and XeLaTeX too.
-% Specifications: {", ".join(shown.specification_id for shown in table.columns)}.
+    return rf"""% Needs the packages {uses}; if its notes are not all Latin, ctex and XeLaTeX too.
+% Specifications: {", ".join(reading.specification_id for reading in table.columns)}.
 \begin{{table}}[htbp]
 \centering
 {size}
 \setlength{{\tabcolsep}}{{3pt}}
 \begin{{threeparttable}}
-\caption{{{latex_text(table.title)}}}
+\caption{{{escape_latex(table.title)}}}
 \label{{tab:{table.table_id.removeprefix("table_")}}}
 \begin{{tabular}}{{{label}{column * len(table.columns)}}}
 \toprule
-{_latex_row("", headings)}
+{_format_latex_row("", headings)}
 \midrule
 {newline.join(lines)}
 \bottomrule
@@ -234,47 +234,47 @@ def latex(table: Printed, siunitx: bool = False) -> str:
 """
 
 
-def latex_text(text: str) -> str:
+def escape_latex(text: str) -> str:
     """Escape LaTeX's special characters in a text."""
     return text.translate(LATEX_ESCAPES)
 
 
-def _whole_digits(table: Printed) -> int:
+def _count_whole_digits(table: PrintedTable) -> int:
     """Return the maximum number of digits before the decimal point in a table."""
     numbers = [NUMBER.match(text) for line in table.rows for text in table.texts(line)]
     return max((len(number["whole"]) for number in numbers if number), default=1)
 
 
-def _latex_row(label: str, cells: list[str]) -> str:
+def _format_latex_row(label: str, cells: list[str]) -> str:
     return rf"{' & '.join([label, *cells])} \\"
 
 
-def _latex_cell(text: str, siunitx: bool) -> str:
+def _format_latex_cell(text: str, siunitx: bool) -> str:
     """Return a LaTeX cell; siunitx columns require braces around anything but decimal numbers."""
     number = NUMBER.match(text)
     if number is None:
-        words = _latex_lines(text) if len(text) > HEADING_WIDTH else latex_text(text)
+        words = _break_latex_lines(text) if len(text) > HEADING_WIDTH else escape_latex(text)
         return f"{{{words}}}" if siunitx and text else words
-    before, after = latex_text(number["before"]), latex_text(number["after"])
+    before, after = escape_latex(number["before"]), escape_latex(number["after"])
     minus, digits = number["minus"], number["whole"] + number["decimals"]
     if siunitx:
-        return f"{_braces(before)}{minus}{digits}{_braces(after)}"
+        return f"{_add_braces(before)}{minus}{digits}{_add_braces(after)}"
     # Typeset a leading hyphen as a minus sign.
     return f"{before}{minus and '$-$'}{digits}{after}"
 
 
-def _braces(text: str) -> str:
+def _add_braces(text: str) -> str:
     return text and f"{{{text}}}"
 
 
-def _latex_lines(text: str) -> str:
+def _break_latex_lines(text: str) -> str:
     """Break a text into short lines, so that six columns fit on a page."""
-    wrapped = textwrap.wrap(text, HEADING_WIDTH, break_long_words=False, break_on_hyphens=False)
-    lines = r"\\".join(map(latex_text, wrapped))
+    parts = textwrap.wrap(text, HEADING_WIDTH, break_long_words=False, break_on_hyphens=False)
+    lines = r"\\".join(map(escape_latex, parts))
     return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{lines}\end{{tabular}}"
 
 
-def xlsx(table: Printed) -> bytes:
+def xlsx(table: PrintedTable) -> bytes:
     """Return a workbook with one sheet.
 
     Cells contain unrounded numbers; number formats display them as printed, with brackets and
@@ -283,12 +283,12 @@ def xlsx(table: Printed) -> bytes:
     import xlsxwriter
 
     content = io.BytesIO()
-    with xlsxwriter.Workbook(content, WORKBOOK) as workbook:
+    with xlsxwriter.Workbook(content, WORKBOOK_OPTIONS) as workbook:
         workbook.set_properties({"title": table.caption, "comments": table.notes[0]})
         sheet = workbook.add_worksheet(table.table_id)
         last, below = len(table.columns), len(table.rows) + 2
-        centred = {"align": "center", "valign": "vcenter"}
-        head = {"bold": True, "text_wrap": True, "top": 2, "bottom": 1, **centred}
+        centring = {"align": "center", "valign": "vcenter"}
+        head = {"bold": True, "text_wrap": True, "top": 2, "bottom": 1, **centring}
         note = workbook.add_format({"text_wrap": True, "valign": "top"})
         sheet.set_column(0, 0, min(WIDEST_LABEL, max(len(line.label) for line in table.rows) + 2))
         sheet.set_column(1, last, WIDEST_COLUMN)
@@ -302,17 +302,17 @@ def xlsx(table: Printed) -> bytes:
             if number == below - 1:
                 kind["bottom"] = 2
             sheet.write(number, 0, line.label, workbook.add_format(kind))
-            kind |= centred
+            kind |= centring
             for place, cell in enumerate(line.cells, start=1):
-                shown = table.text(cell)
+                cell_text = table.text(cell)
                 if cell is None or cell.value is None:
                     words = workbook.add_format({**kind, "text_wrap": True})
-                    sheet.write(number, place, shown, words)
+                    sheet.write(number, place, cell_text, words)
                     continue
-                pattern = _quoted(shown)
+                pattern = _quote_format(cell_text)
                 if not cell.bound(table.decimals):
                     digits = f"0.{'0' * table.decimals}" if cell.is_rounded else "0"
-                    pattern = _quoted(cell.before) + digits + _quoted(cell.after)
+                    pattern = _quote_format(cell.before) + digits + _quote_format(cell.after)
                 shape = workbook.add_format({**kind, "num_format": pattern})
                 sheet.write_number(number, place, cell.value, shape)
         for number, text in enumerate(table.notes, start=below):
@@ -322,12 +322,12 @@ def xlsx(table: Printed) -> bytes:
     return content.getvalue()
 
 
-def _quoted(text: str) -> str:
+def _quote_format(text: str) -> str:
     """Quote a text as a literal in a spreadsheet number format."""
     return f'"{text}"' if text else ""
 
 
-def word(table: Printed) -> bytes:
+def word(table: PrintedTable) -> bytes:
     """Return a Word document with an editable table in journal style."""
     import docx
     from docx.enum.table import WD_TABLE_ALIGNMENT
@@ -350,51 +350,55 @@ def word(table: Printed) -> bytes:
     # Fit labels on one line, so that a standard error is directly below its coefficient, and divide
     # the remaining width between the other columns.
     page = Inches(PAGE_WIDTH)
-    label = min(Pt(9) * max(_width(line.label) for line in table.rows), page * WIDEST_SHARE)
+    label = min(
+        Pt(9) * max(_estimate_width(line.label) for line in table.rows), page * WIDEST_SHARE
+    )
     for place, column in enumerate(grid.columns):
         column.width = int(label if place == 0 else (page - label) / len(table.columns))
         for cell in column.cells:
             cell.width = column.width
     for place, heading in enumerate(table.headings, start=1):
-        _fill(grid.cell(0, place), heading, is_bold=True)
+        _fill_cell(grid.cell(0, place), heading, is_bold=True)
     for row, line in zip(grid.rows[1:], table.rows, strict=True):
         label_cell, *cells = row.cells
-        _fill(label_cell, line.label, is_left=True)
+        _fill_cell(label_cell, line.label, aligns_left=True)
         for cell, text in zip(cells, table.texts(line), strict=True):
-            _fill(cell, text)
+            _fill_cell(cell, text)
         if line.kind == FIRST_BELOW_ESTIMATES:
-            _rule(row.cells, top=4)
-    _rule(grid.rows[0].cells, top=12, bottom=6)
-    _rule(grid.rows[-1].cells, bottom=12)
+            _draw_borders(row.cells, top=4)
+    _draw_borders(grid.rows[0].cells, top=12, bottom=6)
+    _draw_borders(grid.rows[-1].cells, bottom=12)
     grid.rows[0]._tr.get_or_add_trPr().append(OxmlElement("w:tblHeader"))
     for note in table.notes:
         paragraph = document.add_paragraph()
         paragraph.add_run(note).font.size = Pt(8)
-        _close_up(paragraph)
+        _remove_spacing(paragraph)
     content = io.BytesIO()
     document.save(content)
     return content.getvalue()
 
 
-def _width(text: str) -> float:
+def _estimate_width(text: str) -> float:
     """Estimate the width of a text in Chinese characters; a Latin character counts half."""
     return 1.5 + sum(1 if ord(char) > LAST_LATIN else 0.5 for char in text)
 
 
-def _fill(cell: "WordCell", text: str, *, is_bold: bool = False, is_left: bool = False) -> None:
+def _fill_cell(
+    cell: "WordCell", text: str, *, is_bold: bool = False, aligns_left: bool = False
+) -> None:
     from docx.enum.text import WD_ALIGN_PARAGRAPH
 
     (paragraph,) = cell.paragraphs
     paragraph.add_run(text).bold = is_bold
-    paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if is_left else WD_ALIGN_PARAGRAPH.CENTER
-    _close_up(paragraph)
+    paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if aligns_left else WD_ALIGN_PARAGRAPH.CENTER
+    _remove_spacing(paragraph)
 
 
-def _close_up(paragraph: "Paragraph") -> None:
+def _remove_spacing(paragraph: "Paragraph") -> None:
     paragraph.paragraph_format.space_before = paragraph.paragraph_format.space_after = 0
 
 
-def _rule(cells: tuple["WordCell", ...], **eighths: int) -> None:
+def _draw_borders(cells: tuple["WordCell", ...], **eighths: int) -> None:
     """Draw borders on sides of a row's cells, with their thickness in eighths of a point."""
     from docx.oxml import parse_xml
     from docx.oxml.ns import nsdecls
@@ -416,19 +420,21 @@ def parquet(table: Table, source: Source) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    restricted = source.restricted(table)
+    restrictions = source.find_restrictions(table)
     fields = []
     for column in table.rows.schema:
-        known = {
+        column_metadata = {
             "label": table.labels.get(column.name),
-            "restriction": restricted.get(column.name),
+            "restriction": restrictions.get(column.name),
         }
-        fields.append(column.with_metadata({key: text for key, text in known.items() if text}))
-    described = {"description": source.mark, "licence": source.licence}
-    if restricted:
-        described["restriction"] = source.restriction
+        fields.append(
+            column.with_metadata({key: text for key, text in column_metadata.items() if text})
+        )
+    file_metadata = {"description": source.mark, "licence": source.licence}
+    if restrictions:
+        file_metadata["restriction"] = source.restriction
     content = io.BytesIO()
-    schema = pa.schema(fields, metadata=described)
+    schema = pa.schema(fields, metadata=file_metadata)
     pq.write_table(table.rows.cast(schema), content)
     return content.getvalue()
 
@@ -486,11 +492,11 @@ def stata(table: Table, source: Source) -> bytes:
         },
         value_labels={short[name]: labels for name, labels in value_labels.items()},
     )
-    notes = {stata_notes.WHOLE: [source.mark, source.licence]}
-    if restricted := source.restricted(table):
-        notes[stata_notes.WHOLE].append(source.restriction)
-        notes |= {short[name]: [text] for name, text in restricted.items()}
-    return stata_notes.add(content.getvalue(), notes)
+    notes = {stata_notes.WHOLE_FILE: [source.mark, source.licence]}
+    if restrictions := source.find_restrictions(table):
+        notes[stata_notes.WHOLE_FILE].append(source.restriction)
+        notes |= {short[name]: [text] for name, text in restrictions.items()}
+    return stata_notes.add_notes(content.getvalue(), notes)
 
 
 def workbook(source: Source) -> bytes:
@@ -498,7 +504,7 @@ def workbook(source: Source) -> bytes:
     import xlsxwriter
 
     content = io.BytesIO()
-    with xlsxwriter.Workbook(content, WORKBOOK) as book:
+    with xlsxwriter.Workbook(content, WORKBOOK_OPTIONS) as book:
         book.set_properties({"created": source.made_at})
         for table in source.tables:
             sheet = book.add_worksheet(table.name)
@@ -516,12 +522,12 @@ def workbook(source: Source) -> bytes:
         )
         sentences = [source.mark, source.licence, where, source.withheld, source.restriction]
         about.write_column(0, 0, [text for text in sentences if text])
-        by_column = [
+        restrictions = [
             f"{table.name}, {name}: {text}"
             for table in source.tables
-            for name, text in source.restricted(table).items()
+            for name, text in source.find_restrictions(table).items()
         ]
-        about.write_column(len(sentences) + 1, 0, by_column)
+        about.write_column(len(sentences) + 1, 0, restrictions)
     return content.getvalue()
 
 
@@ -562,24 +568,24 @@ FORMATS = {
 """Formats by command-line name; those without `rows` and `book` export the paper's tables."""
 
 
-def named(*kinds: str) -> list[str]:
+def list_formats(*kinds: str) -> list[str]:
     """Return the names of formats with at least one of the writers printed, rows and book."""
-    return [name for name, known in FORMATS.items() if any(getattr(known, kind) for kind in kinds)]
+    return [name for name, form in FORMATS.items() if any(getattr(form, kind) for kind in kinds)]
 
 
-def files(source: Source, name: str) -> Iterator[tuple[str, bytes]]:
+def render_files(source: Source, name: str) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of each file of an export."""
-    ending, printed, rows, book = FORMATS[name]
-    if rows:
+    ending, write_table, write_rows, write_book = FORMATS[name]
+    if write_rows:
         for table in source.tables:
-            yield f"{table.name}.{ending}", rows(table, source)
-    elif book:
-        yield f"ai_manufacturing.{ending}", book(source)
-    elif printed:
-        for table_id, of_paper in source.paper_tables.items():
-            yield f"{table_id}.{ending}", as_bytes(printed(of_paper.chosen()))
+            yield f"{table.name}.{ending}", write_rows(table, source)
+    elif write_book:
+        yield f"ai_manufacturing.{ending}", write_book(source)
+    elif write_table:
+        for table_id, paper_table in source.paper_tables.items():
+            yield f"{table_id}.{ending}", encode_text(write_table(paper_table.prepare()))
 
 
-def as_bytes(content: str | bytes) -> bytes:
+def encode_text(content: str | bytes) -> bytes:
     """Encode a text as UTF-8, and return bytes unchanged."""
     return content.encode() if isinstance(content, str) else content

@@ -8,14 +8,15 @@ number, and note1 the first note. See https://www.stata.com/help.cgi?dta#charact
 import struct
 from collections.abc import Mapping
 
-WHOLE = "_dta"  # key for notes on the file instead of a variable
+WHOLE_FILE = "_dta"  # key for notes on the file instead of a variable
 NAME_LENGTH = 129  # bytes of a name in format 118, including the terminating zero
 EMPTY = b"<characteristics></characteristics>"
 MAP, MAP_END = b"<map>", b"</map>"
-AFTER = 9  # index of the first of the map's 14 offsets that follows the characteristics
+# Index of the first of the map's 14 offsets that follows the characteristics.
+FIRST_OFFSET_AFTER = 9
 
 
-def add(content: bytes, notes: Mapping[str, list[str]]) -> bytes:
+def add_notes(content: bytes, notes: Mapping[str, list[str]]) -> bytes:
     """Insert notes into a little-endian Stata file of format 118 without characteristics.
 
     Parameters
@@ -25,24 +26,24 @@ def add(content: bytes, notes: Mapping[str, list[str]]) -> bytes:
     notes : mapping of str to list of str
         Notes by variable name, or by WHOLE for the file.
     """
-    written = b"".join(
-        _characteristic(name, f"note{number}", text)
+    characteristics = b"".join(
+        _encode_characteristic(name, f"note{number}", text)
         for name, texts in notes.items()
         for number, text in enumerate([str(len(texts)), *texts])
     )
     before, _, after = content.partition(EMPTY)
     head, _, rest = before.partition(MAP)
-    places, _, rest = rest.partition(MAP_END)
-    moved = [
-        place + len(written) if number >= AFTER else place
-        for number, place in enumerate(struct.unpack("<14Q", places))
+    content_map, _, rest = rest.partition(MAP_END)
+    offsets = [
+        place + len(characteristics) if number >= FIRST_OFFSET_AFTER else place
+        for number, place in enumerate(struct.unpack("<14Q", content_map))
     ]
-    new_map = MAP + struct.pack("<14Q", *moved) + MAP_END
-    filled = EMPTY.replace(b"><", b">" + written + b"<")
-    return head + new_map + rest + filled + after
+    new_map = MAP + struct.pack("<14Q", *offsets) + MAP_END
+    section = EMPTY.replace(b"><", b">" + characteristics + b"<")
+    return head + new_map + rest + section + after
 
 
-def _characteristic(variable: str, name: str, text: str) -> bytes:
+def _encode_characteristic(variable: str, name: str, text: str) -> bytes:
     content = text.encode() + b"\0"
     names = b"".join(one.encode().ljust(NAME_LENGTH, b"\0") for one in (variable, name))
     return b"<ch>" + struct.pack("<I", len(names + content)) + names + content + b"</ch>"
