@@ -157,7 +157,7 @@ def test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_show
 
     first = refresh()
     assert first.returncode == 0, first.stderr[-3000:]
-    before = check(dagster.published_path)
+    before = check(dagster.published)
     assert before.published_by == "refresh"
     assets = web_server.assets()
     shown = {
@@ -184,13 +184,13 @@ def test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_show
 
     again = refresh()
     assert again.returncode == 0, again.stderr[-3000:]
-    assert check(dagster.published_path) == before, "nothing was new"
+    assert check(dagster.published) == before, "nothing was new"
 
     unit_slip_of_a_year(SimpleNamespace(extracts=Path(dagster.environment["EXTRACTS_DIR"])))
     run = refresh()
     assert run.returncode != 0
     assert "The gate holds back release 000002" in run.stdout + run.stderr
-    assert check(dagster.published_path) == before
+    assert check(dagster.published) == before
     assert statuses().count("FAILED") > 1
 
 

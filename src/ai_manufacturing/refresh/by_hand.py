@@ -59,9 +59,8 @@ def publish_held(
     folder = store.locate_held_build(release_id)
     with publishing.at_work(store, on_event):
         if not (folder / "report.json").exists():
-            raise BadConfigurationError(
-                f"No held build {release_id}. There are: {', '.join(store.list_held_ids()) or 'none'}."
-            )
+            held_ids = ", ".join(store.list_held_ids()) or "none"
+            raise BadConfigurationError(f"No held build {release_id}. There are: {held_ids}.")
         store.require_intact_held_build(release_id)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         held = report["manifest"]

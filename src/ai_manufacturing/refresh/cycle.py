@@ -309,8 +309,8 @@ def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
         *map(str, failures),
         *lost_records,
         (
-            f"Held in {run.store.locate_held_build(run.release_id)}: query warehouse.duckdb there. To publish it"
-            f" anyway: ai-manufacturing publish {run.release_id} --reason '...'."
+            f"Held in {run.store.locate_held_build(run.release_id)}: query warehouse.duckdb there."
+            f" To publish it anyway: ai-manufacturing publish {run.release_id} --reason '...'."
         ),
     ]
     # hold the build last, because that moves the warehouse
@@ -334,8 +334,8 @@ def _held_without_estimates(
             f" `has_estimates: false` into its {DESCRIPTION}."
         )
     lines.append(
-        f"Held in {run.store.locate_held_build(run.release_id)}: query warehouse.duckdb there. To publish it"
-        f" by hand: ai-manufacturing publish {run.release_id} --reason '...'."
+        f"Held in {run.store.locate_held_build(run.release_id)}: query warehouse.duckdb there."
+        f" To publish it by hand: ai-manufacturing publish {run.release_id} --reason '...'."
     )
     return NoEstimatesError("\n".join(lines))
 

@@ -131,8 +131,8 @@ class Store:
             ) from error
         if not os.access(self.published_path.parent, os.W_OK | os.X_OK):
             raise BadConfigurationError(
-                f"{self.published_path.parent}: not writable. Set RELEASE_PATH to a file in a folder"
-                " that this user may write to."
+                f"{self.published_path.parent}: not writable. Set RELEASE_PATH to a file in a"
+                " folder that this user may write to."
             )
         return actions
 
@@ -350,12 +350,14 @@ class Store:
         """Return the differences between the log and the past releases, one line each."""
         logged_releases, stored_ids = self.read_logged_releases(), set(self.list_release_ids())
         faults = [
-            f"{self.locate_past_release(number)}: no line of {self._chain.path} names it. Delete it."
+            f"{self.locate_past_release(number)}: no line of {self._chain.path} names it."
+            " Delete it."
             for number in stored_ids - logged_releases.keys()
         ]
         faults += [
-            f"{self.locate_past_release(number)}: missing, and {self._chain.path} names it. Restore it and its"
-            " .sha256 from a backup; else it counts as pruned once no older release is kept."
+            f"{self.locate_past_release(number)}: missing, and {self._chain.path} names it."
+            " Restore it and its .sha256 from a backup; else it counts as pruned once no older"
+            " release is kept."
             for number in self._find_unpruned_ids() - stored_ids
         ]
         return sorted(faults)
