@@ -30,18 +30,26 @@ SECTIONS = (
 QUALITY = {
     "replication.md": "how often fresh samples reproduce the printed numbers",
     "gate.md": "how often clean deliveries fail the gate",
-    "designs.md": "how often the designs of a claim, and what they say together, are right",
+    "designs.md": "how often the designs of a claim, and their combined answer, are right",
     "verdicts.md": "how often the verdicts on printed claims are right",
     "size_of_tests.md": "how often tests reject a true null",
 }
+COMMANDS = {
+    "python -m benchmarks.first_deliveries": (
+        "which wrong first deliveries the gate finds, and how far they move a shown column"
+    ),
+    "python -m benchmarks.slips": (
+        "the smallest slip in each series that the gate finds; it writes `seeds/found_slips.csv`"
+    ),
+}
 HEAD = """\
-# How fast it is, and beside what
+# Speed, compared with alternatives
 
-What people wait for, beside what they would use instead. `make bench` writes this page. Each number
-is the median of runs in turn with their peer's, each ratio the median of the pairs' ratios; below 1
-this project is ahead. `python -m benchmarks --only NAME` runs a section again; the table at the end
-names the commit of each. Where `git log COMMIT.. -- src models python_models` lists commits, the
-section is older than the code, and its numbers are outdated.
+This page compares the commands that users wait for with the tools that they could use instead.
+`make bench` writes it. Runs of this project and of its peer alternate: each number is the median of
+the runs, and each ratio the median of the paired ratios. Below 1, this project uses less.
+`python -m benchmarks --only NAME` runs a section again. The table of runs names the commit of each
+section: if `git log COMMIT.. -- src models python_models` lists commits, its numbers are outdated.
 """
 
 
@@ -68,16 +76,17 @@ def page(sections: dict[str, Section]) -> str:
         for name, what in QUALITY.items()
         if (PROJECT / "benchmarks" / name).exists()
     ]
+    quality += [f"- `{command}`: {what}" for command, what in COMMANDS.items()]
     left_out = [name.replace("_", " ") for name in SECTIONS if name not in sections]
     parts = [
         HEAD,
         measuring.table(("section", *HEADINGS), rows),
-        f"Not here: {', '.join(left_out)}." if left_out else "",
+        f"Sections without a run: {', '.join(left_out)}." if left_out else "",
         *(section.text for section in sections.values()),
         "## Runs",
         measuring.table(measuring.RUN, runs),
         "## Quality",
-        "Pages that tell how good the answers are, not how fast. Each says how it was made.",
+        "These pages and commands report how often the answers are right.",
         "\n".join(quality),
     ]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"

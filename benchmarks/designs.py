@@ -530,37 +530,43 @@ def page(drawn: Mapping[World, pd.DataFrame]) -> tuple[str, list[str]]:
         f"""\
 # Designs and claims where the truth is known
 
-On the real design, synthetic outcomes: no number here is a finding about cities. By
-`benchmarks/designs.py`; seeds start at {FIRST_SEED:,}.
+The regressors are real and the outcomes are synthetic, so no number here is a finding about cities.
+`benchmarks/designs.py` writes this page; seeds start at {FIRST_SEED:,}.
 
-- **Truths**: no effect; the printed slope of the measure, and twice it; the printed slope of the AI
-  counts of each year; and three without an effect, each of twice the printed slope by the printed
-  design: the city's own linear trend of the measure, and an outcome that rises with the measure of
-  one and of three years later (firms that follow growth), continued by the city's line where the
-  panel ends.
-- **Noises**: the residuals of the printed design with one random sign for each province; and
-  autoregressive noise of as much variance ({PERSISTENCE} from year to year, {COMMON:.0%} of the
+- **Truths with an effect**: the printed slope of the measure, twice this slope, or the printed
+  slope of each year's AI counts.
+- **Truths without an effect**: no relation at all, or one of three confounders, for which the
+  printed design gives twice the printed slope. These are a linear trend of the measure in each
+  city, and an outcome that rises with the measure of one year or of three years later (firms that
+  follow growth). A line through the city's values replaces the measure beyond the panel's end.
+- **Noises**: the residuals of the printed design with one random sign per province, or
+  autoregressive noise with the same variance ({PERSISTENCE} from year to year, {COMMON:.0%} of the
   variance common to a province).
 
-Targets. Without an effect no design holds in more than {HOLDS_WITHOUT_EFFECT:.0%}. What the designs
-of a claim say together is wrong in at most {WRONG_AT_MOST:.0%} without an effect, with the printed
-one, and with a trend: wrong is an association that holds, or AI that adds, where there is none, and
-an association not found, or of the opposite sign, where there is one. With a trend or firms three
-years after growth a design holds in at most {HOLDS_WHERE_CONFOUNDED:.0%} of what is found; with the
-printed effect at least {STILL_HOLDS:.0%} of what next year's measure alone would let hold still
-does. A target is missed where the binomial tail is below 5 % over the rows of its table.""",
+A target is missed if the binomial tail is below 5 % over the rows of its table. The targets:
+
+- Without an effect a design holds in at most {HOLDS_WITHOUT_EFFECT:.0%} of draws.
+- The combined answer of a claim's designs is wrong in at most {WRONG_AT_MOST:.0%} of draws, without
+  an effect, with the printed effect, and with a trend. It is wrong if it reports an association or
+  a contribution of AI that does not exist, or if it misses an existing association or reports the
+  opposite sign.
+- With a trend, or with firms three years after growth, a design holds in at most
+  {HOLDS_WHERE_CONFOUNDED:.0%} of the draws that find an association.
+- With the printed effect, at least {STILL_HOLDS:.0%} of the draws that would hold if next year's
+  measure were the only check of confounding still hold.""",
         "## In short",
-        "Of the worlds that were drawn:",
+        "Shares over the draws of each world:",
         replication.markdown(summary, {}),
         "## Targets missed",
         "\n".join(f"- {sentence}" for sentence in misses) or "None.",
         """\
 ## By truth
 
-`estimate` (mean) and `std_error` (by province, median) are in times of the printed value; `found`
-is significant by province on the printed side; `would_hold` is what would hold if next year's
-measure were the only check of confounding; `held` is the share of what is found that holds, and
-`still_held` that of what would hold. An empty cell is none.""",
+`estimate` (mean) and `std_error` (by province, median) are multiples of the printed value. `found`
+is the share of draws that are significant by province and have the printed sign. `would_hold` is
+the share that would hold if next year's measure were the only check of confounding. `held` is the
+share of the found draws that hold, and `still_held` the same share of the draws that would hold. An
+empty cell means no draw.""",
     ]
     for world, (designs, claims) in measured.items():
         parts += [
@@ -583,7 +589,7 @@ def main() -> None:
         "--only",
         nargs="*",
         choices=[str(world) for world in WORLDS],
-        help="worlds to draw; none: write the page of the draws that are kept",
+        help="worlds to draw; none: write the page from the cached draws",
     )
     parser.add_argument("--draws", type=Path, default=DRAWS, help="folder of the draws")
     parser.add_argument("--power", type=Path, default=POWER_SEED, help="seed of failing shares")

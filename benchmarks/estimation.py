@@ -296,11 +296,12 @@ def measure(repeats: int, *, quick: bool) -> Section:
     firms = pd.read_csv(FIRMS).rename(columns={"firm": "city_id"})
     section = Section(
         "Estimation",
-        f"{len(data):,} rows of a synthetic panel, {CITIES} cities, {PROVINCES} provinces, four"
-        f" regressors. Time of one fit where a task has many; peers make {rival_fits} of many. Each"
-        f" round times this package and its peers in turn, by the median of {calls} calls after"
-        f" one. Results agree to {SAME:g}, p-values of the bootstrap within Monte Carlo error."
-        " linearmodels cannot share a sample. GMM is of Blundell and Bond (1998), table 4."
+        f"{len(data):,} rows of a synthetic panel with {CITIES} cities, {PROVINCES} provinces and"
+        f" four regressors. If a task has many fits, the time is per fit; peers run {rival_fits} of"
+        " them. Each round times this package and its peers in turn, as the median of"
+        f" {calls} calls after a warm-up. Results agree to {SAME:g}, and bootstrap p-values within"
+        " Monte Carlo error. linearmodels cannot share a sample between regressors. The GMM"
+        " estimate is from Blundell and Bond (1998), table 4."
         f" OpenBLAS has {os.environ['OPENBLAS_NUM_THREADS']} thread.",
     )
     times: dict[tuple[str, str], list[float]] = defaultdict(list)

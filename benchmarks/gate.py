@@ -98,18 +98,18 @@ def main() -> None:
     failing = public.merge(held)["expectation"].size
     print(
         f"""\
-# How often clean deliveries fail the expectations that know the series
+# How often clean deliveries fail expectations on series
 
 Seeds start at {FIRST_SEED:,}; the limits of `seeds/series.csv` and `seeds/series_pairs.csv` were
-set on others, and on the public deliveries. `critical` holds the build back: series that a shown
-estimate uses, in years that headlines use. `warning` is the same expectation on the other series
-and years. Counts of all firms that enter and exit are not drawn at this level, so their limits are
-not judged_samples.judged here.
+set on other seeds and on the public deliveries. A `critical` failure stops the build; it concerns
+series that a shown estimate uses, in years that headlines use. `warning` is the same expectation on
+other series and years. The drawn city-years contain no entries and exits of all firms, so their
+limits are not judged here.
 
     python -m benchmarks.gate --seeds {arguments.seeds}{option}
 
-Of {arguments.seeds} clean seeds {drawn.merge(held)["drawn"].nunique()} are held back.
-{f"Of the public deliveries {failing} expectations fail." if option else ""}
+The gate stops {drawn.merge(held)["drawn"].nunique()} of {arguments.seeds} clean seeds.
+{f"On the public deliveries {failing} expectations fail." if option else ""}
 
 Share of seeds that fail each expectation:
 

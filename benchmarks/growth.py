@@ -418,7 +418,7 @@ def failed_gate(warehouse: Path) -> list[str]:
             "select 1 from duckdb_tables() where table_name = 'gate_results'"
         ).fetchall()
         failed = [text for (text,) in connection.execute(FAILED_GATE).fetchall()] if judged else []
-    return [f"the gate holds back: {len(failed)} critical, first: {failed[0]}"] if failed else []
+    return [f"failed gate, {len(failed)} critical: {failed[0]}"] if failed else []
 
 
 def points(axis: Axis, *, quick: bool) -> list[Point]:
@@ -490,13 +490,14 @@ def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -
     """Run each size of each axis once."""
     section = Section(
         "Growth",
-        "One run of each size, with a store and a warehouse from nothing. `dbt build` is of the"
-        " sample, without unit tests; cities and specifications are more rows of its seeds,"
-        " synthetic or repeated. Its gate judges, and holds nothing back here. A process may open"
-        f" {OPEN_FILES:,} files. Memory is that of the largest process. An exponent is the slope of"
-        " logs over all sizes. A power or a line (fixed part + slope) holds if no run is further"
-        f" from it than {CLOSE:.0%}; else the exponent between the two largest sizes goes on."
-        " [growth.md](../docs/growth.md) says what larger warehouses would cost by these laws.",
+        "One run of each size, with a new landing store and warehouse. `dbt build` builds the"
+        " sample without unit tests; more cities and specifications are synthetic or repeated rows"
+        " of its seeds. Here the gate only reports its failures. A process may open"
+        f" {OPEN_FILES:,} files. Memory is the peak of the largest process. An exponent is the"
+        " slope of the logs over all sizes. A law, power or line (fixed part + slope), holds if no"
+        f" run deviates from it by more than {CLOSE:.0%}; otherwise larger sizes are extrapolated"
+        " with the exponent between the two largest runs. [growth.md](../docs/growth.md) estimates"
+        " the cost of larger warehouses by these laws.",
     )
     tables: tuple[list[tuple[str, ...]], ...] = ([], [], [])
     for name in chosen:
@@ -513,13 +514,13 @@ def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -
                 "processor",
                 "memory",
                 "disk",
-                "longest in",
-                "breaks, or passes a limit",
+                "slowest node",
+                "failure, or exceeded limit",
             ),
             measured,
         ),
         "Laws, and the size at which they reach a limit:",
-        measuring.table(("of", "quantity", "exponent", "law", "limit, extrapolated"), laws),
+        measuring.table(("sizes", "quantity", "exponent", "law", "limit, extrapolated"), laws),
         "Extrapolated:" if asked else "",
         (
             measuring.table(

@@ -24,7 +24,7 @@ COUNTS = (
 HEADER = ("城市代码", "城市名称", "行业代码", "年份", *COUNTS, "数据来源")
 LIMIT = os.environ.setdefault("WAREHOUSE_MEMORY_LIMIT", "512MB")
 PEER = "benchmarks/landing.py: by_duckdb"
-WHY = "DuckDB hashes, judges and keeps nothing"
+WHY = "DuckDB does not hash, check or store the files"
 
 
 def write_file(folder: Path, number: int, rows: int, first_count: int = 0) -> None:
@@ -68,9 +68,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
     files, rows = (50, 20) if quick else (5_000, 300)
     section = Section(
         "Landing many small files",
-        f"{files:,} CSV files of {rows} rows. Landing hashes each file, detects its format, judges"
-        " each cell, writes Parquet, compares keys, and gives typed rows to a warehouse. DuckDB's"
-        " reader loads all files by one statement, and hashes, judges and keeps nothing. DuckDB"
+        f"{files:,} CSV files of {rows} rows. Landing hashes each file, detects its format, checks"
+        " each cell, writes Parquet, compares keys, and loads typed rows into a warehouse. DuckDB's"
+        " reader loads all files with one statement, and does not hash, check or store them. DuckDB"
         f" has {LIMIT} in both.",
     )
     os.environ["DBT_PROJECT_DIR"] = str(PROJECT)
@@ -98,10 +98,10 @@ def measure(repeats: int, *, quick: bool) -> Section:
     beside = partial(
         section.add, peer="DuckDB read_csv", theirs=times["duckdb"], script=PEER, why=WHY
     )
-    beside(f"{files:,} files landed at first, and their rows in a warehouse", times["landed"])
-    beside(f"{files:,} landed files, one of them corrected", times["corrected"])
-    beside(f"{files:,} landed files, none of them new", times["unchanged"])
-    section.add(f"{files:,} files landed at first: memory, at most", [peak], unit="B")
+    beside(f"{files:,} new files landed, and their rows loaded into a warehouse", times["landed"])
+    beside(f"{files:,} landed files, one corrected", times["corrected"])
+    beside(f"{files:,} landed files, none changed", times["unchanged"])
+    section.add(f"{files:,} new files landed: peak memory", [peak], unit="B")
     section.versions = [measuring.version(name) for name in ("duckdb", "pyarrow")]
     return section
 

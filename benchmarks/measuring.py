@@ -87,9 +87,9 @@ HEADINGS = (
     "ours",
     "peer",
     "ours / peer",
-    "to reach",
+    "target",
     "the peer's script",
-    "ours takes more, because",
+    "why ours takes more",
 )
 RUN = (
     "section",
@@ -326,9 +326,7 @@ def public(section: Section) -> list[tuple[str, Path]]:
     """Return the public set with its name, or note in the section that it is missing."""
     if PUBLIC_EXTRACTS.is_dir():
         return [("public set", PUBLIC_EXTRACTS)]
-    section.skipped.append(
-        "the public set: its files are not here; PUBLIC_EXTRACTS names their folder."
-    )
+    section.skipped.append("the public set: set PUBLIC_EXTRACTS to the folder of its files.")
     return []
 
 
@@ -377,7 +375,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that all benchmarks share."""
     parser.add_argument("--repeats", type=int, default=3, help="paired runs of each row (3)")
     parser.add_argument(
-        "--quick", action="store_true", help="small: shows that it runs, measures nothing"
+        "--quick", action="store_true", help="small inputs: a test of the code, not a measurement"
     )
 
 

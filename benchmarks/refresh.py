@@ -52,9 +52,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
     """Correct a cell and refresh, several times; then refresh with nothing new."""
     section = Section(
         "A refresh",
-        "From the corrected file to the published release, with its list of changes:"
-        " `ai-manufacturing refresh`. The cell is GDP of Shenzhen in 2015. `dbt build` publishes"
-        " nothing and makes no permutations of the specification curve, where a refresh makes 500.",
+        "`ai-manufacturing refresh`, from the corrected file to the published release with its list"
+        " of changes. The corrected cell is Shenzhen's GDP of 2015. `dbt build` neither publishes"
+        " nor permutes the specification curve; a refresh runs 500 permutations.",
     )
     with measuring.scratch() as folder:
         sets = [("sample", measuring.sample(folder / "sample"))]
@@ -89,7 +89,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 times["dbt"],
                 "dbt build",
                 "≤ 12 s",
-                why="a refresh also makes permutations, compares and publishes",
+                why="a refresh also runs permutations, compares and publishes",
             )
             if name == "sample":
                 section.add(

@@ -27,7 +27,7 @@ SCAN = "benchmarks/registers.py: Warehouse.scan"
 BY_HAND = "benchmarks/peers/registers_by_hand.py"
 WHY_SCAN = "the peer counts nothing"
 WHY_TAGS = "the peer finds no terms"
-WHY_WHOLE = "by hand there is no dbt, no landing and no account of rows"
+WHY_WHOLE = "the script runs without dbt, landing and row accounting"
 WHY_MORE = "ten times the firms"
 TOOLS = {"duckdb": "DuckDB by hand", "polars": "polars by hand", "pandas": "pandas by hand"}
 FIRM_COLUMNS = ("firm_id", "city_code", "industry_code", "established_date", "exit_date")
@@ -208,7 +208,7 @@ def add_whole(
                 f"{firms}: memory",
                 "B",
                 "≤ 1 GB at 50 million",
-                "dbt and its parsed project lie beside DuckDB",
+                "dbt and its parsed project need memory too",
             ),
         ):
             mine, theirs = ([getattr(run, part) for run in runs[name]] for name in ("ours", tool))
@@ -381,11 +381,11 @@ def measure(repeats: int, *, quick: bool) -> Section:
     firms, patents, scopes = QUICK if quick else SIZES
     section = Section(
         "Registers",
-        "Firms and patents from Parquet to counts. Grouping is the project's SQL on landed files;"
-        " a scan reads every value of the same columns. From files to counts is `dbt build` with"
-        " start-up and landing, parsed before; by hand each tool keeps one row per id, tags and"
-        " counts, and lands nothing, strikes no excluded term and accounts for no row set aside."
-        f" DuckDB has two threads and {LIMIT}.",
+        "Firms and patents, from Parquet files to counts. Grouping is the project's SQL on landed"
+        " files; a scan reads every value of the same columns. From files to counts is a"
+        " `dbt build` of a parsed project, with start-up and landing. By hand, each tool"
+        " deduplicates ids, tags and counts; it does not land files, remove excluded terms or"
+        f" account for rows set aside. DuckDB has two threads and {LIMIT}.",
     )
     with measuring.scratch() as scratch:
         add_tags(section, scratch, scopes, repeats)

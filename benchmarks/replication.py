@@ -96,8 +96,8 @@ def reproduction(compared: pd.DataFrame) -> tuple[str, list[str]]:
     text = f"""\
 ## Printed coefficients inside their 95 % interval, {seeds} seeds
 
-Of {printed} printed coefficients {mean:.1f} are inside on average (target {MEAN_INSIDE}).
-At least {MANY_INSIDE} are inside on {with_many:.0%} of seeds (target {SHARE_WITH_MANY:.0%}).
+On average {mean:.1f} of {printed} printed coefficients are inside (target {MEAN_INSIDE}). At least
+{MANY_INSIDE} are inside on {with_many:.0%} of seeds (target {SHARE_WITH_MANY:.0%}).
 
 {markdown(distribution, {})}
 
@@ -172,7 +172,7 @@ def dynamic_panel(found: pd.DataFrame) -> str:
 
 {markdown(table.reset_index(), {"mean": 3, "sd": 3, "mean_error": 3})}
 
-The paper prints .559 for M_AI. At 5 % Hansen's test rejects on {hansen:.0%} of seeds, the AR(2)
+The paper prints .559 for M_AI. At 5 % Hansen's test rejects on {hansen:.0%} of seeds, and the AR(2)
 test on {ar2:.0%}.
 """
 
@@ -213,8 +213,8 @@ def main() -> None:
         f"""\
 # How often fresh samples reproduce the paper
 
-Seeds start at {FIRST_SEED:,}. The default one, and those that the true parameters were solved on,
-are not among them. The package's estimators run on the default rows of Tables 1 to 6.
+Seeds start at {FIRST_SEED:,}, and exclude the default seed and the seeds from which the true
+parameters were solved. The package's estimators run on the default rows of Tables 1 to 6.
 
     python -m benchmarks.replication --seeds {arguments.seeds} --monte-carlo {arguments.monte_carlo}
 

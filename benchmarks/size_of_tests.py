@@ -155,9 +155,9 @@ def main() -> None:
 
 {arguments.panels} synthetic panels of {sum(CITIES)} cities and 9 to 11 years, in
 {len(CITIES)} provinces of the sizes of the public headline sample (1 to {max(CITIES)} cities).
-The regressor has no effect. Regressor, control and error are persistent ({PERSISTENCE} a year),
-and owe {SHARE_OF_PROVINCE:.0%} of their variance to shocks that the cities of a province share. \
-The wild bootstrap takes {arguments.draws:,} draws.
+The regressor has no effect. Regressor, control and error are autocorrelated ({PERSISTENCE} from
+year to year), and {SHARE_OF_PROVINCE:.0%} of their variance is common to the cities of a province.
+The wild bootstrap uses {arguments.draws:,} draws.
 
     python benchmarks/size_of_tests.py --panels {arguments.panels} --draws {arguments.draws}
 
@@ -169,7 +169,7 @@ CPU time: {seconds:.0f} s. Seeds start at {FIRST_SEED:,}.
         + "\n".join(lines)
         + """
 
-CRV1 and CRV3 take t(G−1). WCR is the wild cluster bootstrap with the null imposed.
+CRV1 and CRV3 use t(G−1). WCR is the wild cluster bootstrap with the null imposed.
 """
     )
     missed = [

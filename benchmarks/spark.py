@@ -150,8 +150,8 @@ def measure(repeats: int, *, quick: bool) -> Section:
     section = Section(
         "Spark",
         "One `dbt build` of the firm models without tests, from landed files to counts, with"
-        " start-up; one run of each. DuckDB has two threads, Spark two cores, a worker one. Memory"
-        " is the peak of all processes of the run, sampled twice a second.",
+        " start-up; one run per engine. DuckDB has two threads, Spark two cores, and a worker one"
+        " core. Memory is the peak of all processes of the run together, sampled twice a second.",
     )
     written: list[tuple[str, ...]] = []
     for firms, engines in ({20_000: ("duckdb", "local")} if quick else SIZES).items():
@@ -167,7 +167,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 continue
             for unit, name, factor, what in (
                 ("s", "seconds", 1.0, ""),
-                ("B", "peak_mb", 1e6, ", memory at most"),
+                ("B", "peak_mb", 1e6, ": peak memory"),
             ):
                 ours, theirs = [found["duckdb"][name] * factor], [figures[name] * factor]
                 work = f"{firms:,} landed firms to counts{what}"
@@ -182,9 +182,8 @@ def measure(repeats: int, *, quick: bool) -> Section:
         "engine",
         *(name.removeprefix("shuffle_mb_of_").replace("_", " ") for name in SHUFFLES),
     )
-    section.details = (
-        "What Spark writes to shuffles, in MB, by what it is of:\n\n"
-        + measuring.table(names, written)
+    section.details = "Megabytes that Spark writes to shuffles, by content:\n\n" + measuring.table(
+        names, written
     )
     section.versions = [measuring.version(name) for name in ("pyspark", "dbt-spark")]
     return section

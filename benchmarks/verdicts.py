@@ -252,7 +252,7 @@ def missed(world: World, found: pd.DataFrame) -> list[str]:
             continue
         if exceeds(row["moves"], MOVES_WITH_EFFECT):
             sentences.append(
-                f"{name} hangs on doubtful values in"
+                f"{name} depends on doubtful values in"
                 f" {row['moves']:.0%}, not in {MOVES_WITH_EFFECT:.0%} at most."
             )
         if row["power"] >= POWER and exceeds(1 - row["holds"] - row["other"], 1 - HOLDS_WITH_POWER):
@@ -326,15 +326,15 @@ def summary(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
                 "holds": "" if has_effect else over_claims(verdicts_drawn, "holds"),
                 "opposite sign": over_claims(verdicts_drawn, "opposite_sign"),
                 "claims with power": f"{len(able)} of {len(judged)}" if has_effect else "",
-                "they hold": (
+                "claims with power: hold": (
                     f"{able['holds'].mean():.0%}, {able['holds'].min():.0%}"
                     if has_effect and len(able)
                     else ""
                 ),
-                "the others: cannot tell": (
+                "other claims: `cannot_tell`": (
                     f"{cannot_tell.mean():.0%}" if has_effect and len(unable) else ""
                 ),
-                "the others: fails a check": (
+                "other claims: fails a check": (
                     f"{unable['fails a check'].mean():.0%}" if has_effect and len(unable) else ""
                 ),
             }
@@ -350,34 +350,40 @@ def page(drawn: Mapping[World, pd.DataFrame]) -> tuple[str, list[str]]:
         f"""\
 # Verdicts where the truth is known
 
-Synthetic panels, estimated by the design that the paper prints: no number here is a finding about
-cities. By `benchmarks/verdicts.py`; seeds start at {FIRST_SEED:,}. What all designs say, on the
-real design, is in designs.md.
+The panels are synthetic and estimated by the printed design, so no number here is a finding about
+cities. `benchmarks/verdicts.py` writes this page; seeds start at {FIRST_SEED:,}. designs.md reports
+all designs on real regressors.
 
-- **Truths**: no effect of firms, patents or the event on any outcome; the true parameters of the
-  sample, which give the printed numbers in the mean, but for GMM and for the column scaled by GDP
-  (`synthetic/truth.py`); twice those.
-- **Panels**: independent cities; provinces that share half the variance of all noise (of firms,
-  patents, outcomes, and of the shares that split the event studies), each series on its own;
-  neighbours, whose noise has a correlation of a half at no distance, which falls to 1/e of it in
-  250 km.
-- **Event studies**: rates do not differ before the event, other than in the sample and in print.
-  Without an effect Table 5 keeps a mean of .2 times the printed: the five cities with most AI firms
-  are controls, and the log of one plus a count grows more where counts are large. Stocks of firms
-  are drawn backwards from the last year, so that large shifts of Table 5 move its years before the
-  event as well, and the pre-test is right to fail.
+- **Truths**: no effect of firms, patents or the event on any outcome; the sample's true parameters,
+  whose estimates have the printed means except for GMM and for the column scaled by GDP
+  (`synthetic/truth.py`); or twice these parameters.
+- **Panels**: independent cities; provinces whose cities share half the variance of all noise (of
+  firms, patents, outcomes, and of the shares that split the event studies), separately for each
+  series; or neighbours, whose noise has a correlation of a half at distance zero, which falls to
+  1/e of it within 250 km.
+- **Event studies**: rates do not differ before the event, unlike in the sample and in print.
+  Without an effect Table 5 still has a mean of .2 times the printed value, because the five cities
+  with most AI firms are controls, and the log of one plus a count grows more if counts are large.
+  Stocks of firms are drawn backwards from the last year, so large shifts of Table 5 also move its
+  years before the event, and the pre-test is right to fail.
 
-Targets, for each claim. Without an effect: "holds" in at most {HOLDS_WITHOUT_EFFECT:.0%} of draws,
-"opposite sign" in at most {OPPOSITE_WITHOUT_EFFECT:.1%}. With one, where the design has the power,
-significance by province, alone and in the family, in {POWER:.0%} of draws or more (a required check
-fails by chance in 5 %): "holds" in at least {HOLDS_WITH_POWER:.0%}. Where it has not: "fails a
-check" less often than "cannot tell" or than "holds". An estimate with an effect hangs on doubtful
-values in at most {MOVES_WITH_EFFECT:.0%}. A target is missed by more than its Monte Carlo error
-where the binomial tail is below 5 % over the number of claims.""",
+Targets, for each claim:
+
+- Without an effect: "holds" in at most {HOLDS_WITHOUT_EFFECT:.0%} of draws, "opposite sign" in at
+  most {OPPOSITE_WITHOUT_EFFECT:.1%}.
+- With an effect and enough power: "holds" in at least {HOLDS_WITH_POWER:.0%}. Power is the share of
+  draws that are significant by province, alone and in the family; {POWER:.0%} is enough, because a
+  required check fails by chance in 5 %.
+- With an effect and less power: "fails a check" less often than `cannot_tell` or than "holds".
+- With an effect: the estimate depends on doubtful values in at most {MOVES_WITH_EFFECT:.0%}.
+
+A target is missed by more than its Monte Carlo error if the binomial tail is below 5 % over the
+number of claims.""",
         "## In short",
         (
-            "Over the claims that can be judged: mean and largest share; of those that hold, mean"
-            " and smallest.\nA share that no draw has is below 3 over the number of draws, at 95 %."
+            'Mean and largest share over the claims that can be judged; for "holds" of claims with'
+            " power, mean\nand smallest share. If no draw has a word, its true share is below 3"
+            " over the number of draws, at 95 %."
         ),
         replication.markdown(summary(drawn), {}),
         "## Targets missed",
@@ -385,11 +391,12 @@ where the binomial tail is below 5 % over the number of claims.""",
         """\
 ## Words by truth
 
-`estimate` (mean) and `std_error` (by province, median) are in times of the printed value; `power`
-is the share of draws that are significant by province, alone and in the family; `imprecise` and
-`one of several` are verdicts "cannot tell", and `other` its other causes; `moves` is the share of
-draws in which it hangs on doubtful values; `failed` is the check that most often fails a
-significant estimate. Shares have their Monte Carlo standard error; an empty cell is none.""",
+`estimate` (mean) and `std_error` (by province, median) are multiples of the printed value. `power`
+is the share of draws that are significant by province, alone and in the family. `imprecise`,
+`one of several` and `other` are the causes of the verdict `cannot_tell`. `moves` is the share of
+draws in which the estimate depends on doubtful values. `failed` is the check that most often fails
+a significant estimate. Shares have their Monte Carlo standard error; an empty cell means no
+draw.""",
     ]
     for world, table in found.items():
         parts += [f"### {str(world).capitalize()}", f"{table['draws'].min()} draws.", shown(table)]

@@ -165,11 +165,12 @@ def measure(repeats: int, *, quick: bool) -> Section:
     """Publish the sample, build its site, and open it."""
     section = Section(
         "Site and query page",
-        "The site of the sample from its published release. The weight is what `make serve` sends"
-        " until the first page rests. Pages are timed with nothing cached, at 9 Mbit/s with 170 ms"
-        " before each answer: the first until its charts are in the other language, the query page"
-        " until the eleven rows of a sum by year. That loads DuckDB and the whole release; the"
-        " peer, one page of Observable Framework, DuckDB and one table of CSV.",
+        "The sample's site, built from its published release. The size of the first page is"
+        " everything that `make serve` sends until the browser has no more requests. Pages are"
+        " timed with an empty cache, at 9 Mbit/s and with 170 ms before each answer: the first page"
+        " until its charts are drawn in the other language, the query page until it shows the"
+        " eleven rows of a sum by year. The query page loads DuckDB and the whole release; the"
+        " peer, one page of Observable Framework, loads DuckDB and one CSV table.",
     )
     times = Runs()
     with measuring.scratch() as folder:
@@ -230,17 +231,17 @@ def measure(repeats: int, *, quick: bool) -> Section:
                             browsed(f"{beside}/index.html", see_rows, is_slow=True)
                         )
     section.add(
-        "first page, sent", [size for _, size in found["first"]], limit="≤ 500 kB", unit="B"
+        "first page, bytes sent", [size for _, size in found["first"]], limit="≤ 500 kB", unit="B"
     )
     section.add(
-        "first page to its charts, in the other language",
+        "first page until its charts are drawn in the other language",
         [s for s, _ in found["switched"]],
         limit="≤ 2 s",
     )
     if found["query"]:
         for place, unit, work in (
-            (0, "s", "query page to the first result"),
-            (1, "B", "query page to the first result, sent"),
+            (0, "s", "query page until the first result"),
+            (1, "B", "query page until the first result, bytes sent"),
         ):
             ours_found, theirs = ([run[place] for run in found[of]] for of in ("query", "peer"))
             section.add(work, ours_found, name, theirs, script, unit=unit, why=WHY_QUERY)

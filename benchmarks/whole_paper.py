@@ -59,8 +59,8 @@ def where_it_goes(layers: dict[str, dict[str, float]]) -> str:
     rows = [(one, *(f"{layers[run].get(one, 0.0):.1f}" for run in layers)) for one in STEPS]
     rows.append(("sum", *(f"{sum(times.values()):.1f}" for times in layers.values())))
     return (
-        "Where the time goes, in seconds of the last run of each. Two threads run side by side, so"
-        " the layers sum to more than the whole.\n\n" + measuring.table(("layer", *layers), rows)
+        "Seconds by layer, in the last run of each. Two threads run in parallel, so the layers add"
+        " up to more than the total.\n\n" + measuring.table(("layer", *layers), rows)
     )
 
 
@@ -68,10 +68,11 @@ def measure(repeats: int, *, quick: bool) -> Section:
     """Time builds from nothing and repeated builds, alternating with their peers."""
     section = Section(
         "The whole paper",
-        "From nothing: no parse, store or warehouse. Again: all as the last build left it. The"
-        " floor of dbt is as many empty nodes of the same kinds, with the same parents and threads."
-        " The plain script goes from the sample's files to the 22 printed columns, without gate,"
-        " check, other reading or release; a test compares its numbers with the warehouse's.",
+        "A build from nothing starts without a parsed project, landing store and warehouse; a"
+        " build again repeats it with all of them. The floor of dbt is a project with as many empty"
+        " nodes of the same kinds, with the same parents and threads. The plain script computes the"
+        " 22 printed columns from the sample's files, without gate, checks, other readings or"
+        " release; a test compares its numbers with the warehouse's.",
     )
     selected = QUICK if quick else ()
     layers: dict[str, dict[str, float]] = {}

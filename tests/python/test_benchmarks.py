@@ -335,7 +335,7 @@ def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
         ("printed effect", "fails_check", 110, False, 'power of 0% and reads "fails a check"'),
         # A share of 12 % in 200 draws is compatible with a true rate of 10 %.
         ("printed effect", "moves", 24, False, ""),
-        ("printed effect", "moves", 34, False, "hangs on doubtful values in 17%"),
+        ("printed effect", "moves", 34, False, "depends on doubtful values in 17%"),
     ],
 )
 def test_verdicts_miss_a_target_by_more_than_its_monte_carlo_error(
