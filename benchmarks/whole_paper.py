@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from ai_manufacturing.refresh.build import RESULTS
+from ai_manufacturing.refresh.build import RESULTS_FILE
 from benchmarks import measuring
 from benchmarks.measuring import BY_HAND, PROJECT, Runs, Scratch, Section
 from benchmarks.peers import dbt_floor
@@ -90,7 +90,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 times.clock("from nothing", ours.dbt, "build", *selected)
                 target = ours.folder / "target"
                 layers[f"{name}, from nothing"] = by_step(
-                    times["from nothing"][-1], target / RESULTS, target
+                    times["from nothing"][-1], target / RESULTS_FILE, target
                 )
                 if not empty.exists():
                     count = dbt_floor.write(empty, ours.folder / "target")
@@ -101,7 +101,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 if quick:
                     continue
                 times.clock("again", ours.dbt, "build", *selected)
-                layers[f"{name}, again"] = by_step(times["again"][-1], target / RESULTS, target)
+                layers[f"{name}, again"] = by_step(
+                    times["again"][-1], target / RESULTS_FILE, target
+                )
                 times.clock("floor again", floor.dbt, *in_floor)
             for state in STATES[: 1 if quick else 2]:
                 section.add(

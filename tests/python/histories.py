@@ -65,7 +65,7 @@ def replay(refreshes: Refreshes, *steps: Step) -> None:
     store = refreshes.store
     seen = store.read_current_manifest().release_id if store.published_path.exists() else ""
     with pytest.MonkeyPatch.context() as counted:
-        counted.setattr(build, "dbt", built := Mock(side_effect=build.dbt))
+        counted.setattr(build, "run_dbt", built := Mock(side_effect=build.run_dbt))
         for act, end, *words in steps:
             refreshes.events.clear()
             if end is None or isinstance(end, str):

@@ -270,7 +270,7 @@ def refreshes_of(
         shutil.copyfile(refreshes.warehouse, work / WAREHOUSE)
         return False
 
-    monkeypatch.setattr(build, "dbt", copied)
+    monkeypatch.setattr(build, "run_dbt", copied)
     monkeypatch.setattr(fingerprint, "compute_fingerprint", lambda hashes: str(refreshes.warehouse))
     monkeypatch.setenv("EXTRACTS_DIR", str(built.extracts))
     monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))

@@ -203,14 +203,14 @@ def test_progress_counts_the_steps_of_a_build(tmp_path: Path) -> None:
 
     path = tmp_path / "dbt.log"
     log = progress.Log(path)
-    assert log.progress() == "reading the project"
+    assert log.read_progress() == "reading the project"
     started, ended = line("LogStartLine", "raw"), line("LogModelResult", "raw")
     path.write_text(started + ended[:9])
-    assert log.progress() == "0 of 4 steps", "half a line counts not yet"
+    assert log.read_progress() == "0 of 4 steps", "half a line counts not yet"
     path.write_text(
         started + ended + line("LogStartLine", "panel") + line("SkippingDetails", "unique")
     )
-    assert log.progress() == "2 of 4 steps"
+    assert log.read_progress() == "2 of 4 steps"
 
 
 def test_names_of_cities_are_in_the_language_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:

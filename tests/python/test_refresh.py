@@ -366,10 +366,12 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
         f"update gates.gate_results set success = false, failing_rows = '{broken}' where suite ="
         " 'firm_survival'",
     )
-    copied = build.dbt
+    copied = build.run_dbt
     with monkeypatch.context() as at_the_gate:
-        at_the_gate.setattr(build, "dbt", lambda *args, **options: copied(*args, **options) or True)
-        at_the_gate.setattr(build, "failed_at_the_gate", lambda work: True)
+        at_the_gate.setattr(
+            build, "run_dbt", lambda *args, **options: copied(*args, **options) or True
+        )
+        at_the_gate.setattr(build, "has_failed_gate", lambda work: True)
         with pytest.raises(GateFailedError) as held:
             sample_refreshes.run()
     assert sample_refreshes.names[:3] == ["started", "delivery", "landed"]
@@ -594,13 +596,13 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
 ) -> None:
     extracts = shutil.copytree(refreshes.build.extracts, tmp_path / "sample")
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
-    copied = build.dbt
+    copied = build.run_dbt
 
     def delivered_meanwhile(*arguments: Any, **options: Any) -> bool:
         (extracts / "late.csv").write_text("half a file", encoding="utf-8")
         return copied(*arguments, **options)
 
-    monkeypatch.setattr(build, "dbt", delivered_meanwhile)
+    monkeypatch.setattr(build, "run_dbt", delivered_meanwhile)
     changed_meanwhile = r"late\.csv changed while dbt built; the published release is unchanged"
     with pytest.raises(BuildFailedError, match=changed_meanwhile):
         refreshes.run()
@@ -723,7 +725,7 @@ def test_files_that_cannot_be_landed_are_named_and_not_the_models_that_read_them
             for message in messages
         ]
         (tmp_path / "target/run_results.json").write_text(json.dumps({"results": results}))
-        return build.why_failed(tmp_path)
+        return build.explain_failure(tmp_path)
 
     raised = f"Python model failed:\nTraceback\n  line\n{module}.LandingError: "
     unread = "a.csv: cannot be read.\nb.csv: cannot be read."
@@ -863,7 +865,7 @@ def copies_in_place_of_dbt(warehouse: Path) -> None:
         shutil.copyfile(warehouse, work / WAREHOUSE)
         return False
 
-    build.dbt = copied
+    build.run_dbt = copied
     fingerprint.compute_fingerprint = lambda hashes: str(os.getpid())
 
 

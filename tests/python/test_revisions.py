@@ -799,8 +799,8 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
     published.of(revised("2017, 2018", 1.05))
     with pytest.raises(HeldError):
         published.run()
-    built = Mock(side_effect=build.dbt)
-    monkeypatch.setattr(build, "dbt", built)
+    built = Mock(side_effect=build.run_dbt)
+    monkeypatch.setattr(build, "run_dbt", built)
     declared("vendor,gdp_100m_cny,total,2017:2018")(published)
 
     def content(manifest: Manifest) -> list[object]:
@@ -822,9 +822,9 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
 def test_what_the_gate_held_is_built_again_once_a_revision_is_declared(
     published: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied = build.dbt
-    monkeypatch.setattr(build, "dbt", lambda *given, **options: not copied(*given, **options))
-    monkeypatch.setattr(build, "failed_at_the_gate", lambda work: True)
+    copied = build.run_dbt
+    monkeypatch.setattr(build, "run_dbt", lambda *given, **options: not copied(*given, **options))
+    monkeypatch.setattr(build, "has_failed_gate", lambda work: True)
     replay(
         published,
         (delivered(revised("2020", 1.0)), GateFailedError, "^builds 1$"),

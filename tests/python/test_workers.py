@@ -19,7 +19,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from ai_manufacturing.refresh.build import RAISED
+from ai_manufacturing.refresh.build import PYTHON_MODEL_ERROR
 from ai_manufacturing.system import workers
 from ai_manufacturing.system.sql_text import quote_literal
 from tests.python.conftest import Build
@@ -58,7 +58,7 @@ def test_an_error_comes_with_its_type_its_text_and_its_place(
         made(pool, tmp_path, "return 1 / 0")
     printed = "".join(traceback.format_exception(raised.value))
     assert "a_model.py" in printed
-    reason = RAISED.sub("", f"Python model failed:\n{printed}")
+    reason = PYTHON_MODEL_ERROR.sub("", f"Python model failed:\n{printed}")
     assert reason == "ZeroDivisionError: division by zero\n"
 
 

@@ -17,24 +17,24 @@ from ai_manufacturing.releases.store import WAREHOUSE, Store
 from ai_manufacturing.system import dbt_process, settings
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
 
-OUTPUT = "dbt.txt"  # text that dbt prints
+OUTPUT_FILE = "dbt.txt"  # text that dbt prints
 # Files of dbt: the result of each step, and the parsed project, which speeds up the next parse.
-RESULTS, PARSED = "run_results.json", "partial_parse.msgpack"
+RESULTS_FILE, PARSE_FILE = "run_results.json", "partial_parse.msgpack"
 CURVE_PERMUTATIONS = "500"  # default for releases; other builds run no permutations
 # Free bytes below which a disk is full; a DuckDB block is at least a quarter of this.
-FULL = 2**20
+MIN_FREE_BYTES = 2**20
 # Matches dbt's text before the exception that a Python model raised.
-RAISED = re.compile(
+PYTHON_MODEL_ERROR = re.compile(
     r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL
 )
 GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in result_tables.RESULT_TABLES)
 
 
-def dbt(
+def run_dbt(
     store: Store,
     work: Path,
     *arguments: str,
-    accepted: str = "",
+    accepted_reason: str = "",
     on_progress: OnProgress | None = None,
 ) -> bool:
     """Run dbt on the warehouse in a work folder, and return whether it failed.
@@ -47,7 +47,7 @@ def dbt(
         Folder of the warehouse and of dbt's other output.
     *arguments : str
         Command-line arguments of dbt.
-    accepted : str
+    accepted_reason : str
         Reason for accepting failures of the gate; empty to stop at them.
     on_progress : callable, optional
         Receives the progress of the run.
@@ -56,29 +56,29 @@ def dbt(
         "WAREHOUSE_PATH": str(work / WAREHOUSE),
         "DBT_TARGET_PATH": str(work / "target"),
         "DBT_LOG_PATH": str(work / "logs"),
-        "ACCEPTED_GATE_FAILURES": accepted,
+        "ACCEPTED_GATE_FAILURES": accepted_reason,
         "CURVE_PERMUTATIONS": os.environ.get("CURVE_PERMUTATIONS", CURVE_PERMUTATIONS),
     }
     if on_progress is not None:
         environment |= progress.LOG_FORMAT
-    kept, parsed = store.folder / PARSED, work / "target" / PARSED
-    if kept.exists():
-        parsed.parent.mkdir()
-        shutil.copyfile(kept, parsed)
-    with (work / OUTPUT).open("w", encoding="utf-8") as output:
-        process = dbt_process.start_dbt(arguments, environment, output)
+    cache_path, parse_path = store.folder / PARSE_FILE, work / "target" / PARSE_FILE
+    if cache_path.exists():
+        parse_path.parent.mkdir()
+        shutil.copyfile(cache_path, parse_path)
+    with (work / OUTPUT_FILE).open("w", encoding="utf-8") as file:
+        process = dbt_process.start_dbt(arguments, environment, file)
         if on_progress is None:
             exit_code = process.wait()
         else:
-            exit_code = progress.followed(
+            exit_code = progress.follow_process(
                 process, progress.Log(work / "logs" / "dbt.log"), on_progress
             )
-    if parsed.exists():
-        parsed.replace(kept)
+    if parse_path.exists():
+        parse_path.replace(cache_path)
     return exit_code != 0
 
 
-def require_unchanged(hashes: dict[str, str], code: str) -> None:
+def require_same_inputs(hashes: dict[str, str], code: str) -> None:
     """Raise if deliveries or code changed during the build.
 
     Parameters
@@ -93,63 +93,71 @@ def require_unchanged(hashes: dict[str, str], code: str) -> None:
     BuildFailedError
         If anything changed; the message names the files.
     """
-    now = fingerprint.hash_deliveries(settings.extracts_dir())
-    changed = sorted(
-        path for path in hashes.keys() | now.keys() if hashes.get(path) != now.get(path)
+    current_hashes = fingerprint.hash_deliveries(settings.extracts_dir())
+    changed_paths = sorted(
+        path
+        for path in hashes.keys() | current_hashes.keys()
+        if hashes.get(path) != current_hashes.get(path)
     )
-    if changed or fingerprint.compute_fingerprint(now) != code:
+    if changed_paths or fingerprint.compute_fingerprint(current_hashes) != code:
         raise BuildFailedError(
-            f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is"
+            f"{', '.join(changed_paths) or 'The code'} changed while dbt built; the published release is"
             " unchanged. Refresh again when the delivery or the edit is complete."
         )
 
 
-def failed_at_the_gate(work: Path) -> bool:
+def has_failed_gate(work: Path) -> bool:
     """Return whether a run failed because of the gate."""
     return any(
         test in result["unique_id"] and result["status"] == "fail"
-        for result in _results(work)
+        for result in _read_results(work)
         for test in GATE_TESTS
     )
 
 
-def why_failed(work: Path) -> str:
+def explain_failure(work: Path) -> str:
     """Explain a failure from dbt's results, or from its last printed lines."""
-    output = f"dbt's output is in {work / OUTPUT} until the next refresh."
-    failed = [node for node in _results(work) if node["status"] in ("error", "fail")]
-    if not failed:
-        printed = (work / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
+    hint = f"dbt's output is in {work / OUTPUT_FILE} until the next refresh."
+    failures = [node for node in _read_results(work) if node["status"] in ("error", "fail")]
+    if not failures:
+        printed_lines = (
+            (work / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        )
         # on a full disk dbt cannot write its reason either
-        full = ["No space left on its disk."] if shutil.disk_usage(work).free < FULL else []
+        disk_note = (
+            ["No space left on its disk."] if shutil.disk_usage(work).free < MIN_FREE_BYTES else []
+        )
         return "\n".join(
             [
                 "dbt failed; the published release is unchanged.",
-                *full,
-                *printed[-PRINTED_LINES:],
-                output,
+                *disk_note,
+                *printed_lines[-PRINTED_LINES:],
+                hint,
             ]
         )
-    reasons = [RAISED.sub("", node["message"] or node["status"]) for node in failed]
-    not_landed = f"{landing.LandingError.__module__}.{landing.LandingError.__name__}: "
-    if all(reason.startswith(not_landed) for reason in reasons):
+    reasons = [PYTHON_MODEL_ERROR.sub("", node["message"] or node["status"]) for node in failures]
+    landing_prefix = f"{landing.LandingError.__module__}.{landing.LandingError.__name__}: "
+    if all(reason.startswith(landing_prefix) for reason in reasons):
         faults = [
             line.strip()
             for reason in reasons
-            for line in reason.removeprefix(not_landed).splitlines()
+            for line in reason.removeprefix(landing_prefix).splitlines()
         ]
         return "\n".join(
             ["Files could not be landed; the published release is unchanged.", *faults]
         )
-    nodes = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
-    lines = "\n".join(nodes).splitlines()
+    descriptions = [
+        f"{node['unique_id']}: {reason}" for node, reason in zip(failures, reasons, strict=True)
+    ]
+    lines = "\n".join(descriptions).splitlines()
     more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
     return "\n".join(
-        ["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, output]
+        ["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, hint]
     )
 
 
-def _results(work: Path) -> list[dict[str, Any]]:
-    path = work / "target" / RESULTS
+def _read_results(work: Path) -> list[dict[str, Any]]:
+    path = work / "target" / RESULTS_FILE
     try:
         return list(json.loads(path.read_text(encoding="utf-8"))["results"])
     # dbt ended before it wrote the whole file; its output explains why

@@ -82,11 +82,11 @@ def publish_held(
         work = store.work / release_id
         work.mkdir()
         shutil.copyfile(folder / WAREHOUSE, work / WAREHOUSE)
-        if at_gate and build.dbt(
-            store, work, "build", "--select", "gate_results+", accepted=reason
+        if at_gate and build.run_dbt(
+            store, work, "build", "--select", "gate_results+", accepted_reason=reason
         ):
             raise BuildFailedError(
-                f"The estimates of {release_id} could not be built. {build.why_failed(work)}"
+                f"The estimates of {release_id} could not be built. {build.explain_failure(work)}"
             )
         # include the checks that follow the estimates, which the held build did not run
         with duckdb_client.open_read_only(work / WAREHOUSE) as warehouse:

@@ -197,11 +197,11 @@ def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
         is_failed = False
         run.on_event("judged again", {"held": run.held_build})
     else:
-        is_failed = build.dbt(run.store, run.work, "build", on_progress=run.on_progress)
-    build.require_unchanged(run.hashes, run.fingerprint)
-    is_at_gate = is_failed and build.failed_at_the_gate(run.work)
+        is_failed = build.run_dbt(run.store, run.work, "build", on_progress=run.on_progress)
+    build.require_same_inputs(run.hashes, run.fingerprint)
+    is_at_gate = is_failed and build.has_failed_gate(run.work)
     if is_failed and not is_at_gate:
-        raise BuildFailedError(build.why_failed(run.work))
+        raise BuildFailedError(build.explain_failure(run.work))
     described = {
         "release_id": run.release_id,
         "published_at": clock.now(),

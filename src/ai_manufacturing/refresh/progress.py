@@ -8,7 +8,7 @@ from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 LOG_FORMAT = {"DBT_LOG_FORMAT_FILE": "json", "DBT_LOG_LEVEL_FILE": "info"}
-SECONDS = 0.2  # interval between two reads of the log
+INTERVAL_SECONDS = 0.2  # interval between two reads of the log
 
 OnProgress = Callable[[str | None], None]  # receives None when the run has ended
 
@@ -24,34 +24,38 @@ class Log:
     """
 
     path: Path
-    _read: int = 0
-    _done: set[str] = field(default_factory=set)
-    _ended: int = 0
-    _total: int = 0
+    _position: int = 0
+    _finished_steps: set[str] = field(default_factory=set)
+    _earlier_step_count: int = 0
+    _step_count: int = 0
 
-    def progress(self) -> str:
+    def read_progress(self) -> str:
         """Read the new lines of the log, and describe how many steps are done."""
         if self.path.exists():
             with self.path.open("rb") as log:
-                log.seek(self._read)
+                log.seek(self._position)
                 lines = log.read().splitlines(keepends=True)
             whole = [line for line in lines if line.endswith(b"\n")]
-            self._read += sum(map(len, whole))
+            self._position += sum(map(len, whole))
             for line in whole:
-                self._take(json.loads(line))
-        return f"{len(self._done)} of {self._total} steps" if self._total else "reading the project"
+                self._count_event(json.loads(line))
+        return (
+            f"{len(self._finished_steps)} of {self._step_count} steps"
+            if self._step_count
+            else "reading the project"
+        )
 
-    def _take(self, event: dict[str, Any]) -> None:
+    def _count_event(self, event: dict[str, Any]) -> None:
         kind = event["info"]["name"]
         if kind == "MainReportVersion":  # a partial run begins; the steps so far are complete
-            self._ended = len(self._done)
+            self._earlier_step_count = len(self._finished_steps)
         elif kind == "LogStartLine":
-            self._total = self._ended + event["data"]["total"]
+            self._step_count = self._earlier_step_count + event["data"]["total"]
         elif kind == "SkippingDetails" or (kind.startswith("Log") and kind.endswith("Result")):
-            self._done.add(event["data"].get("node_info", {}).get("unique_id", ""))
+            self._finished_steps.add(event["data"].get("node_info", {}).get("unique_id", ""))
 
 
-def followed(process: Popen[str], log: Log, on_progress: OnProgress) -> int:
+def follow_process(process: Popen[str], log: Log, on_progress: OnProgress) -> int:
     """Report the progress of a dbt process until it ends, and return its exit code.
 
     Parameters
@@ -66,8 +70,8 @@ def followed(process: Popen[str], log: Log, on_progress: OnProgress) -> int:
     try:
         while True:
             try:
-                return process.wait(SECONDS)
+                return process.wait(INTERVAL_SECONDS)
             except TimeoutExpired:
-                on_progress(log.progress())
+                on_progress(log.read_progress())
     finally:
         on_progress(None)
