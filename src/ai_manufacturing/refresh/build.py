@@ -101,8 +101,8 @@ def require_same_inputs(hashes: dict[str, str], code: str) -> None:
     )
     if changed_paths or fingerprint.compute_fingerprint(current_hashes) != code:
         raise BuildFailedError(
-            f"{', '.join(changed_paths) or 'The code'} changed while dbt built; the published release is"
-            " unchanged. Refresh again when the delivery or the edit is complete."
+            f"{', '.join(changed_paths) or 'The code'} changed while dbt built; the published release"
+            " is unchanged. Refresh again when the delivery or the edit is complete."
         )
 
 
@@ -120,18 +120,15 @@ def explain_failure(work: Path) -> str:
     hint = f"dbt's output is in {work / OUTPUT_FILE} until the next refresh."
     failures = [node for node in _read_results(work) if node["status"] in ("error", "fail")]
     if not failures:
-        printed_lines = (
-            (work / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
-        )
+        text = (work / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace")
         # on a full disk dbt cannot write its reason either
-        disk_note = (
-            ["No space left on its disk."] if shutil.disk_usage(work).free < MIN_FREE_BYTES else []
-        )
+        is_full = shutil.disk_usage(work).free < MIN_FREE_BYTES
+        disk_note = ["No space left on its disk."] if is_full else []
         return "\n".join(
             [
                 "dbt failed; the published release is unchanged.",
                 *disk_note,
-                *printed_lines[-PRINTED_LINES:],
+                *text.splitlines()[-PRINTED_LINES:],
                 hint,
             ]
         )
