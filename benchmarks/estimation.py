@@ -137,9 +137,9 @@ def ours(
         return randomisation.permuted_slopes(regression, weights, scaling, "ln1p", drawn)
 
     def resampled() -> Any:
-        wild.sign_vectors.cache_clear()
+        wild.draw_sign_vectors.cache_clear()
         regression = fixed_effects.partial_out(data, "y", terms, cluster="province_id")
-        return wild.test(regression, 0, clusters=regression.clusters, draws=DRAWS)
+        return wild.bootstrap_coefficient(regression, 0, clusters=regression.clusters, draws=DRAWS)
 
     def gmm() -> Any:
         regressors = ["L.n", "w", "L.w", "k", "L.k"]

@@ -82,7 +82,7 @@ def a_larger_factor(monkeypatch: pytest.MonkeyPatch) -> None:
 def another_slope(monkeypatch: pytest.MonkeyPatch) -> None:
     right = fixed_effects.fit_least_squares
 
-    def wrong(regression: fixed_effects.PartialledOut) -> fixed_effects.Slopes:
+    def wrong(regression: fixed_effects.PartialledOut) -> fixed_effects.LeastSquares:
         fitted = right(regression)
         return fitted._replace(slopes=fitted.slopes * (1 + 1e-7))
 
