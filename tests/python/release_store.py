@@ -55,7 +55,7 @@ def write(
     previous: Path | None = None,
 ) -> Manifest:
     """Write a release that is its own anchor, like the first release of a set."""
-    with writer.writing(warehouse, target, manifest, previous) as new:
+    with writer.open_new_release(warehouse, target, manifest, previous) as new:
         release = duckdb_client.open_cursor(new.connection, "new")
         shown = anchors.shown_estimates(release)
         anchors.write(release, Anchor(manifest["release_id"], "", "", shown), shown)

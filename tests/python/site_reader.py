@@ -50,7 +50,7 @@ def release(build: Build, folder: Path, kind: str) -> Path:
     """Write a release of a built warehouse, without the other steps of a refresh."""
     path = folder / f"{kind}.duckdb"
     with duckdb_client.open_read_only(build.warehouse) as warehouse:
-        content = writer.content(warehouse)
+        content = writer.read_manifest_content(warehouse)
     manifest = {
         **described("000001"),
         **content,
@@ -60,7 +60,7 @@ def release(build: Build, folder: Path, kind: str) -> Path:
             build.rows("select distinct file_path, delivery_id from raw.deliveries")
         ),
     }
-    writer.write(build.warehouse, path, manifest, None)
+    writer.write_release(build.warehouse, path, manifest, None)
     return path
 
 

@@ -996,7 +996,7 @@ def test_a_release_is_closed_and_on_the_disk_before_each_of_its_moves(
         return move(path, target)
 
     target = store.work / "unpublished.duckdb"
-    writer.write(small_build.warehouse, target, described("000001"), None)
+    writer.write_release(small_build.warehouse, target, described("000001"), None)
     log = target.with_name(f"{target.name}.wal")
     log.write_bytes(b"open")
     with pytest.raises(RefreshError, match="was not closed cleanly; nothing was published"):

@@ -67,7 +67,7 @@ def packed(build: Build, folder: Path, kind: str) -> Path:
             "package_versions": fingerprint.read_package_versions(),
         }
         release, archive = folder / "published.duckdb", folder / "package.zip"
-        writer.write(build.warehouse, release, manifest, None)
+        writer.write_release(build.warehouse, release, manifest, None)
         signed = folder / "form.yml" if kind == "synthetic" else None
         return replication.write_package(release, archive, print, without_run=True, form=signed)
 

@@ -49,7 +49,7 @@ def sample_data(light_build: Build, shared: Path) -> Path:
     def make() -> None:
         manifest = described("000001") | {"published_at": "2026-01-02T03:04:05+00:00"}
         released = folder / "released.duckdb"
-        writer.write(light_build.warehouse, released, manifest, None)
+        writer.write_release(light_build.warehouse, released, manifest, None)
         with pytest.MonkeyPatch.context() as small:
             small.setattr(site, "PAGES", ONE_PAGE)
             small.setattr(downloads, "FORMATS", ("csv", "dta"))
@@ -319,7 +319,7 @@ def test_the_history_keeps_the_headline_of_pruned_releases_and_begins_anew_with_
     ):
         path = tmp_path / f"{release_id}.duckdb"
         manifest = described(release_id) | {"extract_set": name}
-        writer.write(small_build.warehouse, path, manifest, before)
+        writer.write_release(small_build.warehouse, path, manifest, before)
         if before:
             before.unlink()
         before = path
@@ -511,7 +511,7 @@ def test_a_question_may_have_any_columns_and_a_bar_in_a_cell() -> None:
         "# Title\n\n| question | table |\n|---|---|\n| why? | `a \\| b` |\n| what? | |\n\n"
         "Text.\n\n| question | seeds | call |\n|:--|---|--:|\n| who? | s | c |\n"
     )
-    assert writer.questions(page) == [
+    assert writer.parse_questions(page) == [
         ("why?", "table: `a | b`"),
         ("what?", ""),
         ("who?", "seeds: s\ncall: c"),
@@ -579,7 +579,7 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
     few: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = tmp_path / "release.duckdb"
-    writer.write(few.warehouse, release, described("000001"), None)
+    writer.write_release(few.warehouse, release, described("000001"), None)
     monkeypatch.setattr(citation, "read_citation", lambda _: citation.Citation("There is none."))
     with Release(release) as opened:
         text = opened.catalogue()

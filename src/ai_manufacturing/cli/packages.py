@@ -131,7 +131,7 @@ def _prepare_release(database: "Database", folder: Path) -> Path:
     if database.release_id is not None:
         return database.path
     release = folder / "unpublished.duckdb"
-    writer.unpublished(database.path, release)
+    writer.write_unpublished_release(database.path, release)
     return release
 
 

@@ -90,7 +90,7 @@ def publish_held(
             )
         # include the checks that follow the estimates, which the held build did not run
         with duckdb_client.open_read_only(work / WAREHOUSE) as warehouse:
-            held["gate_summary"] = writer.content(warehouse)["gate_summary"]
+            held["gate_summary"] = writer.read_manifest_content(warehouse)["gate_summary"]
         reasons = "; ".join(filter(None, [reason, held["reason"]]))
         described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}
         before = basis.read(store)

@@ -240,7 +240,7 @@ def _examined(
         See Built.
     """
     warehouse = duckdb_client.open_cursor(connection, "built")
-    described |= writer.content(warehouse)
+    described |= writer.read_manifest_content(warehouse)
     published = None if run.basis is None else run.basis.manifest
     # a single synthetic file makes the set synthetic, which is known only after landing
     origin = Origin(described["extract_set"], described["extract_set_kind"])

@@ -16,7 +16,7 @@ from ai_manufacturing.auditing import findings
 from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.refresh import writer
-from ai_manufacturing.refresh.writer import Written
+from ai_manufacturing.refresh.writer import NewRelease
 from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import Manifest
@@ -155,7 +155,7 @@ def _or_the_same_set(origin: Origin, standing: Origin) -> str:
 
 
 @contextmanager
-def written(store: Store, described: dict[str, Any], basis: Path | None) -> Iterator[Written]:
+def written(store: Store, described: dict[str, Any], basis: Path | None) -> Iterator[NewRelease]:
     """Write the release of a build to a separate file that is complete after the block.
 
     Parameters
@@ -170,11 +170,11 @@ def written(store: Store, described: dict[str, Any], basis: Path | None) -> Iter
     work = store.work / described["release_id"]
     # Do not name the file release.duckdb: the catalog would then have the name of the schema.
     target = work / "unpublished.duckdb"
-    with writer.writing(work / WAREHOUSE, target, described, basis) as new:
+    with writer.open_new_release(work / WAREHOUSE, target, described, basis) as new:
         yield new
 
 
-def publish(store: Store, new: Written, anchor: Anchor, on_event: OnEvent) -> None:
+def publish(store: Store, new: NewRelease, anchor: Anchor, on_event: OnEvent) -> None:
     """Add a written release to the past releases, publish it, and rebuild the site."""
     manifest = new.manifest
     release_id = manifest.release_id

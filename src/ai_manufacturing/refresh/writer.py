@@ -51,20 +51,20 @@ HISTORY_COMMENTS = {
     "verdict_en": "Its verdict.",
     "verdict_zh": "The verdict in Chinese.",
 }
-PREVIOUS = {
+PREVIOUS_COLUMNS = {
     name: ("varchar", MANIFEST_COMMENTS[name])
     for name in ("release_id", "extract_set", "extract_set_kind")
 }
-QUESTIONS = {
+QUESTION_COLUMNS = {
     "question": ("varchar", "What a reader asks."),
     "answer": ("varchar", "Where the answer is: a line for each heading of docs/questions.md."),
 }
-CELL = re.compile(r"(?<!\\)\|")  # cell separator in a Markdown table: an unescaped |
-RULE = re.compile(r"[|: -]+")  # line below the headings of a Markdown table
+CELL_SEPARATOR = re.compile(r"(?<!\\)\|")  # cell separator in a Markdown table: an unescaped |
+RULE_LINE = re.compile(r"[|: -]+")  # line below the headings of a Markdown table
 
 
 @dataclass(frozen=True)
-class Written:
+class NewRelease:
     """A release file that has not been published yet.
 
     Attributes
@@ -83,14 +83,14 @@ class Written:
 
 
 @contextmanager
-def writing(
+def open_new_release(
     warehouse: Path,
     target: Path,
     manifest: dict[str, Any],
     previous: Path | None,
     *,
     reads_files: bool = True,
-) -> Iterator[Written]:
+) -> Iterator[NewRelease]:
     """Copy the released schemas of a warehouse to a new file that is closed after the block.
 
     Parameters
@@ -114,35 +114,37 @@ def writing(
         See duckdb_client.attach and require_views.
     """
     with duckdb_client.open_in_memory(target.with_name("spill")) as connection:
-        with _whole_or_nothing(connection, target):
+        with _delete_partial_file(connection, target):
             # Testing FSST compression is slow, and it is rarely chosen. Files are written faster
             # without it, and are not larger.
             connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
             databases = {"built": warehouse} | ({} if previous is None else {"old": previous})
             duckdb_client.attach(connection, databases, new_file=target, reads_files=reads_files)
-            written = _copied(connection, warehouse, manifest, has_previous=previous is not None)
-        yield Written(target, written, connection)
-        with _whole_or_nothing(connection, target):
+            release_manifest = _copy_release(
+                connection, warehouse, manifest, has_previous=previous is not None
+            )
+        yield NewRelease(target, release_manifest, connection)
+        with _delete_partial_file(connection, target):
             connection.execute("checkpoint new")
             connection.execute("detach new")
     if reads_files or all(map(trusted_files.is_trusted, databases.values())):
         trusted_files.record_file(target)
 
 
-def write(
+def write_release(
     warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None
 ) -> Manifest:
-    """Write a release and return its manifest; see `writing` for parameters and errors."""
-    with writing(warehouse, target, manifest, previous) as new:
+    """Write a release and return its manifest; see `open_new_release` for parameters and errors."""
+    with open_new_release(warehouse, target, manifest, previous) as new:
         return new.manifest
 
 
-def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
+def read_manifest_content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
     """Return the manifest fields about the content of a warehouse, empty where not built."""
-    described: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
+    fields: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
     origin = read_origin(warehouse)
     if origin is not None:
-        described["extract_set"], described["extract_set_kind"] = origin
+        fields["extract_set"], fields["extract_set_kind"] = origin
     with suppress(duckdb.CatalogException):  # the build did not reach the gate
         counts = warehouse.execute(
             "select count(*), count(case when not success and severity = 'critical' then 1 end), "
@@ -151,16 +153,18 @@ def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
             f"from {result_tables.select_all_results(warehouse)}"
         ).fetchall()[0]
         names = ("expectations", "critical", "warnings", "not_evaluated")
-        described["gate_summary"] = dict(zip(names, counts, strict=True))
-    return described
+        fields["gate_summary"] = dict(zip(names, counts, strict=True))
+    return fields
 
 
-def unpublished(warehouse: Path, target: Path) -> None:
-    """Write a warehouse as an unpublished release for its pages; see `writing` for errors."""
-    with duckdb_client.open_read_only(warehouse) as built:
-        described = content(built)
+def write_unpublished_release(warehouse: Path, target: Path) -> None:
+    """Write a warehouse as an unpublished release for its pages; see `open_new_release` for errors."""
+    with duckdb_client.open_read_only(warehouse) as connection:
+        fields = read_manifest_content(connection)
         hashes = dict(
-            built.execute("select distinct file_path, delivery_id from raw.deliveries").fetchall()
+            connection.execute(
+                "select distinct file_path, delivery_id from raw.deliveries"
+            ).fetchall()
         )
     manifest = {
         "release_id": "unpublished",
@@ -172,12 +176,12 @@ def unpublished(warehouse: Path, target: Path) -> None:
         "delivery_hashes": hashes,
         "package_versions": fingerprint.read_package_versions(),
     }
-    with writing(warehouse, target, manifest | described, None, reads_files=False):
+    with open_new_release(warehouse, target, manifest | fields, None, reads_files=False):
         pass
 
 
 @contextmanager
-def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[None]:
+def _delete_partial_file(connection: DuckDBPyConnection, target: Path) -> Iterator[None]:
     """Delete a file that cannot be written completely."""
     try:
         yield
@@ -196,7 +200,7 @@ def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[
         ) from error
 
 
-def _copied(
+def _copy_release(
     connection: DuckDBPyConnection,
     warehouse: Path,
     manifest: dict[str, Any],
@@ -204,35 +208,40 @@ def _copied(
     has_previous: bool,
 ) -> Manifest:
     """Write all parts of a release except its anchor, and return its manifest."""
-    before = load_manifest(duckdb_client.open_cursor(connection, "old")) if has_previous else None
+    previous_manifest = (
+        load_manifest(duckdb_client.open_cursor(connection, "old")) if has_previous else None
+    )
     connection.execute("begin")
-    relations = _relations(connection)
+    relations = _list_relations(connection)
     names = [f"{schema}.{table}" for schema, table in relations]
     duckdb_client.require_views(connection, "built", warehouse, names)
     schemas = dict.fromkeys([*SCHEMAS, "release", *(schema for schema, _ in relations)])
     for schema in schemas:
         connection.execute(f"create schema new.{schema}")
-    counts = {f"{schema}.{table}": _copy(connection, schema, table) for schema, table in relations}
+    counts = {
+        f"{schema}.{table}": _copy_relation(connection, schema, table)
+        for schema, table in relations
+    }
     copy_comments(connection, counts)
-    written = Manifest(**manifest, row_counts=counts)
-    _write_manifest(connection, written)
+    release_manifest = Manifest(**manifest, row_counts=counts)
+    _write_manifest(connection, release_manifest)
     _write_freshness(connection)
     _write_questions(connection)
     revisions.write_series(connection)
-    _write_previous(connection, before)
-    follows = before is not None and before.origin == written.origin
+    _write_previous(connection, previous_manifest)
+    follows = previous_manifest is not None and previous_manifest.origin == release_manifest.origin
     changes.write(connection, follows=follows)
-    _write_history(connection, written, follows=follows)
+    _write_history(connection, release_manifest, follows=follows)
     connection.execute("commit")
-    return written
+    return release_manifest
 
 
-def _relations(connection: DuckDBPyConnection) -> list[tuple[str, str]]:
-    kept = {"schemas": [*SCHEMAS], "inputs": [*INPUTS]}
-    return connection.execute(SQL["relations"], kept).fetchall()
+def _list_relations(connection: DuckDBPyConnection) -> list[tuple[str, str]]:
+    parameters = {"schemas": [*SCHEMAS], "inputs": [*INPUTS]}
+    return connection.execute(SQL["relations"], parameters).fetchall()
 
 
-def _copy(connection: DuckDBPyConnection, schema: str, table: str) -> int:
+def _copy_relation(connection: DuckDBPyConnection, schema: str, table: str) -> int:
     """Copy a table, or the rows of a view, and return the number of rows."""
     name = f"{quote_identifier(schema)}.{quote_identifier(table)}"
     ((count,),) = connection.execute(f"create table new.{name} as from built.{name}").fetchall()
@@ -253,30 +262,30 @@ def _write_freshness(connection: DuckDBPyConnection) -> None:
 def _write_questions(connection: DuckDBPyConnection) -> None:
     """Copy docs/questions.md, which lists the table or command that answers each question."""
     comment = "One row per question: which table, rows or command answers it."
-    connection.execute(build_create_table("new.release.questions", QUESTIONS, comment))
+    connection.execute(build_create_table("new.release.questions", QUESTION_COLUMNS, comment))
     path = settings.project_root() / "docs" / "questions.md"
-    for row in questions(path.read_text(encoding="utf-8")) if path.exists() else []:
+    for row in parse_questions(path.read_text(encoding="utf-8")) if path.exists() else []:
         connection.execute(build_insert("new.release.questions", len(row)), row)
 
 
-def questions(text: str) -> list[tuple[str, str]]:
+def parse_questions(text: str) -> list[tuple[str, str]]:
     """Return each row of a Markdown page's question tables, as question and answer.
 
     The first heading of such a table begins with "question".
     """
-    found: list[tuple[str, str]] = []
+    rows: list[tuple[str, str]] = []
     headings: list[str] = []
     for line in text.splitlines():
-        cells = [cell.strip().replace("\\|", "|") for cell in CELL.split(line)[1:-1]]
+        cells = [cell.strip().replace("\\|", "|") for cell in CELL_SEPARATOR.split(line)[1:-1]]
         if not cells:
             headings = []
         elif not headings:
             headings = cells
-        elif headings[0].startswith("question") and not RULE.fullmatch(line):
+        elif headings[0].startswith("question") and not RULE_LINE.fullmatch(line):
             answers = zip(headings[1:], cells[1:], strict=False)
             lines = (f"{heading}: {cell}" for heading, cell in answers if cell)
-            found.append((cells[0], "\n".join(lines)))
-    return found
+            rows.append((cells[0], "\n".join(lines)))
+    return rows
 
 
 def _write_manifest(connection: DuckDBPyConnection, manifest: Manifest) -> None:
@@ -294,7 +303,7 @@ def _write_manifest(connection: DuckDBPyConnection, manifest: Manifest) -> None:
     connection.execute(build_insert("new.release.manifest", len(row)), row)
 
 
-def _write_previous(connection: DuckDBPyConnection, before: Manifest | None) -> None:
+def _write_previous(connection: DuckDBPyConnection, previous_manifest: Manifest | None) -> None:
     """Record the previously published release.
 
     Changes are listed only if it belongs to the same extract set.
@@ -303,9 +312,9 @@ def _write_previous(connection: DuckDBPyConnection, before: Manifest | None) -> 
         "One row: the release that was published before; none for the first. release.changes is"
         " empty if it is of another extract set or kind."
     )
-    connection.execute(build_create_table("new.release.previous", PREVIOUS, comment))
-    if before is not None:
-        row = [getattr(before, name) for name in PREVIOUS]
+    connection.execute(build_create_table("new.release.previous", PREVIOUS_COLUMNS, comment))
+    if previous_manifest is not None:
+        row = [getattr(previous_manifest, name) for name in PREVIOUS_COLUMNS]
         connection.execute(build_insert("new.release.previous", len(row)), row)
 
 
