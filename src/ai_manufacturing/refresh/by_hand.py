@@ -57,7 +57,7 @@ def publish_held(
     if not reason.strip():
         raise BadConfigurationError("Give a reason for publishing a held build: --reason '...'.")
     folder = store.locate_held_build(release_id)
-    with publishing.at_work(store, on_event):
+    with publishing.lock_release_folder(store, on_event):
         if not (folder / "report.json").exists():
             held_ids = ", ".join(store.list_held_ids()) or "none"
             raise BadConfigurationError(f"No held build {release_id}. There are: {held_ids}.")
@@ -95,7 +95,7 @@ def publish_held(
         described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}
         before = basis.read(store)
         previous = None if before is None else before.path
-        with publishing.written(store, described, previous) as new:
+        with publishing.open_new_release(store, described, previous) as new:
             release = duckdb_client.open_cursor(new.connection, "new")
             shown = anchors.shown_estimates(release)
             anchor = anchors.new_anchor(release, release_id)
@@ -104,7 +104,7 @@ def publish_held(
             elif before is not None and before.manifest.origin == origin:
                 anchor = before.anchor
             anchors.write(release, anchor, shown)
-        publishing.publish(store, new, anchor, on_event)
+        publishing.publish_release(store, new, anchor, on_event)
         shutil.rmtree(folder)
         return new.manifest
 
@@ -135,7 +135,7 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
     """
     if not reason.strip():
         raise BadConfigurationError("Give a reason for accepting a release: --reason '...'.")
-    with publishing.at_work(store, on_event):
+    with publishing.lock_release_folder(store, on_event):
         published = store.read_current_manifest()
         if published is None or published.release_id != require_id(release_id):
             now = f"{published.release_id} is" if published else "none is"
@@ -184,7 +184,7 @@ def declare(
     RefreshError
         If a revision is invalid, or the log is damaged.
     """
-    with publishing.at_work(store, on_event):
+    with publishing.lock_release_folder(store, on_event):
         published = basis.read(store)
         try:
             declared = declared_revisions.add_revisions(
@@ -225,7 +225,7 @@ def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = 
         If the release does not exist, or its content does not match its manifest.
     """
     store.locate_past_release(release_id)  # raises if it is not a release number
-    with publishing.at_work(store, on_event):
+    with publishing.lock_release_folder(store, on_event):
         _require_past(store, release_id)
         manifest = store.read_past_manifest(release_id)
         publishing.require_same_set(

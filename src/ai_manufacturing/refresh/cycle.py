@@ -83,7 +83,7 @@ def refresh(
         One of the subclasses in errors.py. The published release is then unchanged, except after
         StaleError, which is raised last.
     """
-    with publishing.at_work(store, on_event):
+    with publishing.lock_release_folder(store, on_event):
         freshness.allowed_ages()  # report an invalid declaration before the build
         compared_with = basis.read(store)
         published = None if compared_with is None else compared_with.manifest
@@ -147,7 +147,7 @@ def _build_and_publish(run: Run) -> Manifest:
             raise _held_without_estimates(run, built, built.headlines, standing)
         run.warn(f"Release {run.release_id}: {built.headlines}.")
     previous = run.basis.path if run.basis is not None else None
-    with publishing.written(run.store, built.described, previous) as new:
+    with publishing.open_new_release(run.store, built.described, previous) as new:
         release = duckdb_client.open_cursor(new.connection, "new")
         summary = changes.recorded(release)
         facts = {
@@ -180,7 +180,7 @@ def _build_and_publish(run: Run) -> Manifest:
             run.warn(f"{note}.")
     if summary.is_beyond(run.limits.warn_any_above):
         run.warn(f"{summary.moved(run.limits.warn_any_above)}.")
-    publishing.publish(run.store, new, anchor, run.on_event)
+    publishing.publish_release(run.store, new, anchor, run.on_event)
     if run.held_build is not None:
         shutil.rmtree(run.store.locate_held_build(run.held_build))
     return new.manifest
@@ -244,7 +244,7 @@ def _examined(
     published = None if run.basis is None else run.basis.manifest
     # a single synthetic file makes the set synthetic, which is known only after landing
     origin = Origin(described["extract_set"], described["extract_set_kind"])
-    what = f"The build of {publishing.extracts_in_words()}"
+    what = f"The build of {publishing.describe_extracts()}"
     publishing.require_same_set(run.store, published, origin, what, run.replaces)
     delivery = replace(delivery, now=deliveries.parts(warehouse))
     run.on_event("landed", {"records": delivery.records(), "lines": delivery.record_lines})
@@ -371,4 +371,4 @@ def _hold(
     report["judged_by"] = judgement.judged_by(
         run.basis, run.limits.hold_shown_above, run.declared, run.may_lack_estimates
     )
-    publishing.hold(run.store, report, run.on_event)
+    publishing.hold_build(run.store, report, run.on_event)

@@ -30,34 +30,34 @@ from ai_manufacturing.system.disk import sync
 
 
 @contextmanager
-def at_work(store: Store, on_event: OnEvent) -> Iterator[None]:
+def lock_release_folder(store: Store, on_event: OnEvent) -> Iterator[None]:
     """Lock and prepare a release folder, and report any error as a RefreshError."""
     with lock.hold_lock(store.lock):
         store.prepare_folders()
-        with _errors_in_words(store):
+        with _convert_errors(store):
             for line in store.restore_log():
                 warn(on_event, f"{line}.")
-            _warn_of_log(store.move_wal_aside(), on_event)
+            _warn_about_log(store.move_wal_aside(), on_event)
             yield
 
 
 @contextmanager
-def _errors_in_words(store: Store) -> Iterator[None]:
+def _convert_errors(store: Store) -> Iterator[None]:
     """Convert unexpected errors to RefreshError, stating which release readers see."""
-    before = _file_number(store.published_path)
+    inode_before = _read_inode(store.published_path)
     try:
         yield
     except RefreshError:
         raise
     except Exception as error:
-        seen = "The published release is unchanged"
-        if _file_number(store.published_path) != before:
-            seen = "The new release is published; the steps after publication did not run"
+        state = "The published release is unchanged"
+        if _read_inode(store.published_path) != inode_before:
+            state = "The new release is published; the steps after publication did not run"
         if isinstance(error, OSError):
             # for a copy, filename2 is the target
             place = error.filename2 or error.filename or store.folder
             raise RefreshError(
-                f"{place}: {error.strerror}. {seen}. Make room there, restore it or correct its"
+                f"{place}: {error.strerror}. {state}. Make room there, restore it or correct its"
                 " permissions, and refresh again."
             ) from error
         path = store.folder / "traceback.txt"
@@ -65,19 +65,19 @@ def _errors_in_words(store: Store) -> Iterator[None]:
             path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         what = (str(error).splitlines() or [""])[0].rstrip(".")
         raise RefreshError(
-            f"{type(error).__name__}: {what}. {seen}. If it happens again, it is a bug; {path} has"
+            f"{type(error).__name__}: {what}. {state}. If it happens again, it is a bug; {path} has"
             " the traceback."
         ) from error
 
 
-def _file_number(path: Path) -> int | None:
+def _read_inode(path: Path) -> int | None:
     return path.stat().st_ino if path.exists() else None
 
 
-def _warn_of_log(aside: Path | None, on_event: OnEvent) -> None:
-    if aside is not None:
-        what = "Someone had written to the published file"
-        warn(on_event, f"{what}; the log was moved to {aside}.")
+def _warn_about_log(moved_log: Path | None, on_event: OnEvent) -> None:
+    if moved_log is not None:
+        event = "Someone had written to the published file"
+        warn(on_event, f"{event}; the log was moved to {moved_log}.")
 
 
 # ---------------------------------------------------------------- extract set of the release folder
@@ -85,9 +85,9 @@ def _warn_of_log(aside: Path | None, on_event: OnEvent) -> None:
 
 def require_same_set(
     store: Store,
-    standing: Manifest | None,
+    replaced_release: Manifest | None,
     origin: Origin,
-    what: str,
+    subject: str,
     replaces: bool,
 ) -> None:
     """Raise if a release would replace one of another extract set or kind without permission.
@@ -96,11 +96,11 @@ def require_same_set(
     ----------
     store : Store
         Release folder.
-    standing : Manifest or None
+    replaced_release : Manifest or None
         Manifest of the release to replace.
     origin : Origin
         Extract set and kind of the new numbers.
-    what : str
+    subject : str
         Subject of the error message: the folder, build or release with the new numbers.
     replaces : bool
         Whether the user asked to replace the extract set.
@@ -110,17 +110,17 @@ def require_same_set(
     BadConfigurationError
         If the extract set or kind differs; the message names both.
     """
-    if replaces or standing is None or standing.origin == origin:
+    if replaces or replaced_release is None or replaced_release.origin == origin:
         return
     raise BadConfigurationError(
-        f"{what} is of extract set {origin}; release {standing.release_id} in {store.folder} is of"
-        f" {standing.origin}. Nothing was published. {_or_the_same_set(origin, standing.origin)}"
-        f" EXTRACTS_DIR to the folder of {standing.extract_set}, or RELEASE_DIR to another folder."
+        f"{subject} is of extract set {origin}; release {replaced_release.release_id} in {store.folder} is of"
+        f" {replaced_release.origin}. Nothing was published. {_start_way_out(origin, replaced_release.origin)}"
+        f" EXTRACTS_DIR to the folder of {replaced_release.extract_set}, or RELEASE_DIR to another folder."
         " To give that set up, add --replace-extract-set."
     )
 
 
-def require_declared_set(store: Store, standing: Manifest | None, replaces: bool) -> None:
+def require_declared_set(store: Store, replaced_release: Manifest | None, replaces: bool) -> None:
     """Check the declared extract set before the build, unless landing may still change it.
 
     Raises
@@ -128,58 +128,67 @@ def require_declared_set(store: Store, standing: Manifest | None, replaces: bool
     BadConfigurationError
         See require_same_set.
     """
-    declared = landing.read_extract_set(settings.extracts_dir())
-    origin, what = Origin(declared.name, declared.kind), f"What lies in {extracts_in_words()}"
+    extract_set = landing.read_extract_set(settings.extracts_dir())
+    origin, subject = (
+        Origin(extract_set.name, extract_set.kind),
+        f"What lies in {describe_extracts()}",
+    )
     # If the names match, the kind is checked after landing, which may find a synthetic file.
-    if standing is None or origin.is_synthetic or origin.extract_set != standing.extract_set:
-        require_same_set(store, standing, origin, what, replaces)
+    if (
+        replaced_release is None
+        or origin.is_synthetic
+        or origin.extract_set != replaced_release.extract_set
+    ):
+        require_same_set(store, replaced_release, origin, subject, replaces)
 
 
-def extracts_in_words() -> str:
+def describe_extracts() -> str:
     """Describe the extracts folder, with a reminder if EXTRACTS_DIR is not set."""
-    named = os.environ.get("EXTRACTS_DIR")
+    folder = os.environ.get("EXTRACTS_DIR")
     sample = "the synthetic sample, as EXTRACTS_DIR is not set,"
-    return f"EXTRACTS_DIR ({named})" if named else sample
+    return f"EXTRACTS_DIR ({folder})" if folder else sample
 
 
-def _or_the_same_set(origin: Origin, standing: Origin) -> str:
+def _start_way_out(origin: Origin, replaced_origin: Origin) -> str:
     """Return the start of the way out, which suggests a name if the files may continue a set."""
-    if origin.extract_set == standing.extract_set or origin.kind != standing.kind:
+    if origin.extract_set == replaced_origin.extract_set or origin.kind != replaced_origin.kind:
         return "Set"
-    name = json.dumps(standing.extract_set, ensure_ascii=False)
-    into = f"write name: {name} into their {DESCRIPTION}"
-    return f"If these files continue that set, {into}. Otherwise set"
+    name = json.dumps(replaced_origin.extract_set, ensure_ascii=False)
+    instruction = f"write name: {name} into their {DESCRIPTION}"
+    return f"If these files continue that set, {instruction}. Otherwise set"
 
 
 # ---------------------------------------------------------------- writing, publishing and holding
 
 
 @contextmanager
-def written(store: Store, described: dict[str, Any], basis: Path | None) -> Iterator[NewRelease]:
+def open_new_release(
+    store: Store, manifest_fields: dict[str, Any], previous: Path | None
+) -> Iterator[NewRelease]:
     """Write the release of a build to a separate file that is complete after the block.
 
     Parameters
     ----------
     store : Store
         Release folder, with the build in its work folder.
-    described : dict
+    manifest_fields : dict
         All fields of Manifest except row_counts.
-    basis : Path or None
+    previous : Path or None
         Release to list changes against.
     """
-    work = store.work / described["release_id"]
+    work = store.work / manifest_fields["release_id"]
     # Do not name the file release.duckdb: the catalog would then have the name of the schema.
     target = work / "unpublished.duckdb"
-    with writer.open_new_release(work / WAREHOUSE, target, described, basis) as new:
+    with writer.open_new_release(work / WAREHOUSE, target, manifest_fields, previous) as new:
         yield new
 
 
-def publish(store: Store, new: NewRelease, anchor: Anchor, on_event: OnEvent) -> None:
+def publish_release(store: Store, new: NewRelease, anchor: Anchor, on_event: OnEvent) -> None:
     """Add a written release to the past releases, publish it, and rebuild the site."""
     manifest = new.manifest
     release_id = manifest.release_id
     store.add_release(new.path, release_id)
-    _warn_of_log(store.publish_release(release_id), on_event)
+    _warn_about_log(store.publish_release(release_id), on_event)
     by_hand = manifest.published_by == "hand"
     outcome = {"outcome": PUBLISHED[by_hand]} | ({"reason": manifest.reason} if by_hand else {})
     store.append_to_log({"release_id": release_id, "at": clock.now(), **outcome})
@@ -217,7 +226,7 @@ def build_site(store: Store, on_event: OnEvent) -> None:
         on_event("site", {"path": str(folder)})
 
 
-def hold(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
+def hold_build(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
     """Move a build that is not published to the held builds, atomically.
 
     Parameters
@@ -238,5 +247,5 @@ def hold(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
     )
     sync(incoming / "report.json")
     store.add_held_build(incoming, release_id)
-    if pruned := store.prune_held_builds():
-        on_event("pruned", {"held": pruned})
+    if pruned_ids := store.prune_held_builds():
+        on_event("pruned", {"held": pruned_ids})
