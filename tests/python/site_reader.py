@@ -191,9 +191,9 @@ def pages_of(path: Path, with_restricted: bool) -> Callable[..., Page]:
     @cache
     def markup(name: str) -> str:
         with Release(path) as opened:
-            text = opened.catalogue()
-            environment = site.environment_of(opened, text, with_restricted=with_restricted)
-            return site.rendered(environment, name, site.content(name, opened, text))
+            text = opened.load_catalogue()
+            environment = site.make_environment(opened, text, with_restricted=with_restricted)
+            return site.render_page(environment, name, site.build_page_content(name, opened, text))
 
     return cache(lambda name, language="en": Page(markup(name), language))
 

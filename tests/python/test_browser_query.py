@@ -287,9 +287,11 @@ def test_the_query_page_of_a_public_copy_says_what_is_withheld(
     assert query.write(restricted_sample.copy, folder)
     shutil.copytree(site.HERE / "assets", folder / "assets")
     with Release(restricted_sample.copy) as release:
-        text = release.catalogue()
-        environment = site.environment_of(release, text, pages=["query"])
-        markup = site.rendered(environment, "query", site.content("query", release, text))
+        text = release.load_catalogue()
+        environment = site.make_environment(release, text, pages=["query"])
+        markup = site.render_page(
+            environment, "query", site.build_page_content("query", release, text)
+        )
     (folder / "query.html").write_text(markup, encoding="utf-8")
     ((count,),) = read(restricted_sample.release, "select count(*) from marts.fct_doubtful_values")
     page, copy = reader.page, restricted_sample.copy

@@ -68,7 +68,7 @@ def test_the_query_page_of_a_public_copy_offers_what_it_answers_and_says_what_is
 ) -> None:
     def content(path: Path) -> dict[str, Any]:
         with Release(path) as release:
-            return query.content(release, release.catalogue())
+            return query.build_content(release, release.load_catalogue())
 
     whole, copied = (content(path) for path in restricted_sample)
     offered = [entry for number, entry in enumerate(ENTRIES, 1) if number not in WITHHELD]

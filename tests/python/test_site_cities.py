@@ -58,7 +58,7 @@ def test_the_rows_behind_each_value_add_up_to_it(
         "where scope in ('industry', 'total') and year = 2015 and value is not null"
     )
     with Release(release(few, tmp_path, "synthetic")) as opened:
-        cities.write(opened, opened.catalogue(), tmp_path)
+        cities.write(opened, opened.load_catalogue(), tmp_path)
     found = {}
     for path in (tmp_path / "cities").iterdir():
         words = re.fullmatch(

@@ -348,7 +348,7 @@ def test_address_and_doi_are_settings_and_nothing_is_invented_without_them(
 ) -> None:
     def described() -> tuple[str, dict[str, Any], dict[str, Any]]:
         with Release(sample_release) as release:
-            about = metadata.dataset(release, release.catalogue())
+            about = metadata.dataset(release, release.load_catalogue())
             package = metadata.package(release, about, metadata.tables(release))
             return downloads.bibliography(release.manifest), about, package
 
@@ -467,7 +467,7 @@ def test_values_that_may_not_be_passed_on_are_not_free_and_a_copy_without_them_i
     terms.write_public_copy(closed, opened)
     for path, is_free in ((closed, False), (opened, True)):
         with Release(path) as release:
-            about = metadata.dataset(release, release.catalogue())
+            about = metadata.dataset(release, release.load_catalogue())
             package = metadata.package(release, about, metadata.tables(release))
         assert about["isAccessibleForFree"] is is_free
         assert {one["may_be_passed_on"] for one in package["sources"]} == {False}
@@ -582,7 +582,7 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
     writer.write_release(few.warehouse, release, described("000001"), None)
     monkeypatch.setattr(citation, "read_citation", lambda _: citation.Citation("There is none."))
     with Release(release) as opened:
-        text = opened.catalogue()
+        text = opened.load_catalogue()
         about = metadata.dataset(opened, text)
         listed = metadata.tables(opened)
         package = metadata.package(opened, about, listed)
@@ -592,9 +592,9 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
         feed = downloads._filled(
             downloads.FEED, manifest=opened.manifest, history=[], cited=downloads._cited()
         )
-        shown = site.content("use", opened, text)
-        environment = site.environment_of(opened, text, files=_downloads_of(shown))
-        page = site.rendered(environment, "use", shown)
+        shown = site.build_page_content("use", opened, text)
+        environment = site.make_environment(opened, text, files=_downloads_of(shown))
+        page = site.render_page(environment, "use", shown)
     assert bibliography is None
     assert about["name"] == package["title"] == "sample"
     assert about["keywords"] == ["synthetic data"]
@@ -616,7 +616,7 @@ def test_a_site_names_the_project_file_that_is_missing(
 ) -> None:
     missing = tmp_path / "project" / "dbt_project.yml"
     missing.parent.mkdir()
-    monkeypatch.setattr(site, "_write", lambda *_: missing.read_text())
+    monkeypatch.setattr(site, "_write_site", lambda *_: missing.read_text())
     with pytest.raises(site.SiteError) as raised:
         site.build(tmp_path / "release.duckdb", tmp_path / "site")
     assert str(raised.value).startswith(f"{missing}: No such file or directory; the site")

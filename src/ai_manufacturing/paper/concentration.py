@@ -6,7 +6,16 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from ai_manufacturing.site.charts import BLUE, GREEN, ORANGE, TABLE, Figure, figure, tips, words_for
+from ai_manufacturing.site.charts import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    TABLE,
+    Figure,
+    build_label_expression,
+    draw_figure,
+    make_tooltips,
+)
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, Catalogue
@@ -17,18 +26,20 @@ SHARES = ("top_1_share", "top_5_share", "top_10_share", "east_share")
 COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants": GREEN}
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the concentration figures, the city clusters, and the growth around the break."""
-    data = release.frame(SQL["shares"])
-    moran = release.frame(SQL["moran"])
+    data = release.fetch_frame(SQL["shares"])
+    moran = release.fetch_frame(SQL["moran"])
     return {
         "shares": [_figure(name, data, text) for name in SHARES if data[name].notna().any()],
         "gini": _figure("gini", data, text) if data["gini"].notna().any() else None,
         "moran": (
             _figure("morans_i", moran, text, also=("expected", "p_value")) if len(moran) else None
         ),
-        "local": release.rows(SQL["local"]),
-        "trend": release.rows("select * from marts.fct_spatial_trend order by measure, first_year"),
+        "local": release.fetch_rows(SQL["local"]),
+        "trend": release.fetch_rows(
+            "select * from marts.fct_spatial_trend order by measure, first_year"
+        ),
     }
 
 
@@ -67,7 +78,7 @@ def lines(
             .scale(domain=[*colours], range=[*colours.values()])
             .legend(
                 columns=1,
-                labelExpr=words_for("datum.label", labels),
+                labelExpr=build_label_expression("datum.label", labels),
                 labelLimit=label_limit,
                 title=None,
             ),
@@ -93,7 +104,7 @@ def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...
             alt.Y(f"{name}:Q", title=None, axis=axis).scale(zero=False),
             colours,
             {measure: text.find_label(measure, language) for measure in colours},
-            tips(
+            make_tooltips(
                 ("year:Q", text.format_text("year", language)),
                 (f"{name}:Q", text.find_label(name, language), digits),
                 *others,
@@ -121,4 +132,6 @@ def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...
         return f"{text.find_label(name, language)}: {'; '.join(parts)}"
 
     note = text.render_text("gini_note") if name == "gini" else ""
-    return figure(name, text.render_label(name), shown, draw, [*map(describe, LANGUAGES)], note)
+    return draw_figure(
+        name, text.render_label(name), shown, draw, [*map(describe, LANGUAGES)], note
+    )

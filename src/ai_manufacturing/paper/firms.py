@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from ai_manufacturing.paper.concentration import lines
-from ai_manufacturing.site.charts import BLUE, ORANGE, Figure, figure, tips
+from ai_manufacturing.site.charts import BLUE, ORANGE, Figure, draw_figure, make_tooltips
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
@@ -16,7 +16,7 @@ from ai_manufacturing.system.text import Catalogue
 SQL = load_statements(__file__)
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the figure of AI firms and all firms, and the firm registers."""
     return {"firms": _growth(release, text), "registers": _registers(release)}
 
@@ -26,7 +26,7 @@ def _growth(release: Release, text: Catalogue) -> Figure | None:
 
     Returns None if either series was not delivered.
     """
-    data = release.frame(
+    data = release.fetch_frame(
         # The query derives the national number of firms from published sums, AI firms and their
         # share, because city values may be withheld.
         SQL["growth"]
@@ -53,7 +53,7 @@ def _growth(release: Release, text: Catalogue) -> Figure | None:
             alt.Y("index:Q", title=index),
             {"ai_firms": BLUE, "firms": ORANGE},
             names,
-            tips(
+            make_tooltips(
                 ("year:Q", text.format_text("year", language)),
                 ("count:Q", text.format_text("count", language), ",d"),
                 ("index:Q", index, ".1f"),
@@ -64,15 +64,15 @@ def _growth(release: Release, text: Catalogue) -> Figure | None:
 
     title, note = (text.render_text(key, **numbers) for key in ("firms_title", "firms_note"))
     described = text.format_words("alt_firms", **numbers)
-    return figure("firms", title, data, draw, described, note)
+    return draw_figure("firms", title, data, draw, described, note)
 
 
 def _registers(release: Release) -> list[dict[str, Any]]:
     """Return each firm register with row counts, and its firms by year, province and section."""
-    sources = release.rows(SQL["registers"])
+    sources = release.fetch_rows(SQL["registers"])
     for source in sources:
         source["groups"] = {
-            name: release.rows(
+            name: release.fetch_rows(
                 f"""
                 select
                     {columns},
@@ -98,5 +98,5 @@ def _registers(release: Release) -> list[dict[str, Any]]:
                 ("section", "section as part", "from marts.fct_register_entries", "part"),
             )
         }
-        source["withheld"] = release.withheld_from("marts.fct_register_entries")
+        source["withheld"] = release.find_withheld_providers("marts.fct_register_entries")
     return sources

@@ -14,10 +14,10 @@ from ai_manufacturing.site.charts import (
     CLASSES,
     TABLE,
     Figure,
-    figure,
-    in_script,
-    select,
-    tips,
+    draw_figure,
+    encode_json,
+    make_drop_down,
+    make_tooltips,
 )
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
@@ -36,20 +36,20 @@ QUANTITIES = ("measure_count", "per_10k_firms", "m_ai")
 QUADRANTS = {"HH": "#a3161a", "HL": "#e9a08c", "LH": "#9cc3e6", "LL": BLUE, "NS": "#dfe2e6"}
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the maps, their province outlines, and the measures that were not delivered."""
-    data = release.frame(SQL["counts"])
-    clusters = release.frame(SQL["clusters"])
-    cities = release.frame(SQL["cities"])
+    data = release.fetch_frame(SQL["counts"])
+    clusters = release.fetch_frame(SQL["clusters"])
+    cities = release.fetch_frame(SQL["cities"])
     delivered = sorted(data["measure"].unique())
     return {
         "figure": _map(data, cities, text) if delivered else None,
         "clusters": _clusters(clusters, cities, text) if len(clusters) else None,
-        "outlines": in_script(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
+        "outlines": encode_json(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
         # The reason is null if no city has a count: the measure was then not delivered at all.
-        "missing": release.rows(SQL["missing"]),
-        "withheld": release.withheld_from("marts.fct_spatial_distribution"),
-        "concentration": concentration.content(release, text),
+        "missing": release.fetch_rows(SQL["missing"]),
+        "withheld": release.find_withheld_providers("marts.fct_spatial_distribution"),
+        "concentration": concentration.build_content(release, text),
         "other_classes": (
             Markup(", ").join(
                 text.render_label(name) for name in delivered if name in text.substitute_labels
@@ -95,7 +95,7 @@ def _on_outlines(
     cities = circles.encode(
         longitude="longitude:Q",
         latitude="latitude:Q",
-        tooltip=tips(
+        tooltip=make_tooltips(
             (f"name_{language}:N", text.format_text("city", language)),
             (f"province_name_{language}:N", text.format_text("province", language)),
             ("year:Q", text.format_text("year", language)),
@@ -145,8 +145,8 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
                 bind=alt.binding_range(min=first, max=last, step=1, name=year),
             ),
             _measure("measure", measures, language, text),
-            select("shown", quantities, shown_names, quantities[0], shown),
-            select(
+            make_drop_down("shown", quantities, shown_names, quantities[0], shown),
+            make_drop_down(
                 "classes",
                 ["paper", "thirds"],
                 words("classes_paper", "classes_thirds"),
@@ -219,13 +219,15 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
         )
         for language in LANGUAGES
     ]
-    return figure("map", text.render_text("map_title"), data, draw, described, shared=places)
+    return draw_figure("map", text.render_text("map_title"), data, draw, described, shared=places)
 
 
 def _measure(name: str, measures: list[str], language: str, text: Catalogue) -> Any:
     """Return the drop-down for selecting a measure."""
     labels = [text.find_label(measure, language) for measure in measures]
-    return select(name, measures, labels, measures[0], text.format_text("measure", language))
+    return make_drop_down(
+        name, measures, labels, measures[0], text.format_text("measure", language)
+    )
 
 
 def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
@@ -233,7 +235,7 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = {name: text.format_text(f"cluster_{name}", language) for name in QUADRANTS}
-        year = select(
+        year = make_drop_down(
             "cluster_year",
             years,
             [*map(str, years)],
@@ -274,6 +276,6 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
         for language in LANGUAGES
     ]
     note = text.render_text("clusters_note")
-    return figure(
+    return draw_figure(
         "clusters", text.render_text("clusters_title"), data, draw, described, note, shared=places
     )

@@ -9,10 +9,10 @@ from ai_manufacturing.system.text import Catalogue
 SQL = load_statements(__file__)
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the fixed-ratio test, the agreement between sources, and the AI dictionary."""
-    test = release.rows("select * from reports.rpt_fixed_ratio_test order by measure, year")
-    agreement = release.rows(SQL["agreement"])
+    test = release.fetch_rows("select * from reports.rpt_fixed_ratio_test order by measure, year")
+    agreement = release.fetch_rows(SQL["agreement"])
     last_of_measure = {
         row["measure"]: row for row in test if row["fixed_ratio_estimate"] is not None
     }
@@ -23,9 +23,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "agreement": [row for row in of_all_cities if row["year"] is None],
         "by_group": [row for row in agreement if row["grouping"] != "all" and row["year"] is None],
         "by_year": [row for row in of_all_cities if row["year"] is not None],
-        "reliability": release.rows(SQL["reliability"]),
-        "sets": release.rows(SQL["sets"]),
-        "zeros": release.rows(SQL["zeros"]),
-        "registers": release.rows(SQL["registers"]),
-        "terms": release.rows(SQL["terms"]),
+        "reliability": release.fetch_rows(SQL["reliability"]),
+        "sets": release.fetch_rows(SQL["sets"]),
+        "zeros": release.fetch_rows(SQL["zeros"]),
+        "registers": release.fetch_rows(SQL["registers"]),
+        "terms": release.fetch_rows(SQL["terms"]),
     }

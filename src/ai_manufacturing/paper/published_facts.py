@@ -6,11 +6,13 @@ from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.text import Catalogue
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the printed classes and numbers, each with its value in these data."""
     return {
-        "spatial": release.rows("select * from reports.rpt_spatial_classes order by row_number"),
-        "facts": release.rows(
+        "spatial": release.fetch_rows(
+            "select * from reports.rpt_spatial_classes order by row_number"
+        ),
+        "facts": release.fetch_rows(
             "select * from reports.rpt_published_facts order by fact_id like 'cities%',"
             " cast(printed_text as double), fact_id desc"
         ),

@@ -6,10 +6,10 @@ from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.text import Catalogue
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the remarks on the paper with their figures."""
     return {
-        "remarks": release.rows(
+        "remarks": release.fetch_rows(
             "select * from reports.rpt_paper_remarks order by remark_number, figure_number"
         )
     }

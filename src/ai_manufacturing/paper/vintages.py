@@ -12,9 +12,9 @@ READING = "table_1_col_1_revised_gdp"  # specification of the headline with revi
 VINTAGES = ("revised", "unrevised", "mixed", "cannot be told")  # in display order
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the provinces by GDP vintage, and the headline with revised GDP if it is estimated."""
-    provinces = release.rows(
+    provinces = release.fetch_rows(
         "from reports.rpt_gdp_vintages order by list_position($vintages, vintage), province_id",
         vintages=[*VINTAGES],
     )
@@ -23,7 +23,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "gdp_provinces": provinces,
         "provinces_by_vintage": {name: rows for name, rows in listed.items() if rows},
         "provinces_withheld": [row for row in provinces if row["vintage"] is None],
-        "with_revised_gdp": release.rows(
+        "with_revised_gdp": release.fetch_rows(
             SQL["with_revised_gdp"],
             reading=READING,
         ),

@@ -28,7 +28,7 @@ from ai_manufacturing.site import (
     specification_curve,
     use,
 )
-from ai_manufacturing.site.charts import in_script
+from ai_manufacturing.site.charts import encode_json
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import settings, study_package
 from ai_manufacturing.system.disk import (
@@ -44,7 +44,7 @@ from ai_manufacturing.system.text import SUBSTITUTE_MARK, Catalogue, render_pair
 from ai_manufacturing.tables import exports
 
 HERE = Path(__file__).parent
-WRITTEN_BY_OTHERS = (
+EXTERNAL_FILES = (
     "catalogue.html",
 )  # not in SHA256SUMS, because `make catalogue` replaces it in a finished site
 PAGES = {
@@ -109,15 +109,15 @@ def build(
     """
     out = out.resolve()
     # `make catalogue` may have written its page before the site exists.
-    others = {entry.name for entry in out.glob("*")} - {*WRITTEN_BY_OTHERS}
+    others = {entry.name for entry in out.glob("*")} - {*EXTERNAL_FILES}
     if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
     try:
         make_folder(out.parent)
         with private_folder(out) as incoming:
-            names = _write(release_path, incoming, catalogue, with_restricted)
+            names = _write_site(release_path, incoming, catalogue, with_restricted)
             open_to_readers(incoming)
-            record_folder(incoming, WRITTEN_BY_OTHERS)
+            record_folder(incoming, EXTERNAL_FILES)
             put_in_place(incoming, out)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise SiteError(
@@ -136,33 +136,33 @@ def build(
     return names
 
 
-def _write(
+def _write_site(
     release_path: Path, folder: Path, catalogue: Path | None, with_restricted: bool
 ) -> list[str]:
     (folder / "assets").mkdir(parents=True)
     (folder / downloads.FOLDER).mkdir()
     # Build everything from this copy, so that pages and downloads cannot contain values that it
     # withholds.
-    shown = folder / downloads.FOLDER / downloads.RELEASE
+    public_release = folder / downloads.FOLDER / downloads.RELEASE
     if with_restricted:
         # Copy instead of linking, because users with write access to the site could change the
         # published file through a link.
-        shutil.copyfile(release_path, shown)
+        shutil.copyfile(release_path, public_release)
     else:
-        terms.write_public_copy(release_path, shown)
+        terms.write_public_copy(release_path, public_release)
     for source in study_package.list_folders(HERE):
         for asset in (source / "assets").glob("*"):
             shutil.copyfile(asset, folder / "assets" / asset.name)
-    shutil.copyfile(_vega(), folder / "assets" / "vega.js")
+    shutil.copyfile(_bundle_vega(), folder / "assets" / "vega.js")
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / "catalogue.html")
-    pages = PAGES | ({"query": query} if query.write(shown, folder) else {})
-    with Release(shown) as release:
-        text = release.catalogue()
-        files = downloads.write(shown, release, text)
-        contents = {name: content(name, release, text) for name in pages}
-        contents = {name: told for name, told in contents.items() if told}
-        environment = environment_of(
+    pages = PAGES | ({"query": query} if query.write(public_release, folder) else {})
+    with Release(public_release) as release:
+        text = release.load_catalogue()
+        files = downloads.write(public_release, release, text)
+        contents = {name: build_page_content(name, release, text) for name in pages}
+        contents = {name: page_content for name, page_content in contents.items() if page_content}
+        environment = make_environment(
             release,
             text,
             pages=contents,
@@ -174,13 +174,13 @@ def _write(
             cities.write(release, text, folder)
         if paper_tables in pages.values():
             paper_tables.write(release, folder)
-        for name, told in contents.items():
-            markup = rendered(environment, name, told)
+        for name, page_content in contents.items():
+            markup = render_page(environment, name, page_content)
             (folder / f"{name}.html").write_text(markup, encoding="utf-8")
     return [*contents]
 
 
-def environment_of(
+def make_environment(
     release: Release,
     text: Catalogue,
     *,
@@ -206,9 +206,9 @@ def environment_of(
         "pair": render_pair,
         "render_name": text.render_name,
         "mark": SUBSTITUTE_MARK,
-        "tag": _tag(release, text),
-        "restricted": release.restricted if with_restricted else [],
-        "substituted": release.rows(
+        "tag": _build_tag(release, text),
+        "restricted": release.restricted_providers if with_restricted else [],
+        "substituted": release.fetch_rows(
             "from marts.dim_labels where substitution is not null and kind = 'series' order by name"
         ),
         "plain": text.format_text,
@@ -216,46 +216,46 @@ def environment_of(
         "manifest": release.manifest,
         "pages": [*pages],
         "has_catalogue": has_catalogue,
-        "downloads": (listed := {file.name: file for file in files}),
-        "dataset": in_script(metadata.dataset(release, text, listed.values())),
+        "downloads": (downloads_by_name := {file.name: file for file in files}),
+        "dataset": encode_json(metadata.dataset(release, text, downloads_by_name.values())),
     }
     return environment
 
 
-def content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
+def build_page_content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the content of a page, with any addition by the study's package and its template.
 
     The result is empty if the study does not declare anything for the page to show.
     """
     page = query if name == "query" else PAGES[name]
-    shown: dict[str, Any] = page.content(release, text)
-    if not shown:
+    page_content: dict[str, Any] = page.build_content(release, text)
+    if not page_content:
         return {}
-    added = study_package.read_constant("ADDITIONS", {}).get(name)
-    if added:
-        shown |= study_package.load_module(added).content(release, text)
-    return {**shown, "added": added and f"{added}.html"}
+    addition = study_package.read_constant("ADDITIONS", {}).get(name)
+    if addition:
+        page_content |= study_package.load_module(addition).build_content(release, text)
+    return {**page_content, "addition": addition and f"{addition}.html"}
 
 
-def rendered(environment: jinja2.Environment, name: str, content: dict[str, Any]) -> str:
+def render_page(environment: jinja2.Environment, name: str, page_content: dict[str, Any]) -> str:
     """Render the markup of a page."""
     policy = QUERY_POLICY if name == "query" else POLICY
-    return environment.get_template(f"{name}.html").render(page=name, policy=policy, **content)
+    return environment.get_template(f"{name}.html").render(page=name, policy=policy, **page_content)
 
 
-def _vega() -> Path:
+def _bundle_vega() -> Path:
     """Return the path of a script that bundles Vega, Vega-Lite and Vega-Embed.
 
     The script is cached, because bundling takes two seconds.
     """
-    kept = settings.project_root() / "build" / f"vega_{version('vl-convert-python')}.js"
-    if not kept.exists():
-        make_folder(kept.parent)
-        replace_bytes(kept, vl_convert.javascript_bundle().encode())  # type: ignore[call-arg]
-    return kept
+    script_path = settings.project_root() / "build" / f"vega_{version('vl-convert-python')}.js"
+    if not script_path.exists():
+        make_folder(script_path.parent)
+        replace_bytes(script_path, vl_convert.javascript_bundle().encode())  # type: ignore[call-arg]
+    return script_path
 
 
-def _tag(release: Release, text: Catalogue) -> Markup:
+def _build_tag(release: Release, text: Catalogue) -> Markup:
     """Return the tag for numbers of a synthetic extract set; empty for a delivered one."""
     if not release.manifest.origin.is_synthetic:
         return Markup("")

@@ -68,13 +68,13 @@ class Figure:
     @property
     def payload(self) -> Markup:
         """Specifications and data for the script, as JSON for a script element."""
-        data = columnar(self.data)
+        data = convert_to_columns(self.data)
         if self.shared is not None:
-            data |= {"key": self.shared.columns[0], "shared": columnar(self.shared)}
-        return in_script({"specifications": self.specifications, "data": data})
+            data |= {"key": self.shared.columns[0], "shared": convert_to_columns(self.shared)}
+        return encode_json({"specifications": self.specifications, "data": data})
 
 
-def tips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
+def make_tooltips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
     """Return tooltips; a field is given by name with type, title and, optionally, format."""
     return [
         alt.Tooltip(name, title=title, format=form[0] if form else alt.Undefined)
@@ -82,14 +82,14 @@ def tips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
     ]
 
 
-def select(name: str, options: list[Any], labels: list[str], value: Any, title: str) -> Any:
+def make_drop_down(name: str, options: list[Any], labels: list[str], value: Any, title: str) -> Any:
     """Return a chart parameter with a drop-down list."""
     return alt.param(
         name=name, value=value, bind=alt.binding_select(options=options, labels=labels, name=title)
     )
 
 
-def line(color: str, *dashes: int, **channel: Any) -> alt.Chart:
+def make_rule(color: str, *dashes: int, **channel: Any) -> alt.Chart:
     """Return a rule across a chart at a value of one channel, `x` or `y`."""
     ((name, at),) = channel.items()
     datum = {"x": alt.XDatum, "y": alt.YDatum}[name](at)
@@ -97,12 +97,12 @@ def line(color: str, *dashes: int, **channel: Any) -> alt.Chart:
     return CHART.mark_rule(color=color, strokeDash=dash).encode(**{name: datum})
 
 
-def words_for(field: str, words: dict[str, str]) -> str:
+def build_label_expression(field: str, words: dict[str, str]) -> str:
     """Return a Vega expression that replaces the values of a field with labels, if any."""
     return f"({json.dumps(words, ensure_ascii=False)})[{field}] || {field}"
 
 
-def squares(title: str, **options: Any) -> alt.Legend:
+def make_square_legend(title: str, **options: Any) -> alt.Legend:
     """Return a legend of coloured squares.
 
     A gradient legend uses a reference that browsers block on pages opened from a file.
@@ -110,7 +110,7 @@ def squares(title: str, **options: Any) -> alt.Legend:
     return alt.Legend(title=title, type="symbol", symbolType="square", **options)
 
 
-def round_numbers(low: float, high: float) -> list[float]:
+def choose_ticks(low: float, high: float) -> list[float]:
     """Return at most nine round numbers between two values, for axis ticks."""
     step = 10 ** math.floor(math.log10(high - low))
     step = next(step * part for part in (0.1, 0.2, 0.5, 1, 2) if (high - low) / (step * part) <= 8)
@@ -120,12 +120,12 @@ def round_numbers(low: float, high: float) -> list[float]:
     ]
 
 
-def figure(
+def draw_figure(
     id_: str,
     title: Markup | str,
     data: pd.DataFrame,
     draw: Callable[[str], alt.TopLevelMixin],
-    described: Sequence[str],
+    descriptions: Sequence[str],
     note: Markup | str = "",
     shared: pd.DataFrame | None = None,
 ) -> Figure:
@@ -137,11 +137,11 @@ def figure(
         As in Figure.
     draw : callable
         Takes a language, and returns a chart of TABLE.
-    described : sequence of str
+    descriptions : sequence of str
         Alternative text of the chart in every language.
     """
     specifications = {}
-    for language, description in zip(LANGUAGES, described, strict=True):
+    for language, description in zip(LANGUAGES, descriptions, strict=True):
         with debug_mode(
             False
         ):  # skip altair's validation of each part, which takes longer than creating it
@@ -151,17 +151,17 @@ def figure(
     return Figure(id_, title, data, specifications, note, shared)
 
 
-def columnar(data: pd.DataFrame) -> dict[str, Any]:
+def convert_to_columns(data: pd.DataFrame) -> dict[str, Any]:
     """Return a table as names and columns, which takes a third of the size of records in JSON."""
-    is_known = data.notna() & ~data.isin([math.inf, -math.inf])
-    known = data.astype(object).where(is_known, None)
+    is_finite = data.notna() & ~data.isin([math.inf, -math.inf])
+    values = data.astype(object).where(is_finite, None)
     return {
-        "names": list(known),
-        "columns": [known[name].tolist() for name in known],
+        "names": list(values),
+        "columns": [values[name].tolist() for name in values],
     }
 
 
-def in_script(content: Any) -> Markup:
+def encode_json(content: Any) -> Markup:
     """Return JSON that is safe to embed in a script element."""
     text = json.dumps(
         content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str

@@ -10,11 +10,11 @@ import pandas as pd
 from ai_manufacturing.site.charts import (
     CHART,
     Figure,
-    columnar,
-    figure,
-    in_script,
-    tips,
-    words_for,
+    build_label_expression,
+    convert_to_columns,
+    draw_figure,
+    encode_json,
+    make_tooltips,
 )
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
@@ -64,25 +64,25 @@ WORDS = (
 )
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the ranks and series of all cities, and an empty chart for the script to fill."""
-    cities = release.rows("select * from marts.dim_city order by city_id")
+    cities = release.fetch_rows("select * from marts.dim_city order by city_id")
     found = _series(release)
     series = {row["series"]: row for row in found if row["has_values"]}
     withheld = defaultdict(list)
     for row in found:
         if row["is_delivered"] and not row["has_values"]:
             withheld[row["provider"]].append(row["series"])
-    standings = release.frame(SQL["standings"])
+    standings = release.fetch_frame(SQL["standings"])
     peers = dict(zip(standings["city_id"], standings["peer_group"], strict=True))
     ranked = [*standings["variable"].unique()]
     banded = [name for name in ranked if release.is_rounded and name not in series]
     drawn = list(dict.fromkeys([*ranked, *series]))
-    period = release.period()
+    period = release.fetch_period()
     years = [period["first_year"], period["last_year"]]
 
     return {
-        "values": in_script(
+        "values": encode_json(
             {
                 "series": drawn,
                 "ranked": ranked,
@@ -111,9 +111,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                     for city in cities
                 },
                 "peerGroups": {group: text.find_labels(group) for group in {*peers.values()}},
-                "files": release.frame(SQL["files"]).to_numpy().tolist(),
-                "values": columnar(_drawn(release) if drawn else pd.DataFrame()),
-                "standings": columnar(standings.drop(columns="peer_group")),
+                "files": release.fetch_frame(SQL["files"]).to_numpy().tolist(),
+                "values": convert_to_columns(_drawn(release) if drawn else pd.DataFrame()),
+                "standings": convert_to_columns(standings.drop(columns="peer_group")),
             }
         ),
         "figure": _figure(years, text) if drawn else None,
@@ -123,7 +123,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "missing": [row["series"] for row in found if not row["is_delivered"]],
         "withheld": [
             {**row, "series": withheld[row["provider"]]}
-            for row in release.withheld_from(
+            for row in release.find_withheld_providers(
                 "marts.fct_city_year_values", "marts.fct_delivered_values"
             )
         ],
@@ -148,14 +148,14 @@ def write(release: Release, text: Catalogue, folder: Path) -> None:
     doubtful = _doubtful_values(release, text)
     target = folder / "cities"
     target.mkdir()
-    for city_id in release.frame("select city_id from marts.dim_city")["city_id"]:
+    for city_id in release.fetch_frame("select city_id from marts.dim_city")["city_id"]:
         told = {
             "missing": missing[city_id],
             "reasons": [*reasons[city_id]],
             "corrections": corrections[city_id],
             "doubtful": doubtful[city_id],
         }
-        words = in_script(told)
+        words = encode_json(told)
         script = f'cityDelivered("{city_id}",{words[:-1]},"cells":{cells.get(city_id, "{}")}}});\n'
         (target / f"{city_id}.js").write_text(script, encoding="utf-8")
 
@@ -163,7 +163,7 @@ def write(release: Release, text: Catalogue, folder: Path) -> None:
 def _series(release: Release) -> list[dict[str, Any]]:
     """Return the series of the page; restricted series have no values in a public copy."""
     release.connection.execute(SQL["shown_series"])
-    return release.rows("from shown_series order by scope, series")
+    return release.fetch_rows("from shown_series order by scope, series")
 
 
 def _number(value: Any) -> Any:
@@ -196,18 +196,18 @@ def _delivered_rows(release: Release) -> dict[str, str]:
     For each series and year these are the largest rows, and the sum of the others. The database
     assembles them, because the sample has a million.
     """
-    found = release.frame(SQL["delivered_rows"], most=SHOWN_ROWS)
+    found = release.fetch_frame(SQL["delivered_rows"], most=SHOWN_ROWS)
     return dict(zip(found["city_id"], found["cells"], strict=True))
 
 
 def _gaps(release: Release) -> list[dict[str, Any]]:
     """Return the city-years without a value of a delivered series, with any known reason."""
-    return release.rows(SQL["gaps"])
+    return release.fetch_rows(SQL["gaps"])
 
 
 def _corrections(release: Release) -> dict[str, list[list[Any]]]:
     """Return the corrections to series on the page, by city."""
-    found = release.frame(SQL["corrections"])
+    found = release.fetch_frame(SQL["corrections"])
     corrections = defaultdict(list)
     for city_id, *told in found.to_numpy().tolist():
         corrections[city_id].append([*map(_number, told)])
@@ -216,7 +216,7 @@ def _corrections(release: Release) -> dict[str, list[list[Any]]]:
 
 def _doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[Any]]]:
     """Return the unexplained, copied and redefined values of series on the page, by city."""
-    found = release.frame(SQL["doubtful_values"])
+    found = release.fetch_frame(SQL["doubtful_values"])
     doubtful = defaultdict(list)
     for city_id, series, year, value, expected, cause, detail in found.to_numpy().tolist():
         words = text.find_labels(cause)
@@ -230,7 +230,7 @@ def _doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[A
 
 def _drawn(release: Release) -> pd.DataFrame:
     """Return the values of series, and the ranks by other variables, by city and year."""
-    return release.frame(SQL["drawn"])
+    return release.fetch_frame(SQL["drawn"])
 
 
 def _figure(years: list[int], text: Catalogue) -> Figure:
@@ -253,7 +253,7 @@ def _figure(years: list[int], text: Catalogue) -> Figure:
             color=alt.Color("who:N", scale=alt.Scale()).legend(
                 title=None,
                 symbolType="stroke",
-                labelExpr=words_for("datum.value", words),
+                labelExpr=build_label_expression("datum.value", words),
                 columns=1,
             ),
         )
@@ -261,19 +261,19 @@ def _figure(years: list[int], text: Catalogue) -> Figure:
         return alt.layer(
             lines.transform_filter("datum.who == 'peer'")
             .mark_line(strokeWidth=1, opacity=0.6)
-            .encode(tooltip=tips(name)),
+            .encode(tooltip=make_tooltips(name)),
             lines.transform_filter("datum.who != 'peer'")
             .mark_line(point=alt.OverlayMarkDef(size=35, cursor="pointer"))
-            .encode(tooltip=tips(name, year, value)),
+            .encode(tooltip=make_tooltips(name, year, value)),
             base.transform_filter("isValid(datum.missing_en)")
             .mark_point(
                 shape="cross", angle=45, size=45, filled=True, opacity=0.8, cursor="pointer"
             )
-            .encode(y=alt.value(HEIGHT - 4), tooltip=tips(name, year, missing)),
+            .encode(y=alt.value(HEIGHT - 4), tooltip=make_tooltips(name, year, missing)),
             width="container",
             height=HEIGHT,
         )
 
-    return figure(
+    return draw_figure(
         "city", text.render_text("city_and_peers"), empty, draw, text.format_words("alt_city")
     )

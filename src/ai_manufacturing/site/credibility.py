@@ -8,23 +8,23 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from ai_manufacturing.site.charts import BLUE, CHART, CLASSES, Figure, figure, round_numbers
-from ai_manufacturing.site.release import Release, grouped
+from ai_manufacturing.site.charts import BLUE, CHART, CLASSES, Figure, choose_ticks, draw_figure
+from ai_manufacturing.site.release import Release, group_rows
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 
 SQL = load_statements(__file__)
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the verdicts in the order of the paper, with the checks behind them."""
     columns = paper_columns(release)
-    checks = release.grouped(
+    checks = release.fetch_groups(
         "specification_id",
         "select * from reports.rpt_credibility order by specification_id, check_order",
     )
-    designs = grouped(
-        release.rows(SQL["designs"]),
+    designs = group_rows(
+        release.fetch_rows(SQL["designs"]),
         "claim",
     )
     return {
@@ -42,8 +42,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         ],
         "column_count": len(columns),
         "without_data": columns_by([row for row in columns if row["cause"] == "no_data"], "reason"),
-        "verdicts": release.rows(SQL["verdicts"]),
-        "score": release.rows(SQL["score"])[0],
+        "verdicts": release.fetch_rows(SQL["verdicts"]),
+        "score": release.fetch_rows(SQL["score"])[0],
         "permuted": _permuted(release, text),
     }
 
@@ -53,14 +53,14 @@ def paper_columns(release: Release) -> list[dict[str, Any]]:
 
     The verdict refers to the printed design; another column summarises all designs.
     """
-    return release.rows(SQL["columns"])
+    return release.fetch_rows(SQL["columns"])
 
 
 def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     """Return each distinct text, in both languages, with the columns that it applies to."""
     return [
         {"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows}
-        for text, rows in grouped(claims, key).items()
+        for text, rows in group_rows(claims, key).items()
         if text
     ]
 
@@ -81,7 +81,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
 
     The note states the printed number.
     """
-    data = release.frame(SQL["permuted"])
+    data = release.fetch_frame(SQL["permuted"])
     if not len(data):
         return None
     estimates = data.set_index("kind")["estimate"].astype(float)
@@ -108,7 +108,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                     bin=alt.Bin(step=step, extent=domain),
                     scale=alt.Scale(domain=domain, nice=False, zero=False),
                     title=slope,
-                    axis=alt.Axis(values=round_numbers(*domain)),
+                    axis=alt.Axis(values=choose_ticks(*domain)),
                 ),
                 # Leave space for the label above the bars.
                 y=alt.Y(
@@ -147,4 +147,4 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
         printed=f"{printed:.3f}",
     )
     note = text.render_text("permuted_note", printed=f"{printed:g}")
-    return figure("permuted", text.render_text("permuted_title"), data, draw, described, note)
+    return draw_figure("permuted", text.render_text("permuted_title"), data, draw, described, note)

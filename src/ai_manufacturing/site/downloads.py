@@ -91,14 +91,14 @@ def _cited() -> citation.Citation:
 
 def quick_starts(release: Release) -> dict[str, str]:
     """Return programs, by file name, that reproduce the main estimate from the downloads."""
-    (row,) = release.rows(SQL["main_estimate"])
+    (row,) = release.fetch_rows(SQL["main_estimate"])
     row["controls"] = (row["controls"] or "").split()
     return {name: _filled(name, **row) for name in QUICK_STARTS.values()}
 
 
 def history(release: Release) -> list[dict[str, Any]]:
     """Return the extract set's releases up to this one with their headlines, newest first."""
-    return release.rows("select * from release.history order by release_id desc")
+    return release.fetch_rows("select * from release.history order by release_id desc")
 
 
 def _filled(name: str, **values: Any) -> str:

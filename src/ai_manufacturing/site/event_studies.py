@@ -15,25 +15,25 @@ from ai_manufacturing.site.charts import (
     GREY,
     ORANGE,
     Figure,
-    figure,
-    line,
-    select,
-    tips,
+    draw_figure,
+    make_drop_down,
+    make_rule,
+    make_tooltips,
 )
-from ai_manufacturing.site.release import Release, grouped
+from ai_manufacturing.site.release import Release, group_rows
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 
 SQL = load_statements(__file__)
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the event studies with charts and readings, and those without an estimate."""
-    studies = release.rows(SQL["studies"])
+    studies = release.fetch_rows(SQL["studies"])
     if not studies:
         return {}
-    points = release.frame(SQL["points"])
-    other_sign = release.grouped(
+    points = release.fetch_frame(SQL["points"])
+    other_sign = release.fetch_groups(
         "column_id",
         SQL["other_sign"],
     )
@@ -43,7 +43,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         }
     shared = _ranges(points[points["reading"] == "default"], "transform")
     columns = []
-    for name, rows in grouped(studies, "column_id").items():
+    for name, rows in group_rows(studies, "column_id").items():
         readings = [row for row in rows if row["status"] != "not_estimable"]
         own = points[points["column_id"] == name]
         columns.append(
@@ -101,7 +101,7 @@ def _column(
             f" ({text.find_label(study['transform'], language)})"
             for study in studies
         ]
-        reading = select("reading", names, labels, names[0], words["reading"])
+        reading = make_drop_down("reading", names, labels, names[0], words["reading"])
         low, high = (alt.ExprRef(f"({json.dumps(domains)})[reading][{end}]") for end in (0, 1))
         y = alt.Y(
             "estimate:Q", title=words["estimate"], scale=alt.Scale(domain=[low, high], nice=True)
@@ -114,7 +114,7 @@ def _column(
                 axis=alt.Axis(tickMinStep=1, format="d", labelFlush=False),
             )
         )
-        tooltip = tips(
+        tooltip = make_tooltips(
             ("event_time:Q", words["years_since_event"]),
             ("estimate:Q", words["estimate"], ".4~g"),
             ("conf_low:Q", words["interval"] + " ↓", ".4~g"),
@@ -122,8 +122,8 @@ def _column(
         )
         intervals = base.mark_rule(color=BLUE, strokeWidth=2)
         layers = [
-            line(GREY, y=0),
-            line(GREY, 3, 3, x=-0.5),
+            make_rule(GREY, y=0),
+            make_rule(GREY, 3, 3, x=-0.5),
             intervals.encode(y=alt.Y("conf_low:Q", title=words["estimate"]), y2="conf_high:Q"),
             base.mark_line(color=BLUE, strokeWidth=1, opacity=0.5).encode(y=y),
             base.mark_point(color=BLUE, filled=True, size=55, opacity=1).encode(
@@ -132,7 +132,7 @@ def _column(
         ]
         if has_printed:
             diamonds = base.mark_point(color=ORANGE, shape="diamond", size=55, xOffset=5, opacity=1)
-            under = tips(("printed_estimate:Q", words["printed"], ".4~g"))
+            under = make_tooltips(("printed_estimate:Q", words["printed"], ".4~g"))
             layers.append(
                 diamonds.encode(
                     y=alt.Y("printed_estimate:Q", title=words["estimate"]), tooltip=under
@@ -152,4 +152,4 @@ def _column(
         after=len(after),
     )
     title = text.render_name(studies[0]["outcome_label_en"], studies[0]["outcome_label_zh"])
-    return figure(id_, title, shown, draw, described)
+    return draw_figure(id_, title, shown, draw, described)

@@ -16,10 +16,10 @@ from ai_manufacturing.site.charts import (
     LIGHT_BLUE,
     ORANGE,
     Figure,
-    figure,
-    line,
-    tips,
-    words_for,
+    build_label_expression,
+    draw_figure,
+    make_rule,
+    make_tooltips,
 )
 from ai_manufacturing.site.credibility import paper_columns
 from ai_manufacturing.site.release import Release
@@ -50,7 +50,7 @@ HALF_WIDTH = stats.norm.ppf(0.975)  # half-width of a 95 % interval in printed s
 NO_LICENCE = "none stated"  # class or licence of a provider that does not state one
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the content of the first page."""
     claims = paper_columns(release)
     # Exclude columns whose regressor is constructed from the outcome: their estimates are
@@ -61,14 +61,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {
         "findings": {
             row["finding"]: row | {"meaning": MEANINGS.get(row["state"], "open")}
-            for row in release.rows("from reports.rpt_findings")
+            for row in release.fetch_rows("from reports.rpt_findings")
         },
         "claims": [row for row in claims if row["cause"] != "no_data"],
         "without_data": [row for row in claims if row["cause"] == "no_data"],
         "main": claims[0],
         "designs": [
             row | {"class": MEANINGS.get(row["verdict"], "open")}
-            for row in release.rows(
+            for row in release.fetch_rows(
                 SQL["designs"],
                 table_id=claims[0]["table_id"],
                 column_number=claims[0]["column_number"],
@@ -76,7 +76,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         ],
         "strip": _strip(release, text, claims[0]),
         "headlines": headlines.read_headlines(release.connection),
-        "period": release.period(),
+        "period": release.fetch_period(),
         "forest": _forest(estimated, text) if estimated else None,
         "about": about(release, text),
     }
@@ -84,7 +84,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 def about(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the number of providers by class and licence, and how far to trust the data."""
-    sources = release.sources()
+    sources = release.fetch_sources()
     classes = {(row["provider"], row["provenance_class"] or NO_LICENCE) for row in sources}
     licensed = {
         row["provider"]
@@ -108,7 +108,7 @@ def about(release: Release, text: Catalogue) -> dict[str, Any]:
 
 def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure | None:
     """Draw the readings of the main claim's estimate, with intervals by province."""
-    data = release.frame(
+    data = release.fetch_frame(
         SQL["strip"],
         table_id=claim["table_id"],
         column_number=claim["column_number"],
@@ -119,7 +119,10 @@ def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure |
     def draw(language: str) -> alt.TopLevelMixin:
         names = {says: text.format_text(f"reading_{says}", language) for says in READINGS}
         legend = alt.Legend(
-            title=None, labelExpr=words_for("datum.label", names), labelLimit=300, orient="top"
+            title=None,
+            labelExpr=build_label_expression("datum.label", names),
+            labelLimit=300,
+            orient="top",
         )
         base = CHART.encode(
             y=alt.Y(
@@ -133,7 +136,7 @@ def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure |
                 scale=alt.Scale(domain=[*READINGS], range=[*READINGS.values()]),
                 legend=legend,
             ),
-            tooltip=tips(
+            tooltip=make_tooltips(
                 (f"reading_{language}:N", text.format_text("reading", language)),
                 ("estimate:Q", text.format_text("estimate", language), ".3~f"),
                 ("std_error:Q", text.format_text("error_by_province", language), ".3~f"),
@@ -141,7 +144,7 @@ def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure |
         )
         x = alt.X("conf_low:Q", title=text.format_text("estimate_with_interval", language))
         return alt.layer(
-            line(GREY, x=0),
+            make_rule(GREY, x=0),
             base.mark_rule(strokeWidth=2).encode(x=x, x2=alt.X2("conf_high:Q")),
             base.mark_point(filled=True, size=60, opacity=1).encode(x="estimate:Q"),
             base.mark_text(dy=-9, fontSize=12).encode(
@@ -157,7 +160,7 @@ def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure |
         low=f"{data['estimate'].min():.3f}",
         high=f"{data['estimate'].max():.3f}",
     )
-    return figure(
+    return draw_figure(
         "strip",
         text.render_text("strip_title"),
         data,
@@ -197,7 +200,10 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         )
         columns = alt.ExprRef("windowSize()[0] < 600 ? 1 : 3")
         legend = alt.Legend(
-            title=None, labelExpr=words_for("datum.label", names), labelLimit=300, columns=columns
+            title=None,
+            labelExpr=build_label_expression("datum.label", names),
+            labelLimit=300,
+            columns=columns,
         )
         estimate, interval = (
             text.format_text(key, language) for key in ("estimate_with_interval", "interval")
@@ -209,7 +215,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
             y=alt.Y(f"claim_{language}:N", sort=None, title=None, axis=axis),
             yOffset=alt.YOffset("whose:N", scale=alt.Scale(domain=[*POINTS], paddingOuter=0.4)),
             color=alt.Color("whose:N", scale=colours, legend=legend),
-            tooltip=tips(
+            tooltip=make_tooltips(
                 (f"claim_{language}:N", text.format_text("claim", language)),
                 ("estimate:Q", text.format_text("estimate", language), ".3~f"),
                 ("conf_low:Q", f"{interval} ←", ".3~f"),
@@ -218,7 +224,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         )
         x = alt.X("conf_low:Q", title=estimate, axis=alt.Axis(tickCount=6))
         return alt.layer(
-            line(GREY, x=0),
+            make_rule(GREY, x=0),
             base.mark_rule(strokeWidth=2).encode(x=x, x2=alt.X2("conf_high:Q")),
             base.mark_point(filled=True, size=45, opacity=1).encode(
                 x=alt.X("estimate:Q"), shape=alt.Shape("whose:N", scale=shapes, legend=legend)
@@ -233,7 +239,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         if claim["conf_low"] is not None
     )
     described = text.format_words("alt_forest", count=len(claims), zero=zero)
-    return figure(
+    return draw_figure(
         "forest",
         text.render_text("forest_title"),
         data,

@@ -12,9 +12,9 @@ SQL = load_statements(__file__)
 PARTS = ("grouping", "group_name", "reference", "reading")  # columns that name a group difference
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return a figure of group differences, each group's estimate, and the missing estimates."""
-    groups = release.frame(SQL["groups"])
+    groups = release.fetch_frame(SQL["groups"])
     if groups.empty:
         return {}
     # Groups with few cities have permutation p-values but no intervals to draw.

@@ -138,10 +138,10 @@ class Table:
 
 def tables(release: Release) -> list[Table]:
     """Return the tables of a release."""
-    columns = release.grouped("in_table", SQL["columns"])
+    columns = release.fetch_groups("in_table", SQL["columns"])
     withheld = withholding.read_withheld_rows(release.connection)
     listed = []
-    for row in release.rows(SQL["tables"], schemas=[*SCHEMAS]):
+    for row in release.fetch_rows(SQL["tables"], schemas=[*SCHEMAS]):
         name = row["in_table"]
         english, _, chinese = (row["comment"] or "").partition("\n\n")
         blank = {one["column_name"] for one in withheld if one["table_name"] == name}
@@ -150,12 +150,14 @@ def tables(release: Release) -> list[Table]:
             Table(
                 schema=row["schema_name"],
                 name=row["table_name"],
-                row_count=release.row_count(name),
+                row_count=release.count_rows(name),
                 description=english,
                 description_zh=chinese,
                 columns=columns[name],
                 key=key if blank.isdisjoint(key) else [],
-                withheld=[provider["provider"] for provider in release.withheld_from(name)],
+                withheld=[
+                    provider["provider"] for provider in release.find_withheld_providers(name)
+                ],
             )
         )
     return listed
@@ -196,7 +198,7 @@ def dataset(
         Relative path to the downloads, used if the URL of the site is not known.
     """
     cited = citation.read_citation(settings.project_root())
-    manifest, period = release.manifest, release.period()
+    manifest, period = release.manifest, release.fetch_period()
     synthetic = manifest.origin.is_synthetic
     words = text.format_text(
         "about_release",
@@ -207,7 +209,7 @@ def dataset(
     )
     keywords = [*cited.keywords, *(["synthetic data"] if synthetic else [])]
     mark = f"{text.format_text('synthetic_mark', 'en')} {text.format_text('synthetic_text', 'en')} "
-    (place,) = release.rows(
+    (place,) = release.fetch_rows(
         """
         select concat_ws(
             ' ', min(latitude), min(longitude), max(latitude), max(longitude)
@@ -233,7 +235,7 @@ def dataset(
         **{name: value for name, value in known.items() if value},
         "license": [terms.ESTIMATES_LICENCE.address, f"{beside}{terms.DATA_LICENCE}"],
         # A public copy is freely accessible, because it withholds restricted values.
-        "isAccessibleForFree": bool(release.withheld) or not release.restricted,
+        "isAccessibleForFree": bool(release.withheld_tables) or not release.restricted_providers,
         "temporalCoverage": f"{period['first_year']}/{period['last_year']}",
         "spatialCoverage": {
             "@type": "Place",
@@ -244,7 +246,7 @@ def dataset(
                 "@type": "PropertyValue",
                 **{name: value for name, value in variable.items() if value is not None},
             }
-            for variable in release.rows(SQL["panel_columns"], panel=terms.PANEL)
+            for variable in release.fetch_rows(SQL["panel_columns"], panel=terms.PANEL)
         ],
         "distribution": [
             {
@@ -284,7 +286,7 @@ def package(release: Release, about: dict[str, Any], listed: list[Table]) -> dic
             },
             OWN_LICENCE,
         ],
-        "sources": [_source(row) for row in release.sources()],
+        "sources": [_source(row) for row in release.fetch_sources()],
         "extract_set": manifest.extract_set,
         "is_synthetic": manifest.origin.is_synthetic,
         "resources": [_resource(table, listed) for table in listed],

@@ -44,15 +44,16 @@ OFFERED: dict[str, tuple[str, Callable[[PrintedTable], str | bytes]]] = {
 }
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the tables with their files and readings."""
     # The query orders the terms of an event study by year.
-    scorecard = release.grouped(
+    scorecard = release.fetch_groups(
         "table_id",
         SQL["scorecard"],
     )
     specifications = {
-        row["specification_id"]: row for row in release.rows("from reports.rpt_specifications")
+        row["specification_id"]: row
+        for row in release.fetch_rows("from reports.rpt_specifications")
     }
     return {
         "tables": [

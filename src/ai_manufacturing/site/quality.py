@@ -12,10 +12,10 @@ from ai_manufacturing.site.charts import (
     CHART,
     LABEL_LIMIT,
     Figure,
-    figure,
-    squares,
-    tips,
-    words_for,
+    build_label_expression,
+    draw_figure,
+    make_square_legend,
+    make_tooltips,
 )
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
@@ -29,14 +29,15 @@ FAILING_LISTED = 10  # maximum number of failing rows to list per expectation
 LONG_NAMES = ("内蒙古", "黑龙江")
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the deliveries, the results of the gate, and the accounting of delivered rows."""
-    expectations = release.rows(
-        f"from {release.gate_results()} order by success nulls last, severity, suite, description"
+    expectations = release.fetch_rows(
+        f"from {release.build_gate_query()}"
+        " order by success nulls last, severity, suite, description"
     )
     names = {
         row["city_id"]: render_pair(row["name_en"], row["name_zh"])
-        for row in release.rows("select city_id, name_en, name_zh from marts.dim_city")
+        for row in release.fetch_rows("select city_id, name_en, name_zh from marts.dim_city")
     }
     for row in expectations:
         row["failing"] = [] if row["success"] else _failing(row["failing_rows"], names)
@@ -44,22 +45,22 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {
         "deliveries": sorted(release.manifest.delivery_hashes.items()),
         "packages": sorted(release.manifest.package_versions.items()),
-        "series": release.rows(
+        "series": release.fetch_rows(
             "select * from marts.dim_series order by is_delivered desc, series, scope"
         ),
-        "sources": release.rows(SQL["sources"]),
+        "sources": release.fetch_rows(SQL["sources"]),
         "absent": sources.read_sources(release.connection)["absent"],
         "gate": _gate_counts(release),
         "expectations": expectations,
-        "accounting": release.rows(SQL["accounting"]),
-        "set_aside": release.rows(SQL["set_aside"]),
-        "set_aside_rows": release.rows(
+        "accounting": release.fetch_rows(SQL["accounting"]),
+        "set_aside": release.fetch_rows(SQL["set_aside"]),
+        "set_aside_rows": release.fetch_rows(
             SQL["rows_set_aside"],
             listed=LISTED,
         ),
         # The query combines a correction that applies to every city into one line.
-        "corrections": release.rows(SQL["corrections"]),
-        "withheld": release.withheld_from("marts.fct_corrections", "gates.gate_results"),
+        "corrections": release.fetch_rows(SQL["corrections"]),
+        "withheld": release.find_withheld_providers("marts.fct_corrections", "gates.gate_results"),
         "coverage": (
             [draw(coverage, text) for draw in (_by_series, _by_city)] if len(coverage) else []
         ),
@@ -84,7 +85,7 @@ def _failing(rows: str | None, names: dict[str, Markup]) -> Any:
 
 def _coverage(release: Release) -> pd.DataFrame:
     """Return whether each city, year and series of the panel has a value, even if withheld."""
-    return release.frame(SQL["coverage"])
+    return release.fetch_frame(SQL["coverage"])
 
 
 def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
@@ -103,10 +104,10 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
         )
         axis = alt.Axis(
             values=list(firsts["city_id"]),
-            labelExpr=words_for("datum.value", labels),
+            labelExpr=build_label_expression("datum.value", labels),
             labelOverlap="greedy",
         )
-        under = tips(
+        under = make_tooltips(
             (f"name_{language}:N", text.format_text("city", language)),
             ("year:O", text.format_text("year", language)),
             ("series_count:Q", title),
@@ -120,7 +121,7 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
     described = text.format_words(
         "alt_coverage_by_city", cities=len(cities), series=most, complete=complete, empty=empty
     )
-    return figure(
+    return draw_figure(
         "coverage_by_city",
         text.render_text("coverage_by_city"),
         data,
@@ -143,7 +144,7 @@ def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
         y = alt.Y(
             f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=LABEL_LIMIT)
         )
-        under = tips(
+        under = make_tooltips(
             (f"label_{language}:N", text.format_text("series", language)),
             ("year:O", text.format_text("year", language)),
             ("city_count:Q", title),
@@ -156,7 +157,7 @@ def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
     empty = [text.find_labels(name) for name in counts.index[counts == 0]]
     missing = tuple(", ".join(name[place] for name in empty) or "0" for place in (0, 1))
     described = text.format_words("alt_coverage_by_series", series=len(counts), missing=missing)
-    return figure(
+    return draw_figure(
         "coverage_by_series", text.render_text("coverage_by_series"), data, draw, described
     )
 
@@ -172,7 +173,9 @@ def _heat_map(
     """Return a heat map by year, shaded from few to all; zero has its own colour."""
     x = alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True, orient=orient))
     blues = alt.Color(
-        f"{column}:Q", scale=alt.Scale(scheme="blues", domain=[0, most]), legend=squares(title)
+        f"{column}:Q",
+        scale=alt.Scale(scheme="blues", domain=[0, most]),
+        legend=make_square_legend(title),
     )
     colour = alt.condition(f"datum.{column} == 0", alt.value("#f0eeea"), blues)
     return (

@@ -11,7 +11,7 @@ from typing import Any
 
 from ai_manufacturing.disclosure import withholding
 from ai_manufacturing.site import query_book
-from ai_manufacturing.site.charts import in_script
+from ai_manufacturing.site.charts import encode_json
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import settings
 from ai_manufacturing.system.text import Catalogue
@@ -69,7 +69,7 @@ def write(release_path: Path, folder: Path) -> bool:
     return True
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the questions of the query book, and the tables with their columns.
 
     For a public copy, only questions that it can answer are included, and withheld values are
@@ -79,7 +79,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     every = query_book.entries(book)
     answers = withholding.check_answerable(release.connection, [entry.sql for entry in every])
     entries = [entry for entry, is_answered in zip(every, answers, strict=True) if is_answered]
-    described = release.grouped(
+    described = release.fetch_groups(
         "name",
         """
         select
@@ -125,10 +125,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     ]
     return {
         "questions": [{"en": entry.question, "zh": entry.question_zh} for entry in entries],
-        "book": in_script([entry.sql for entry in entries]),
-        "words": in_script({key: text.texts[key] for key in WORDS}),
-        "tables": in_script(tables),
-        "withheld_here": in_script(
+        "book": encode_json([entry.sql for entry in entries]),
+        "words": encode_json({key: text.texts[key] for key in WORDS}),
+        "tables": encode_json(tables),
+        "withheld_here": encode_json(
             {"parts": parts, "providers": withheld[0]["providers"] if withheld else ""}
         ),
     }

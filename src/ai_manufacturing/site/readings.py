@@ -13,11 +13,11 @@ from ai_manufacturing.site.charts import (
     LABEL_LIMIT,
     ORANGE,
     Figure,
-    figure,
-    line,
-    tips,
+    draw_figure,
+    make_rule,
+    make_tooltips,
 )
-from ai_manufacturing.site.release import Release, grouped
+from ai_manufacturing.site.release import Release, group_rows
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, SUBSTITUTE_MARK, Catalogue, render_pair
 
@@ -42,9 +42,9 @@ CHOICES = (
 )
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return a plot for each column with a single coefficient, and the specifications."""
-    estimates = release.frame(SQL["estimates"])
+    estimates = release.fetch_frame(SQL["estimates"])
     # Show intervals by province, except for readings with another covariance and readings without
     # standard errors by province.
     own = (estimates["covariance"] != "city") | estimates["conf_low_province"].isna()
@@ -167,7 +167,7 @@ def coefficient_plot(
             key: text.format_text(key, language)
             for key in ("reading", "estimate", "interval", "cities", "specification")
         }
-        tooltip = tips(
+        tooltip = make_tooltips(
             (f"reading_{language}:N", words["reading"]),
             ("estimate:Q", words["estimate"], ".4~g"),
             ("conf_low:Q", words["interval"] + " ←", ".4~g"),
@@ -187,8 +187,8 @@ def coefficient_plot(
         )
         points = base.mark_point(color=BLUE, filled=True, size=60, opacity=1)
         layers = [
-            line("#999", x=0),
-            *([line(ORANGE, 5, 3, x=printed)] if printed is not None else []),
+            make_rule("#999", x=0),
+            *([make_rule(ORANGE, 5, 3, x=printed)] if printed is not None else []),
             *([bars] if has_intervals else []),
             points.encode(x=alt.X("estimate:Q", title=title), tooltip=tooltip),
         ]
@@ -198,7 +198,7 @@ def coefficient_plot(
     described = text.format_words("alt_readings", count=len(data), low=low, high=high)
     notes = [text.render_text("printed_line", value=f"{printed:g}")] if printed is not None else []
     notes += [_substitutions(estimated)]
-    return figure(id_, title, data, draw, described, Markup(" ").join(filter(None, notes)))
+    return draw_figure(id_, title, data, draw, described, Markup(" ").join(filter(None, notes)))
 
 
 def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
@@ -240,24 +240,26 @@ def _specifications(release: Release) -> list[dict[str, Any]]:
     """Return the specifications with their terms, losses, further inference and influence."""
     name = "specification_id"
     parts = {
-        "terms": release.grouped(
+        "terms": release.fetch_groups(
             name, "from reports.rpt_coefficients order by specification_id, term_order, term"
         ),
-        "weights": release.grouped(
+        "weights": release.fetch_groups(
             name,
             SQL["weights"],
         ),
-        "losses": release.grouped(
+        "losses": release.fetch_groups(
             name, "from estimates.observation_losses order by specification_id, step"
         ),
         # The rows are in the order of inference_checks.csv.
-        "inference": release.grouped(
+        "inference": release.fetch_groups(
             name,
             SQL["inference"],
         ),
-        "influence": grouped(_influence(release), name),
+        "influence": group_rows(_influence(release), name),
     }
-    specifications = release.rows("from reports.rpt_specifications order by specification_order")
+    specifications = release.fetch_rows(
+        "from reports.rpt_specifications order by specification_order"
+    )
     for row in specifications:
         row |= {part: rows[row[name]] for part, rows in parts.items()}
         row["overlap"] = next(filter(None, map(overlap_note, row["terms"])), None)
@@ -269,4 +271,4 @@ def _influence(release: Release) -> list[dict[str, Any]]:
 
     The omitted units are named in both languages.
     """
-    return release.rows(SQL["influence"])
+    return release.fetch_rows(SQL["influence"])

@@ -31,30 +31,30 @@ class Release:
     def __enter__(self) -> "Release":
         return self
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.connection.close()
 
-    def frame(self, query: str, **values: Any) -> pd.DataFrame:
+    def fetch_frame(self, query: str, **values: Any) -> pd.DataFrame:
         """Run a query, and return a frame with None for missing values in all columns."""
-        found = self.connection.execute(query, values).df().astype(object)
-        return found.where(found.notna(), None)
+        frame = self.connection.execute(query, values).df().astype(object)
+        return frame.where(frame.notna(), None)
 
-    def catalogue(self) -> Catalogue:
+    def load_catalogue(self) -> Catalogue:
         """Return the texts of the pages, with the labels of this release."""
         return Catalogue.load().extend_from_database(self.connection)
 
     @cached_property
     def tables(self) -> dict[str, PaperTable]:
         """The paper's tables, with all readings."""
-        return cells.read_tables(self.connection, self.catalogue())
+        return cells.read_tables(self.connection, self.load_catalogue())
 
     @cached_property
-    def restricted(self) -> list[dict[str, Any]]:
+    def restricted_providers(self) -> list[dict[str, Any]]:
         """Providers whose values may not be redistributed, with their terms."""
         return terms.read_restricted_providers(self.connection)
 
     @cached_property
-    def withheld(self) -> set[str]:
+    def withheld_tables(self) -> set[str]:
         """Tables that are incomplete here because values may not be redistributed."""
         return {row["table_name"] for row in withholding.read_withheld_rows(self.connection)}
 
@@ -63,27 +63,27 @@ class Release:
         """Whether this is a public copy, whose numbers are rounded."""
         return published_numbers.has_rounded_numbers(self.connection)
 
-    def withheld_from(self, *tables: str) -> list[dict[str, Any]]:
+    def find_withheld_providers(self, *tables: str) -> list[dict[str, Any]]:
         """Return the providers whose values are withheld from any of the tables.
 
         The result is empty if nothing is withheld.
         """
-        return self.restricted if self.withheld & {*tables} else []
+        return self.restricted_providers if self.withheld_tables & {*tables} else []
 
-    def sources(self) -> list[Row]:
+    def fetch_sources(self) -> list[Row]:
         """Return the providers of the delivered files, with their terms and citations."""
-        return self.rows(SQL["sources"])
+        return self.fetch_rows(SQL["sources"])
 
-    def gate_results(self) -> str:
+    def build_gate_query(self) -> str:
         """Return SQL for the results of all gates."""
         return result_tables.select_all_results(self.connection)
 
-    def period(self) -> dict[str, Any]:
+    def fetch_period(self) -> dict[str, Any]:
         """Return first_year, last_year and base_year of the measure in this release.
 
         Without a measure, the years are those of the main specification, and base_year is None.
         """
-        return self.rows(
+        return self.fetch_rows(
             """
             select
                 coalesce(min(m.year), any_value(s.first_year)) as first_year,
@@ -98,11 +98,11 @@ class Release:
             """
         )[0]
 
-    def rows(self, query: str, **values: Any) -> list[Row]:
+    def fetch_rows(self, query: str, **values: Any) -> list[Row]:
         """Run a query, and return its rows as dictionaries by column name."""
-        return list(self.frame(query, **values).to_dict("records"))
+        return list(self.fetch_frame(query, **values).to_dict("records"))
 
-    def row_count(self, table: str) -> int:
+    def count_rows(self, table: str) -> int:
         """Return the number of rows of a table.
 
         DuckDB's catalogue only contains an estimate, which includes deleted rows.
@@ -110,12 +110,12 @@ class Release:
         ((count,),) = self.connection.execute(f"select count(*) from {table}").fetchall()
         return int(count)
 
-    def grouped(self, key: str, query: str) -> dict[Any, list[Row]]:
+    def fetch_groups(self, key: str, query: str) -> dict[Any, list[Row]]:
         """Run a query, and group its rows by the value of a column, preserving their order."""
-        return grouped(self.rows(query), key)
+        return group_rows(self.fetch_rows(query), key)
 
 
-def grouped(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:
+def group_rows(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:
     """Group rows by the value of a column, preserving their order."""
     groups: defaultdict[Any, list[Row]] = defaultdict(list)
     for row in rows:

@@ -18,13 +18,13 @@ from ai_manufacturing.site.charts import (
     GREY,
     ORANGE,
     Figure,
-    figure,
-    in_script,
-    line,
-    round_numbers,
-    tips,
+    choose_ticks,
+    draw_figure,
+    encode_json,
+    make_rule,
+    make_tooltips,
 )
-from ai_manufacturing.site.release import Release, grouped
+from ai_manufacturing.site.release import Release, group_rows
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
@@ -46,14 +46,14 @@ WORDS = (
 )
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the curve, its controls, the effect of each choice, and the joint tests."""
-    axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
+    axes = release.fetch_rows("select * from reports.rpt_specification_axes order by value_order")
     if not axes:
         return {}
     for row in axes:
         row["names"] = text.find_labels_of_kind(row["axis"], row["value"])
-    found = release.frame(
+    found = release.fetch_frame(
         SQL["curve"],
         axes=AXES,
     )
@@ -65,14 +65,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     undominated = int((~found.pop("is_dominated").astype(bool)).sum())
     return {
         "figure": _figure(found, axes, text) if len(found) else None,
-        "offered": grouped([row for row in axes if row["estimated_count"]], "axis"),
+        "offered": group_rows([row for row in axes if row["estimated_count"]], "axis"),
         "steering": _steering(release, text) if len(found) else None,
-        "part_of_years": release.rows(SQL["part_of_years"]),
-        "withheld_count": release.rows(SQL["withheld"])[0]["curve_count"],
+        "part_of_years": release.fetch_rows(SQL["part_of_years"]),
+        "withheld_count": release.fetch_rows(SQL["withheld"])[0]["curve_count"],
         "count": len(found),
         "undominated": undominated,
         "axes": axes,
-        "joint": release.rows(
+        "joint": release.fetch_rows(
             """
             select *
             from estimates.est_specification_curve_joint
@@ -80,7 +80,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             """
         ),
         "beside": _beside_swaps(release),
-        "missing": release.rows(SQL["missing"]),
+        "missing": release.fetch_rows(SQL["missing"]),
     }
 
 
@@ -90,7 +90,7 @@ def _beside_swaps(release: Release) -> dict[str, str] | None:
     They cover the combinations without dominated choices, with standard errors by province. The
     result is None without a joint test.
     """
-    rows = release.rows(SQL["beside_swaps"])
+    rows = release.fetch_rows(SQL["beside_swaps"])
     shown: dict[str, str] = {}
     for row in rows:
         kind = row["statistic"].removeprefix("share_").removeprefix("of_")
@@ -104,13 +104,13 @@ def _beside_swaps(release: Release) -> dict[str, str] | None:
 
 def _steering(release: Release, text: Catalogue) -> Any:
     """Return the data that the page's script needs in addition to the curve, as JSON."""
-    (headline,) = release.rows(SQL["headline"])
-    return in_script(
+    (headline,) = release.fetch_rows(SQL["headline"])
+    return encode_json(
         {
             "headline": headline,
             "isRounded": release.is_rounded,
             "axes": AXES,
-            "variables": release.rows(
+            "variables": release.fetch_rows(
                 """
                 select distinct prices, outcome, controls, population, control_variables
                 from estimates.est_specification_curve
@@ -123,7 +123,7 @@ def _steering(release: Release, text: Catalogue) -> Any:
 
 def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
     """Draw the estimates sorted by size, with intervals by province."""
-    by_axis = grouped(axes, "axis")
+    by_axis = group_rows(axes, "axis")
     numbers = ("standardised_estimate", "estimate", "p_value_by_city", "p_value_by_province")
 
     def draw(language: str) -> alt.TopLevelMixin:
@@ -135,7 +135,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         title = text.format_text("standardised_estimate", language)
         # Place the title close to its axis, although the labels below require a wider margin.
         axis = alt.Axis(
-            minExtent=EXTENT, maxExtent=EXTENT, titleX=-40, values=round_numbers(bottom, top)
+            minExtent=EXTENT, maxExtent=EXTENT, titleX=-40, values=choose_ticks(bottom, top)
         )
         y = alt.Y(
             "standardised_estimate:Q",
@@ -159,7 +159,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                     scale=alt.Scale(domain=[*MARKS], range=[*MARKS.values()]),
                     legend=None,
                 ),
-                tooltip=tips(
+                tooltip=make_tooltips(
                     *((f"{name}:Q", text.format_text(name, language), ".3~g") for name in numbers),
                     *(
                         (f"{axis}_label:N", text.format_text(f"axis_{axis}", language))
@@ -172,7 +172,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         intervals = by_province.encode(
             x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q"
         )
-        layers = [intervals, line(GREY, y=0), points]
+        layers = [intervals, make_rule(GREY, y=0), points]
         for number, (name, colour) in enumerate(MARKS.items()):
             height = alt.value(HEIGHT - LINE * (len(MARKS) - number - 0.5))
             ticks = CHART.transform_filter(f"datum.significant_by == '{name}'")
@@ -203,7 +203,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
     described = text.format_words(
         "alt_curve", count=len(curve), low=low, median=median, high=high, **counts
     )
-    return figure(
+    return draw_figure(
         "curve",
         text.render_text("curve_title"),
         curve,

@@ -28,20 +28,20 @@ FROM 'https://…/{downloads.FOLDER}/rpt_coefficients.parquet' LIMIT 10;
 """
 
 
-def content(release: Release, text: Catalogue) -> dict[str, Any]:
+def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return data sets, tables with columns, terms, citation, quick starts and history."""
-    tables = release.grouped(
+    tables = release.fetch_groups(
         "in_table",
         SQL["tables"],
     )
-    kinds = release.rows(SQL["kinds"])
+    kinds = release.fetch_rows(SQL["kinds"])
     return {
         "sets": SETS,
         "tables": tables,
-        "row_counts": {name: release.row_count(name) for name in tables},
-        "tables_withheld": release.withheld,
-        "sources": release.sources(),
-        "withheld": release.withheld_from(terms.PANEL, *release.withheld),
+        "row_counts": {name: release.count_rows(name) for name in tables},
+        "tables_withheld": release.withheld_tables,
+        "sources": release.fetch_sources(),
+        "withheld": release.find_withheld_providers(terms.PANEL, *release.withheld_tables),
         "address_lines": ADDRESS_LINES,
         "own_licence": terms.ESTIMATES_LICENCE,
         "bibliography": downloads.bibliography(release.manifest),
@@ -54,11 +54,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")
         ),
         # The query lists lost estimates first, then changed ones by size of change, then new ones.
-        "estimates": release.rows(
+        "estimates": release.fetch_rows(
             SQL["estimates"],
             listed=LISTED,
         ),
-        "cells": release.rows(SQL["cells"]),
+        "cells": release.fetch_rows(SQL["cells"]),
     }
 
 
@@ -67,7 +67,9 @@ def _replaced(release: Release) -> Origin | None:
 
     Changes are not computed between different extract sets.
     """
-    for row in release.rows("select extract_set, extract_set_kind as kind from release.previous"):
+    for row in release.fetch_rows(
+        "select extract_set, extract_set_kind as kind from release.previous"
+    ):
         before = Origin(**row)
         return None if before == release.manifest.origin else before
     return None
