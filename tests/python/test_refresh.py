@@ -184,7 +184,7 @@ def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
         (moved(2, rows=column), HeldError, f"{of_two}, {above}"),
         (again(), HeldError, "Nothing new since build 000002, which is held"),
         (
-            done(by_hand.publish_held, "000002", "checked with the vendor"),
+            done(by_hand.publish_held_build, "000002", "checked with the vendor"),
             "000002",
             r"^by hand, checked with the vendor\.",
         ),
@@ -236,7 +236,7 @@ def test_a_build_without_headline_estimates_is_held_and_never_becomes_the_anchor
         ),
         (shown, None),
         (
-            done(by_hand.accept, "000002", "looks right"),
+            done(by_hand.accept_release, "000002", "looks right"),
             BadConfigurationError,
             f"cannot be the anchor.*{nothing}",
         ),
@@ -248,7 +248,7 @@ def test_a_build_without_headline_estimates_is_held_and_never_becomes_the_anchor
             rf"\A(?!(?s:.*)--without-estimates).*{nothing}",
         ),
         (
-            done(by_hand.publish_held, "000004", "the vendor withdrew its files"),
+            done(by_hand.publish_held_build, "000004", "the vendor withdrew its files"),
             "000004",
             "^anchor 000003, ",
         ),
@@ -396,9 +396,12 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     # A build that the gate stopped can only be estimated by the code that built it.
     sample_refreshes.of()
     with pytest.raises(BadConfigurationError, match="000002 has no estimates yet, and the code"):
-        by_hand.publish_held(store, "000002", "because", quiet)
+        by_hand.publish_held_build(store, "000002", "because", quiet)
     sample_refreshes.warehouse = stopped
-    assert by_hand.publish_held(store, "000002", "because", quiet) == store.read_current_manifest()
+    assert (
+        by_hand.publish_held_build(store, "000002", "because", quiet)
+        == store.read_current_manifest()
+    )
 
 
 def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_first(
@@ -629,7 +632,7 @@ def test_a_torn_line_of_the_log_loses_no_rollback_and_no_clock_orders_the_releas
         log.write_bytes(log.read_bytes() + torn)
         assert store.read_refreshes()[:2] == before
         store.publish_release("000002")
-        by_hand.rollback(store, "000001", quiet)
+        by_hand.roll_back(store, "000001", quiet)
         assert log.read_bytes().startswith(whole)
         assert all(json.loads(line) for line in log.read_bytes().splitlines())
         rolled_back = r"since release 000002: .* It was rolled back to 000001"
@@ -648,9 +651,9 @@ def test_a_number_that_is_no_release_reaches_no_path(store: Store) -> None:
     kept = {"outcome": "HeldError", "manifest": described("000001"), "found": []}
     (beside / "report.json").write_text(json.dumps(kept), encoding="utf-8")
     acts: tuple[Callable[[str], object], ...] = (
-        lambda number: by_hand.rollback(store, number, quiet),
-        lambda number: by_hand.publish_held(store, number, "because", quiet),
-        lambda number: by_hand.difference(store, "000001", number),
+        lambda number: by_hand.roll_back(store, number, quiet),
+        lambda number: by_hand.publish_held_build(store, number, "because", quiet),
+        lambda number: by_hand.summarise_changes(store, "000001", number),
         store.locate_past_release,
         store.locate_held_build,
     )

@@ -358,7 +358,7 @@ def test_a_declaration_covers_its_provider_series_scope_and_years_only(tmp_path:
 
 
 def declared(revision: str, reason: str = "census") -> Act:
-    return done(by_hand.declare, [revision], reason, "me")
+    return done(by_hand.declare_revisions, [revision], reason, "me")
 
 
 def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
@@ -470,7 +470,7 @@ def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
         (declared(GDP_REVISION, "census"), None),
         (delivered(revised("2017, 2018", 1.05)), "000002"),
         (delivered(revised("2017, 2018", 1.5)), HeldError),
-        (done(by_hand.rollback, "000001"), "000001"),
+        (done(by_hand.roll_back, "000001"), "000001"),
         (again(), HeldError),
         (declared(GDP_REVISION, "second census"), None),
         (again(), "000005", "second census"),
@@ -654,7 +654,7 @@ def test_small_steps_are_warned_of_and_held_by_their_sum_until_a_person_accepts_
             r"0\.96 standard errors\. Beyond 1 a release is held\.",
         ),
         (moved(1.63), HeldError, rf"{DRIFT}000001, .*: table_2_col_3 .*, 1\.63 standard errors"),
-        (done(by_hand.accept, "000004", "compared with the office"), "000004"),
+        (done(by_hand.accept_release, "000004", "compared with the office"), "000004"),
         (again(), "000006", rf"{DRIFT}.*with the office: table_2_col_3 .*0\.67 standard errors"),
     )
 
@@ -666,14 +666,14 @@ def test_a_rollback_loses_no_anchor_and_what_a_person_publishes_is_accepted(
     replay(
         published,
         (moved(0.9), "000002", DRIFT),
-        (done(by_hand.accept, "000002", "compared with the office"), "000002"),
+        (done(by_hand.accept_release, "000002", "compared with the office"), "000002"),
         (moved(1.6), "000003", DRIFT),
-        (done(by_hand.rollback, "000001"), "000001"),
+        (done(by_hand.roll_back, "000001"), "000001"),
         (moved(1.01), HeldError, f"{DRIFT}000001, the first"),
-        (done(by_hand.rollback, "000003"), "000003"),
+        (done(by_hand.roll_back, "000003"), "000003"),
         (moved(2.1), HeldError, rf"{DRIFT}000002, accepted 20\d\d-.*, 1\.20 standard errors"),
         (
-            done(by_hand.publish_held, "000005", "the provider was asked"),
+            done(by_hand.publish_held_build, "000005", "the provider was asked"),
             "000005",
             "^by hand, the provider was asked",
         ),
@@ -751,7 +751,7 @@ def test_where_the_published_path_is_empty_the_release_that_readers_saw_last_cou
     replay(
         published,
         (moved(0.3), "000002"),
-        (done(by_hand.rollback, "000001"), "000001"),
+        (done(by_hand.roll_back, "000001"), "000001"),
         (emptied, None),
         (moved(1.2), HeldError, r"An estimate moved by 1\.20 standard errors"),
         (moved(0.9), "000004", DRIFT),
@@ -813,7 +813,7 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
     judged_again = content(manifest)
 
     # A rebuild must give the same release.
-    by_hand.rollback(store, "000001", quiet)
+    by_hand.roll_back(store, "000001", quiet)
     store.locate_past_release("000003").unlink()
     assert content(published.run()) == judged_again
     assert built.call_count == 1

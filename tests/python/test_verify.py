@@ -117,17 +117,17 @@ def refused(kept: Store, path: Path) -> None:
     if path.parent == kept.folder / "past":
         number = path.name[:6]
         acts = [
-            lambda: by_hand.rollback(kept, number, quiet),
-            lambda: by_hand.difference(kept, "000001", "000002"),
+            lambda: by_hand.roll_back(kept, number, quiet),
+            lambda: by_hand.summarise_changes(kept, "000001", "000002"),
             lambda: databases.read_database(kept.locate_past_release(number)),
         ]
     elif path.is_relative_to(kept.folder / "held"):
-        acts = [lambda: by_hand.publish_held(kept, "000003", "a test", quiet)]
+        acts = [lambda: by_hand.publish_held_build(kept, "000003", "a test", quiet)]
     elif path.name.startswith("refreshes.jsonl"):
         acts = [
             kept.read_refreshes,
             kept.compute_next_id,
-            lambda: by_hand.rollback(kept, "000001", quiet),
+            lambda: by_hand.roll_back(kept, "000001", quiet),
         ]
     else:
         acts = [
@@ -285,7 +285,7 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     times_ten(kept.published_path)
     integrity.checksum_path(kept.published_path).unlink()
     # The published file is not a link to the past release.
-    by_hand.difference(kept, "000001", "000002")
+    by_hand.summarise_changes(kept, "000001", "000002")
     damage = f"{kept.published_path}: its SHA-256 is "
     out = ("--out", tmp_path / "out")
     exits(2, damage, "export", "--format", "csv", *out)

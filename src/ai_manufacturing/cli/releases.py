@@ -71,7 +71,7 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
     from ai_manufacturing.releases import configured
 
     with exit_on_refresh_error(log_event):
-        by_hand.publish_held(configured.read_store(), release_id, reason, log_event, replaces)
+        by_hand.publish_held_build(configured.read_store(), release_id, reason, log_event, replaces)
 
 
 @command(
@@ -103,9 +103,9 @@ def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: 
 
     with exit_on_refresh_error(print_event):
         if release_id and not revisions:
-            by_hand.accept(configured.read_store(), release_id, reason, print_event)
+            by_hand.accept_release(configured.read_store(), release_id, reason, print_event)
         elif revisions and not release_id:
-            by_hand.declare(configured.read_store(), revisions, reason, by, print_event)
+            by_hand.declare_revisions(configured.read_store(), revisions, reason, by, print_event)
         else:
             raise click.UsageError("Give the number of a release, or --revision.")
 
@@ -119,7 +119,7 @@ def rollback(release_id: str, replaces: bool) -> None:
     from ai_manufacturing.releases import configured
 
     with exit_on_refresh_error(print_event):
-        by_hand.rollback(configured.read_store(), release_id, print_event, replaces)
+        by_hand.roll_back(configured.read_store(), release_id, print_event, replaces)
         click.echo(f"Release {release_id} is published.")
 
 
@@ -179,7 +179,7 @@ def diff(old: str, new: str, as_json: bool) -> None:
     from ai_manufacturing.releases import configured
 
     with exit_on_refresh_error(print_event):
-        summary = by_hand.difference(configured.read_store(), old, new)
+        summary = by_hand.summarise_changes(configured.read_store(), old, new)
     if as_json:
         print_json({"old": old, "new": new, **asdict(summary)})
     else:

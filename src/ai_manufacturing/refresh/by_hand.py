@@ -26,7 +26,7 @@ from ai_manufacturing.releases.store import WAREHOUSE, Store, require_id
 from ai_manufacturing.system import clock, duckdb_client, settings
 
 
-def publish_held(
+def publish_held_build(
     store: Store, release_id: str, reason: str, on_event: OnEvent, replaces: bool = False
 ) -> Manifest:
     """Publish a held build by hand.
@@ -63,26 +63,27 @@ def publish_held(
             raise BadConfigurationError(f"No held build {release_id}. There are: {held_ids}.")
         store.require_intact_held_build(release_id)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        held = report["manifest"]
-        origin = Origin(held["extract_set"], held["extract_set_kind"])
+        held_manifest = report["manifest"]
+        origin = Origin(held_manifest["extract_set"], held_manifest["extract_set_kind"])
         publishing.require_same_set(
             store, store.find_release_to_replace(), origin, f"The held build {release_id}", replaces
         )
-        at_gate = report["outcome"] == GateFailedError.__name__
+        failed_gate = report["outcome"] == GateFailedError.__name__
         # The gate stopped the estimates, so they are built now and require the same code.
         if (
-            at_gate
-            and fingerprint.compute_fingerprint(held["delivery_hashes"]) != held["fingerprint"]
+            failed_gate
+            and fingerprint.compute_fingerprint(held_manifest["delivery_hashes"])
+            != held_manifest["fingerprint"]
         ):
             raise BadConfigurationError(
                 f"{release_id} has no estimates yet, and the code, packages or extract set changed"
-                f" since it was built at commit {held['git_commit'] or 'unknown'}. Restore them, or"
+                f" since it was built at commit {held_manifest['git_commit'] or 'unknown'}. Restore them, or"
                 " refresh again."
             )
         work = store.work / release_id
         work.mkdir()
         shutil.copyfile(folder / WAREHOUSE, work / WAREHOUSE)
-        if at_gate and build.run_dbt(
+        if failed_gate and build.run_dbt(
             store, work, "build", "--select", "gate_results+", accepted_reason=reason
         ):
             raise BuildFailedError(
@@ -90,26 +91,31 @@ def publish_held(
             )
         # include the checks that follow the estimates, which the held build did not run
         with duckdb_client.open_read_only(work / WAREHOUSE) as warehouse:
-            held["gate_summary"] = writer.read_manifest_content(warehouse)["gate_summary"]
-        reasons = "; ".join(filter(None, [reason, held["reason"]]))
-        described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}
-        before = basis.read(store)
-        previous = None if before is None else before.path
-        with publishing.open_new_release(store, described, previous) as new:
+            held_manifest["gate_summary"] = writer.read_manifest_content(warehouse)["gate_summary"]
+        reasons = "; ".join(filter(None, [reason, held_manifest["reason"]]))
+        manifest_fields = {
+            **held_manifest,
+            "published_by": "hand",
+            "reason": reasons,
+            "published_at": clock.now(),
+        }
+        current_basis = basis.read(store)
+        previous = None if current_basis is None else current_basis.path
+        with publishing.open_new_release(store, manifest_fields, previous) as new:
             release = duckdb_client.open_cursor(new.connection, "new")
-            shown = anchors.shown_estimates(release)
+            estimates = anchors.shown_estimates(release)
             anchor = anchors.new_anchor(release, release_id)
             if anchor.release_id:
                 anchor = replace(anchor, accepted_at=new.manifest.published_at, reason=reason)
-            elif before is not None and before.manifest.origin == origin:
-                anchor = before.anchor
-            anchors.write(release, anchor, shown)
+            elif current_basis is not None and current_basis.manifest.origin == origin:
+                anchor = current_basis.anchor
+            anchors.write(release, anchor, estimates)
         publishing.publish_release(store, new, anchor, on_event)
         shutil.rmtree(folder)
         return new.manifest
 
 
-def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Manifest:
+def accept_release(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Manifest:
     """Accept the published release as the anchor that drift is measured from.
 
     Parameters
@@ -136,20 +142,20 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
     if not reason.strip():
         raise BadConfigurationError("Give a reason for accepting a release: --reason '...'.")
     with publishing.lock_release_folder(store, on_event):
-        published = store.read_current_manifest()
-        if published is None or published.release_id != require_id(release_id):
-            now = f"{published.release_id} is" if published else "none is"
+        current = store.read_current_manifest()
+        if current is None or current.release_id != require_id(release_id):
+            now = f"{current.release_id} is" if current else "none is"
             raise BadConfigurationError(
                 f"Release {release_id} is not the published one ({now}). A person accepts the"
                 " numbers that readers see: publish it with `ai-manufacturing rollback` first, or"
                 " a held build with `publish`."
             )
         with store.open_release(store.published_path) as (_, release):
-            estimated = headlines.read_headlines(release)
-        if not estimated.estimated_count:
+            headline_summary = headlines.read_headlines(release)
+        if not headline_summary.estimated_count:
             raise BadConfigurationError(
                 f"Release {release_id} cannot be the anchor for measuring drift:"
-                f" {estimated}. Accept a release with headline estimates."
+                f" {headline_summary}. Accept a release with headline estimates."
             )
         store.append_to_log(
             {
@@ -160,10 +166,10 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
             }
         )
         on_event(anchors.ACCEPTED, {"release_id": release_id, "reason": reason})
-        return published
+        return current
 
 
-def declare(
+def declare_revisions(
     store: Store, revisions: Sequence[str], reason: str, declared_by: str, on_event: OnEvent
 ) -> None:
     """Declare revisions of the published release, so that they do not hold a build.
@@ -185,22 +191,22 @@ def declare(
         If a revision is invalid, or the log is damaged.
     """
     with publishing.lock_release_folder(store, on_event):
-        published = basis.read(store)
+        current_basis = basis.read(store)
         try:
-            declared = declared_revisions.add_revisions(
+            declarations = declared_revisions.add_revisions(
                 revisions,
                 extract_set=landing.read_extract_set(settings.extracts_dir()).name,
-                after_release="" if published is None else published.manifest.release_id,
+                after_release="" if current_basis is None else current_basis.manifest.release_id,
                 reason=reason,
                 declared_by=declared_by,
                 declared_at=clock.now(),
             )
         except landing.LandingError as error:
             raise BadConfigurationError(str(error)) from error
-        on_event(anchors.ACCEPTED, {"lines": [*map(str, declared)]})
+        on_event(anchors.ACCEPTED, {"lines": [*map(str, declarations)]})
 
 
-def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = False) -> Manifest:
+def roll_back(store: Store, release_id: str, on_event: OnEvent, replaces: bool = False) -> Manifest:
     """Publish a past release again.
 
     Parameters
@@ -226,7 +232,7 @@ def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = 
     """
     store.locate_past_release(release_id)  # raises if it is not a release number
     with publishing.lock_release_folder(store, on_event):
-        _require_past(store, release_id)
+        _require_past_release(store, release_id)
         manifest = store.read_past_manifest(release_id)
         publishing.require_same_set(
             store,
@@ -237,8 +243,8 @@ def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = 
         )
         instead_of = None
         with suppress(RefreshError):  # a damaged published file must not prevent a rollback
-            published = store.read_current_manifest()
-            instead_of = published.release_id if published else None
+            current = store.read_current_manifest()
+            instead_of = current.release_id if current else None
         store.publish_release(release_id)
         line = {
             "release_id": release_id,
@@ -251,7 +257,7 @@ def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = 
         return manifest
 
 
-def difference(store: Store, old: str, new: str) -> changes.Summary:
+def summarise_changes(store: Store, old: str, new: str) -> changes.Summary:
     """Summarise the changes between two past releases.
 
     Raises
@@ -261,7 +267,7 @@ def difference(store: Store, old: str, new: str) -> changes.Summary:
     """
     paths = [store.locate_past_release(number) for number in (old, new)]
     for number in (old, new):
-        _require_past(store, number)
+        _require_past_release(store, number)
     origins = [store.read_past_manifest(number).origin for number in (old, new)]
     if origins[0] != origins[1]:
         raise BadConfigurationError(
@@ -277,7 +283,7 @@ def difference(store: Store, old: str, new: str) -> changes.Summary:
         ) from error
 
 
-def _require_past(store: Store, release_id: str) -> None:
+def _require_past_release(store: Store, release_id: str) -> None:
     if release_id not in store.list_release_ids():
         raise BadConfigurationError(
             f"No release {release_id}. There are: {', '.join(store.list_release_ids()) or 'none'}."

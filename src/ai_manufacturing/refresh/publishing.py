@@ -113,10 +113,10 @@ def require_same_set(
     if replaces or replaced_release is None or replaced_release.origin == origin:
         return
     raise BadConfigurationError(
-        f"{subject} is of extract set {origin}; release {replaced_release.release_id} in {store.folder} is of"
-        f" {replaced_release.origin}. Nothing was published. {_start_way_out(origin, replaced_release.origin)}"
-        f" EXTRACTS_DIR to the folder of {replaced_release.extract_set}, or RELEASE_DIR to another folder."
-        " To give that set up, add --replace-extract-set."
+        f"{subject} is of extract set {origin}; release {replaced_release.release_id} in"
+        f" {store.folder} is of {replaced_release.origin}. Nothing was published."
+        f" {_start_way_out(origin, replaced_release.origin)} EXTRACTS_DIR to the folder of"
+        f" {replaced_release.extract_set}, or RELEASE_DIR to another folder. To give that set up, add --replace-extract-set."
     )
 
 

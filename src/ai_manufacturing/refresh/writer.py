@@ -158,7 +158,10 @@ def read_manifest_content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
 
 
 def write_unpublished_release(warehouse: Path, target: Path) -> None:
-    """Write a warehouse as an unpublished release for its pages; see `open_new_release` for errors."""
+    """Write a warehouse as an unpublished release for its pages.
+
+    See `open_new_release` for errors.
+    """
     with duckdb_client.open_read_only(warehouse) as connection:
         fields = read_manifest_content(connection)
         hashes = dict(
