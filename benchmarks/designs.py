@@ -31,7 +31,7 @@ import pyarrow as pa
 from scipy import stats
 
 from ai_manufacturing.estimation import specifications, tables
-from ai_manufacturing.estimation.inputs import Inputs, Sample, of_warehouse
+from ai_manufacturing.estimation.inputs import Inputs, Sample, read_warehouse_inputs
 from ai_manufacturing.estimation.rows import Row, build_estimates_table
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.estimators import cluster_errors, fixed_effects
@@ -152,7 +152,7 @@ class DrawnInputs(Inputs):
                 real.cells[has_outcome],
             )
 
-        return self.once(("drawn", specification), drawn)
+        return self.get_or_compute(("drawn", specification), drawn)
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _redrawn(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) 
 def real_design(warehouse: Path) -> RealDesign:
     """Read the fixed-effects claims of Tables 1 to 4 from a warehouse, except mechanical ones."""
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
-        found = of_warehouse(connection)
+        found = read_warehouse_inputs(connection)
     designs = samples.seed_table("claim_designs").query("question != 'reading'")
     rows = found.specifications
     is_design = (
@@ -228,7 +228,7 @@ def real_design(warehouse: Path) -> RealDesign:
     # Estimates build sets of cities, and an Arrow array would create every string again.
     panel = found.panel.astype({"city_id": object})
     inputs = replace(found, specifications=rows[is_design], panel=panel)
-    chosen = specifications.read(inputs.specifications)
+    chosen = specifications.read_specifications(inputs.specifications)
     counts = {
         (one.table_id, one.column_number): one
         for one in chosen
@@ -263,7 +263,7 @@ def _claim(specification: Specification, counts: Specification, inputs: Inputs) 
     line = _lines(rows, measure)
     shapes = {"trend": line - pd.Series(line).groupby(rows["city_id"].to_numpy()).transform("mean")}
     for years in (1, 3):
-        later = inputs.measure_of_another_year(specification, of_rows, years)
+        later = inputs.shift_measure(specification, of_rows, years)
         shapes[f"lead_{years}"] = np.where(np.isnan(later), _lines(rows, later), later)
 
     def slope(shape: Floats) -> float:
@@ -279,7 +279,7 @@ def _claim(specification: Specification, counts: Specification, inputs: Inputs) 
             "measure": measure,
             "ai": ai_counts.fillna(0.0).to_numpy(float),
         },
-        inputs.printed(specification)[specification.regressor],
+        inputs.find_printed_estimates(specification)[specification.regressor],
     )
 
 

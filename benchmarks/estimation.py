@@ -187,7 +187,7 @@ def specification() -> tuple[Measured, Measured]:
 
     drawn = samples.inputs(draw(replication.FIRST_SEED, period()))
     rows = drawn.specifications
-    chosen = specifications.read(rows[rows["estimator"] == "fixed_effects"])
+    chosen = specifications.read_specifications(rows[rows["estimator"] == "fixed_effects"])
     seconds, table = timed(lambda: tables.coefficients(chosen, drawn), 3)
     second_seconds, second = timed(lambda: second_route.second_route(chosen, drawn), 1)
     keys = ["specification_id", "term"]

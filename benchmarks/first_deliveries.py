@@ -172,7 +172,9 @@ FURTHER: dict[str, Fault] = {
 def coefficients(delivery: first_deliveries.Delivery) -> pd.DataFrame:
     """Estimate the printed coefficients from a delivery."""
     inputs = samples.inputs(first_deliveries.city_years(delivery))
-    found = tables.coefficients(specifications.read(inputs.specifications), inputs).to_pandas()
+    found = tables.coefficients(
+        specifications.read_specifications(inputs.specifications), inputs
+    ).to_pandas()
     keys = ["table_id", "column_number", "term"]
     printed = samples.seed_table("published_estimates")[keys].drop_duplicates()
     return printed.merge(found, on=keys)[[*keys, "estimate", "std_error"]].set_index(keys)

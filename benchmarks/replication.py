@@ -196,7 +196,7 @@ def main() -> None:
         parser.error("--seeds is at least 2 and less than --monte-carlo.")
 
     drawn = samples.inputs(draw(FIRST_SEED, period()))
-    default = specifications.read(drawn.specifications)
+    default = specifications.read_specifications(drawn.specifications)
     table_1 = [specification for specification in default if specification.table_id == "table_1"]
     middle, end = FIRST_SEED + arguments.seeds, FIRST_SEED + arguments.monte_carlo
     started = time.process_time()

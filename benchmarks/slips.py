@@ -68,14 +68,14 @@ class Warehouse:
                     "estimates.est_coefficients",
                 )
             )
-            tables = inputs.of_warehouse(connection)
+            tables = inputs.read_warehouse_inputs(connection)
         self.provinces = cities.set_index("city_id")["province_id"]
         used = self.used[["series", "scope"]].drop_duplicates()
         rows = self.series.reset_index().merge(used, on=["series", "scope"]).set_index("index")
         rows = rows[(rows["series"] == rows["quantity"]) & (rows["value"] > 0)]
         self.judged = rows.assign(province_id=rows["city_id"].map(self.provinces))
         is_headline = tables.specifications["specification_id"] == HEADLINE
-        (headline,) = specifications.read(tables.specifications[is_headline])
+        (headline,) = specifications.read_specifications(tables.specifications[is_headline])
         case = case_of(headline, tables, cities.set_index("city_id"))
         of_headline = estimates[estimates["specification_id"] == HEADLINE].set_index("term")
         self.movements = self._movements(case, of_headline)

@@ -114,7 +114,7 @@ def judged(
     """Estimate and judge rows of int_specifications_resolved, then run an SQL query on the
     verdicts.
     """
-    chosen = specifications.read(rows)
+    chosen = specifications.read_specifications(rows)
     coefficients = estimated(chosen, inputs)
     mechanical = [each.specification_id for each in chosen if inputs.is_mechanical(each)]
     checked = rows[~rows["specification_id"].isin(mechanical)].merge(asked(), on="estimator")

@@ -17,13 +17,13 @@ def model(dbt, session):
         samples=dbt.ref("int_specification_samples"),
         losses=dbt.ref("int_specification_losses"),
         gate_results=dbt.ref("gate_results"),
-        judged=dbt.ref("judged_relations"),
-        published=dbt.ref("published_estimates"),
+        judged_relations=dbt.ref("judged_relations"),
+        published_estimates=dbt.ref("published_estimates"),
         substitution_labels=dbt.ref("substitutions"),
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
     cities = dbt.ref("dim_city").df()
     return randomisation.permuted_weights(
-        specifications.read_main(inputs.specifications), inputs, cities
+        specifications.read_main_specification(inputs.specifications), inputs, cities
     )

@@ -17,14 +17,16 @@ def model(dbt, session):
         samples=dbt.ref("int_specification_samples"),
         losses=dbt.ref("int_specification_losses"),
         gate_results=dbt.ref("gate_results"),
-        judged=dbt.ref("judged_relations"),
-        published=dbt.ref("published_estimates"),
+        judged_relations=dbt.ref("judged_relations"),
+        published_estimates=dbt.ref("published_estimates"),
         substitution_labels=dbt.ref("substitutions"),
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
     estimators = ("fixed_effects", "event_study")
     columns = [
-        one for name in estimators for one in specifications.read(inputs.specifications, name)
+        one
+        for name in estimators
+        for one in specifications.read_specifications(inputs.specifications, name)
     ]
     return second_route.second_route(columns, inputs)

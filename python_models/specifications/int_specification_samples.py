@@ -6,6 +6,4 @@ def model(dbt, session):
     from ai_manufacturing.estimation import samples
 
     dbt.config(materialized="table")
-    return samples.without_singletons(
-        dbt.ref("int_specification_city_years").filter("is_used").df()
-    )
+    return samples.drop_singletons(dbt.ref("int_specification_city_years").filter("is_used").df())

@@ -33,7 +33,7 @@ MACROS = (
     "repeated_records",
 )
 # Fields of Tables that are passed to Inputs unchanged.
-GIVEN = ("panel", "measures", "groups", "gate_results", "published")
+GIVEN = ("panel", "measures", "groups", "gate_results", "published_estimates")
 # Columns of int_city_year_variables that identify or describe a row.
 LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]
 
@@ -48,7 +48,7 @@ class Tables:
         intermediate.int_city_year_variables.
     measures, groups, series : DataFrame
         marts.fct_ai_measure, dim_city_groups and dim_series.
-    gate_results, published : DataFrame
+    gate_results, published_estimates : DataFrame
         gates.gate_results and seeds.published_estimates.
     """
 
@@ -57,7 +57,7 @@ class Tables:
     groups: pd.DataFrame
     series: pd.DataFrame
     gate_results: pd.DataFrame
-    published: pd.DataFrame
+    published_estimates: pd.DataFrame
 
 
 def inputs(rows: pd.DataFrame, tables: Tables, **years: int) -> Inputs:
@@ -100,7 +100,7 @@ def inputs(rows: pd.DataFrame, tables: Tables, **years: int) -> Inputs:
             "specifications/int_specification_city_years",
         ):
             run(connection, model, **years)
-        sample_rows = samples.without_singletons(
+        sample_rows = samples.drop_singletons(
             connection.table("int_specification_city_years").filter("is_used").df()
         )
         connection.register("int_specification_samples", sample_rows)

@@ -136,7 +136,7 @@ def inputs(drawn: CityYears) -> Inputs:
                 absence_reason_zh=None,
             ),
             gate_results=pd.DataFrame({"success": []}),
-            published=seed_table("published_estimates"),
+            published_estimates=seed_table("published_estimates"),
         ),
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimation import specifications, tables
-from ai_manufacturing.estimation.inputs import Inputs, of_warehouse
+from ai_manufacturing.estimation.inputs import Inputs, read_warehouse_inputs
 from ai_manufacturing.estimation.specifications import (
     DynamicPanelOptions,
     FixedEffectsOptions,
@@ -174,11 +174,11 @@ class World:
 def world(warehouse: Path) -> World:
     """Read the intruder's other series and the true weights from a built warehouse."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        inputs = of_warehouse(connection)
+        inputs = read_warehouse_inputs(connection)
         choices = connection.table("intermediate.int_specification_curve").df()
     every = [
         one
-        for one in specifications.read(inputs.specifications)
+        for one in specifications.read_specifications(inputs.specifications)
         if one.measure == "ai_firms" and one.weighting == "fixed_ratio" and one.scope == "industry"
     ]
     headline = next(one for one in every if one.specification_id == HEADLINE)

@@ -175,7 +175,7 @@ def slopes(inputs: designs.DrawnInputs, reading: str) -> dict[tuple[str, int], f
         (one.table_id, one.column_number): float(
             tables.fit_fixed_effects(one, inputs.sample(one), inputs)[0].estimates[0]
         )
-        for one in specifications.read(rows[rows["reading"] == reading])
+        for one in specifications.read_specifications(rows[rows["reading"] == reading])
     }
 
 
@@ -208,7 +208,7 @@ def test_all_designs_of_a_claim_have_the_same_outcome(design: designs.RealDesign
     # The design with an instrument is missing, because the sample has one vendor of AI firms.
     printed, *others = (
         inputs.sample(one).rows.set_index(designs.KEY)[one.outcome]
-        for one in specifications.read(inputs.specifications, "fixed_effects")
+        for one in specifications.read_specifications(inputs.specifications, "fixed_effects")
         if (one.table_id, one.column_number) == designs.HEADLINE
     )
     assert len(others) == 2

@@ -220,12 +220,12 @@ def test_every_row_of_the_seed_is_a_check_of_something(sample_build: Build) -> N
 def inputs_of(build: Build) -> inputs.Inputs:
     """Read the estimates' inputs from a build."""
     with duckdb.connect(str(build.warehouse), read_only=True) as connection:
-        return inputs.of_warehouse(connection)
+        return inputs.read_warehouse_inputs(connection)
 
 
 def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -> None:
     tables = inputs_of(sample_build)
-    headline = specifications.read(
+    headline = specifications.read_specifications(
         tables.specifications[tables.specifications["specification_id"] == HEADLINE]
     )
     cities = sample_build.frame("select * from marts.dim_city")
@@ -281,7 +281,7 @@ DIFFERENCES = [f"difference_{years}" for years in (1, 3, 5, 7)]
 def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
     """Return a function that runs the headline's joint test on some choices of the curve."""
     tables = inputs_of(build)
-    headline = specifications.read(
+    headline = specifications.read_specifications(
         tables.specifications[tables.specifications["specification_id"] == HEADLINE]
     )
 

@@ -39,7 +39,7 @@ def _tables_of(warehouse: Path) -> Tables:
         groups=table("marts.dim_city_groups"),
         series=table("marts.dim_series"),
         gate_results=table("gates.gate_results"),
-        published=table("seeds.published_estimates"),
+        published_estimates=table("seeds.published_estimates"),
     )
 
 
@@ -67,13 +67,15 @@ def rows_of(*names: str, **changed: object) -> pd.DataFrame:
 
 def estimated(rows: pd.DataFrame, tables: Tables, **years: int) -> pd.DataFrame:
     inputs = in_memory.inputs(rows, tables, **years)
-    return coefficients(specifications.read(inputs.specifications), inputs).to_pandas()
+    return coefficients(
+        specifications.read_specifications(inputs.specifications), inputs
+    ).to_pandas()
 
 
 def test_inputs_go_to_another_process_after_they_were_used(sample_build: Build) -> None:
     """Only the joint test of a refresh uses a second process, so a build would not find a fault."""
     inputs = in_memory.inputs(rows_of("table_1_col_1"), read_tables(sample_build))
-    (specification,) = specifications.read(inputs.specifications)
+    (specification,) = specifications.read_specifications(inputs.specifications)
     rows = inputs.sample(specification).rows
     assert pickle.loads(pickle.dumps(inputs)).sample(specification).rows.equals(rows)
 
@@ -276,7 +278,7 @@ EVENTS = {"estimator": "event_study", "options": "", "grouping": "region"}
 )
 def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message: str) -> None:
     with pytest.raises(SpecificationError, match=f"table_1_col_1.*{message}"):
-        specifications.read(rows_of("table_1_col_1").assign(**changed))
+        specifications.read_specifications(rows_of("table_1_col_1").assign(**changed))
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def inputs_of(sample_build: Build) -> Callable[..., Inputs]:
 
 def judged(inputs: Inputs) -> dict[str, bool]:
     """Estimate by both routes, and return whether the gate's expectation holds, by column."""
-    read = specifications.read(inputs.specifications)
+    read = specifications.read_specifications(inputs.specifications)
     first, second = tables.coefficients(read, inputs), second_route.second_route(read, inputs)
     with duckdb.connect() as connection:
         for name, table in (("est_coefficients", first), ("est_second_route", second)):

@@ -239,7 +239,7 @@ def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(
 ) -> None:
     drawn = samples.inputs(synthetic.draw(SEED, settings.period()))
     columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]
-    chosen = specifications.read(drawn.specifications)
+    chosen = specifications.read_specifications(drawn.specifications)
     direct = coefficients(chosen, drawn).to_pandas()[columns]
     built = sample_build.rows(
         f"select {', '.join(columns)} from reports.rpt_coefficients where reading = 'default' and"

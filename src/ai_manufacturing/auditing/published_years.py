@@ -37,10 +37,10 @@ def estimates(
     ]
     city_years["sample_id"] = city_years["specification_id"]
     rows = rows.assign(sample_id=rows["specification_id"])
-    sample = inputs.of_warehouse(
-        warehouse, specifications=rows, samples=samples.without_singletons(city_years).to_pandas()
+    sample = inputs.read_warehouse_inputs(
+        warehouse, specifications=rows, samples=samples.drop_singletons(city_years).to_pandas()
     )
-    chosen = specifications.read(rows[rows["specification_id"].isin(names)])
+    chosen = specifications.read_specifications(rows[rows["specification_id"].isin(names)])
     coefficients = tables.coefficients(chosen, sample).to_pandas().dropna(subset="estimate")
     return {
         (row.specification_id, row.term): float(row.estimate) for row in coefficients.itertuples()

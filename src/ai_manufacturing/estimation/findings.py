@@ -11,7 +11,7 @@ from ai_manufacturing.gate import validation
 
 Key = tuple[str, str]  # series and scope
 CityYear = tuple[str, int]
-RestsOn = Mapping[Key, set[CityYear]]  # city-years of each series that an estimate uses
+UsedCityYears = Mapping[Key, set[CityYear]]  # city-years of each series that an estimate uses
 
 
 @dataclass(frozen=True)
@@ -35,56 +35,61 @@ class Finding:
     series: set[Key]
 
     @classmethod
-    def of_row(
-        cls, failed: Any, scope_of: Callable[[str], str], cities_of: Mapping[str, Collection[str]]
+    def parse_row(
+        cls,
+        result: Any,
+        find_scope: Callable[[str], str],
+        cities_by_province: Mapping[str, Collection[str]],
     ) -> "Finding":
         """Parse a row of gate_results.
 
-        scope_of returns the scope of a series if the row omits it. cities_of maps a province to its
-        cities, all of which fail if the row names the province and a year.
+        find_scope returns the scope of a series if the row omits it. cities_by_province maps a
+        province to its cities, all of which fail if the row names the province and a year.
         """
-        declared = failed.series.split() if isinstance(failed.series, str) else []
-        rows = json.loads(failed.failing_rows) if isinstance(failed.failing_rows, str) else []
-        whole = set() if rows else {(series, scope_of(series)) for series in declared}
+        series_names = result.series.split() if isinstance(result.series, str) else []
+        failing_rows = (
+            json.loads(result.failing_rows) if isinstance(result.failing_rows, str) else []
+        )
+        whole = set() if failing_rows else {(series, find_scope(series)) for series in series_names}
         city_years: defaultdict[Key, set[CityYear]] = defaultdict(set)
         years: defaultdict[Key, set[int]] = defaultdict(set)
-        for row in rows:
-            for series in [row["series"]] if "series" in row else declared:
-                key = (series, row.get("scope") or scope_of(series))
+        for row in failing_rows:
+            for series in [row["series"]] if "series" in row else series_names:
+                key = (series, row.get("scope") or find_scope(series))
                 if {"city_id", "year"} <= row.keys():
                     city_years[key].add((row["city_id"], row["year"]))
                 elif {"province_id", "year"} <= row.keys():
-                    cities = cities_of.get(row["province_id"], ())
+                    cities = cities_by_province.get(row["province_id"], ())
                     city_years[key] |= {(city_id, row["year"]) for city_id in cities}
                 elif "year" in row:
                     years[key].add(row["year"])
         # Drop the prefix "... that no shown estimate uses: ", because an estimate with this warning
         # does use the series or year.
-        words = (
+        sentences = (
             validation.remove_warning_prefix(text)
-            for text in (failed.description, failed.description_zh)
+            for text in (result.description, result.description_zh)
         )
-        return cls(Sentence(*words), city_years, years, whole)
+        return cls(Sentence(*sentences), city_years, years, whole)
 
     @property
-    def quoted(self) -> Sentence:
+    def clause(self) -> Sentence:
         """The expectation without its full stop, for quoting within a sentence."""
         return Sentence(self.expectation.en.rstrip("."), self.expectation.zh.rstrip("。"))
 
-    def broken_series(self, rests_on: RestsOn) -> list[str]:
+    def find_broken_series(self, used_city_years: UsedCityYears) -> list[str]:
         """Return the series used by an estimate that fail as a whole."""
-        return sorted(series for series, _ in self.series & rests_on.keys())
+        return sorted(series for series, _ in self.series & used_city_years.keys())
 
-    def broken_years(self, rests_on: RestsOn) -> dict[str, set[int]]:
+    def find_broken_years(self, used_city_years: UsedCityYears) -> dict[str, set[int]]:
         """Return the failing years used by an estimate, by series."""
         broken: defaultdict[str, set[int]] = defaultdict(set)
         for key, years in self.years.items():
-            broken[key[0]] |= years & {year for _, year in rests_on.get(key, ())}
+            broken[key[0]] |= years & {year for _, year in used_city_years.get(key, ())}
         return {series: years for series, years in broken.items() if years}
 
-    def broken_city_years(self, rests_on: RestsOn) -> set[CityYear]:
+    def find_broken_city_years(self, used_city_years: UsedCityYears) -> set[CityYear]:
         """Return the failing city-years used by an estimate."""
         broken: set[CityYear] = set()
         for key, failing in self.city_years.items():
-            broken |= failing & rests_on.get(key, set())
+            broken |= failing & used_city_years.get(key, set())
         return broken

@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing.estimation.findings import CityYear, Finding, Key, RestsOn
+from ai_manufacturing.estimation.findings import CityYear, Finding, Key, UsedCityYears
 from ai_manufacturing.estimation.specifications import (
     TRANSFORMS,
     DynamicPanelOptions,
@@ -25,12 +25,21 @@ from ai_manufacturing.estimators.sentences import Sentence, join_sentences, sent
 from ai_manufacturing.gate import result_tables, validation
 from ai_manufacturing.system import settings
 
-Cached = TypeVar("Cached")
+Value = TypeVar("Value")
 PANEL_ROLES = ("outcome", "control", "completeness")  # roles of variables taken from the panel
-SECOND = "second_measure"  # role and column name of the measure as another provider reports it
+# Role and column name of the measure as another provider reports it.
+SECOND_MEASURE = "second_measure"
 # Value columns of fct_ai_measure, and all columns that the estimates read from it.
-MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
-OF_MEASURES = ["city_id", "year", "measure", "weighting", "scope", "is_mechanical", *MEASURED]
+VALUE_COLUMNS = ["weight", "scaling_value", *TRANSFORMS.values()]
+MEASURE_COLUMNS = [
+    "city_id",
+    "year",
+    "measure",
+    "weighting",
+    "scope",
+    "is_mechanical",
+    *VALUE_COLUMNS,
+]
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Sample:
         return {city_id for city_id, _ in self.city_years}
 
     @cached_property
-    def lending(self) -> set[CityYear]:
+    def city_years_with_lags(self) -> set[CityYear]:
         """(city_id, year) of all rows of these cities, including those for lags and instruments."""
         rows = self.rows[self.rows["city_id"].isin(self.cities)]
         return {*zip(rows["city_id"], rows["year"], strict=True)}
@@ -86,7 +95,7 @@ class Inputs:
     panel : DataFrame
         intermediate.int_city_year_variables.
     measures : DataFrame
-        marts.fct_ai_measure with at least the columns OF_MEASURES.
+        marts.fct_ai_measure with at least the columns MEASURE_COLUMNS.
     groups : DataFrame
         marts.dim_city_groups.
     series : DataFrame
@@ -97,7 +106,7 @@ class Inputs:
         intermediate.int_specification_losses.
     gate_results : DataFrame
         gates.gate_results with at least the rows that result_tables.AFFECTS_ESTIMATES selects.
-    published : DataFrame
+    published_estimates : DataFrame
         seeds.published_estimates.
     substitution_labels : DataFrame
         seeds.substitutions.
@@ -115,7 +124,7 @@ class Inputs:
     samples: pd.DataFrame
     losses: pd.DataFrame
     gate_results: pd.DataFrame
-    published: pd.DataFrame
+    published_estimates: pd.DataFrame
     substitution_labels: pd.DataFrame
     event_year: int
     event_window: tuple[int, int]
@@ -144,11 +153,13 @@ class Inputs:
         SpecificationError
             If the specification names something that the seeds do not list.
         """
-        return self.once(("sample", specification), partial(self._sample, specification))
+        return self.get_or_compute(
+            ("sample", specification), partial(self._select_sample, specification)
+        )
 
-    def _sample(self, specification: Specification) -> Sample:
+    def _select_sample(self, specification: Specification) -> Sample:
         name, options = specification.specification_id, specification.options
-        series = self.series_of(specification)
+        series = self.list_series(specification)
         absent = [
             row.series if row.scope == "total" else f"{row.series} ({row.scope})"
             for row in series
@@ -167,17 +178,19 @@ class Inputs:
                 )
             raise NotEstimable("not_delivered", series=names)
         variables = [specification.outcome, *specification.terms]
-        repeated = [
+        repeats = [
             variable for variable in dict.fromkeys(variables) if variables.count(variable) > 1
         ]
-        if repeated:
-            raise NotEstimable("listed_twice", names=repeated)
+        if repeats:
+            raise NotEstimable("listed_twice", names=repeats)
 
-        measure, second = (self._measure_key(specification, role) for role in ("measure", SECOND))
+        measure, second = (
+            self._measure_key(specification, role) for role in ("measure", SECOND_MEASURE)
+        )
         if second[0] is not None and measure == second:
             raise NotEstimable("second_is_measure", name=specification.measure)
 
-        lost = self._lost.get(name, {})
+        losses = self._losses_by_reason.get(name, {})
         first, last = specification.first_year, specification.last_year
         years = self.panel["year"]
         if first > years.max() or last < years.min():
@@ -188,37 +201,39 @@ class Inputs:
                 period_first=int(years.min()),
                 period_last=int(years.max()),
             )
-        singletons = lost.get("singleton of a city or a year", 0)
+        singletons = losses.get("singleton of a city or a year", 0)
         nothing = (np.empty(0, int), np.empty(0, bool))
         positions, is_observation = self._positions.get(self._sample_ids.get(name, ""), nothing)
         if not is_observation.any():
-            if isinstance(options, DynamicPanelOptions) and "no value a year before" in lost:
-                lagged = (
+            if isinstance(options, DynamicPanelOptions) and "no value a year before" in losses:
+                lag_column = (
                     specification.outcome
                     if options.lagged == "outcome"
                     else specification.regressor
                 )
-                raise NotEstimable("no_two_years", name=lagged)
+                raise NotEstimable("no_two_years", name=lag_column)
             if singletons:
                 raise NotEstimable("all_singletons", count=singletons)
             raise NotEstimable("no_city_year", names=variables, first=first, last=last)
         panel = self.panel.iloc[positions].reset_index(drop=True)
-        column, measured = TRANSFORMS[specification.transform], self.measured(measure)
+        column, values = TRANSFORMS[specification.transform], self.read_measure(measure)
         columns = {name: panel[name] for name in ("city_id", "year", "province_id")}
         columns |= {
             row.variable: panel[row.variable_used] for row in series if row.role in PANEL_ROLES
         }
-        columns |= {name: measured[name].array[positions] for name in ("weight", "scaling_value")}
-        columns[specification.measure] = measured[column].array[positions]
+        columns |= {name: values[name].array[positions] for name in ("weight", "scaling_value")}
+        columns[specification.measure] = values[column].array[positions]
         if second[0] is not None:
-            columns[SECOND] = self.measured(second)[column].array[positions]
-        columns |= {name: self.group_of(name, panel["city_id"]) for name in specification.groupings}
+            columns[SECOND_MEASURE] = self.read_measure(second)[column].array[positions]
+        columns |= {
+            name: self.look_up_groups(name, panel["city_id"]) for name in specification.groupings
+        }
         rows = pd.DataFrame(columns)
         if specification.period_group is not None:
             rows["period"] = label_group_years(rows, specification.period_group)
         return Sample(rows, is_observation, singletons, positions)
 
-    def series_of(self, specification: Specification) -> list[Any]:
+    def list_series(self, specification: Specification) -> list[Any]:
         """Return a specification's rows of marts.dim_specification_series, ordered by position.
 
         Raises
@@ -260,21 +275,21 @@ class Inputs:
         """Return the reference group of a grouping; None if it contains no cities."""
         return self._reference_groups.get(grouping)
 
-    def printed(self, specification: Specification) -> dict[str, float]:
+    def find_printed_estimates(self, specification: Specification) -> dict[str, float]:
         """Return the coefficients that the paper prints for a specification, by term."""
-        published = self.published
-        rows = published[
-            (published["table_id"] == specification.table_id)
-            & (published["column_number"] == specification.column_number)
+        estimates = self.published_estimates
+        rows = estimates[
+            (estimates["table_id"] == specification.table_id)
+            & (estimates["column_number"] == specification.column_number)
         ]
         return dict(zip(rows["term"], rows["estimate"].astype(float), strict=True))
 
     def is_mechanical(self, specification: Specification) -> bool:
         """Return whether the measure's scaling series is an outcome."""
-        rows = self._rows_of_measure(self._measure_key(specification))
+        rows = self._select_measure_rows(self._measure_key(specification))
         return bool(rows["is_mechanical"].any())
 
-    def substitutions(self, specification: Specification) -> Sentence:
+    def describe_substitutions(self, specification: Specification) -> Sentence:
         """Describe the substitutes that a specification uses.
 
         Lists the specification's own substitutions first, then those of its series, and finally the
@@ -286,7 +301,7 @@ class Inputs:
             If substitutions.csv does not list a substitution.
         """
         of_series = [
-            row.substitution for row in self.series_of(specification) if row.role != "shared"
+            row.substitution for row in self.list_series(specification) if row.role != "shared"
         ]
         texts = dict.fromkeys(text for text in (*specification.substitutions, *of_series) if text)
         for text in texts.keys() - self._substitutions.keys():
@@ -295,27 +310,27 @@ class Inputs:
                 f" substitutions.csv has no row {text!r}. Add it, with its Chinese."
             )
         words = [self._substitutions[text] for text in texts]
-        return join_sentences([*words, *self._years_substituted(specification)])
+        return join_sentences([*words, *self._describe_replaced_years(specification)])
 
-    def _years_substituted(self, specification: Specification) -> Iterator[Sentence]:
+    def _describe_replaced_years(self, specification: Specification) -> Iterator[Sentence]:
         years = specification.first_year, specification.last_year
-        asked = self._asked_years.get(specification.specification_id, years)
-        if years != asked:
+        requested_years = self._requested_years.get(specification.specification_id, years)
+        if years != requested_years:
             yield sentence(
                 "part_of_years",
                 first=years[0],
                 last=years[1],
-                asked_first=asked[0],
-                asked_last=asked[1],
+                asked_first=requested_years[0],
+                asked_last=requested_years[1],
             )
         names: defaultdict[tuple[int, int], dict[str, None]] = defaultdict(dict)
-        for row in self.series_of(specification):
+        for row in self.list_series(specification):
             if row.asked_year is not None:
                 names[int(row.fixed_year), int(row.asked_year)][row.variable] = None
         for (year, asked_year), variables in names.items():
             yield sentence("nearest_year", year=year, asked=asked_year, names=[*variables])
 
-    def warnings(self, specification: Specification, sample: Sample) -> list[Sentence]:
+    def list_warnings(self, specification: Specification, sample: Sample) -> list[Sentence]:
         """Return the gate's warnings about the data that an estimate uses.
 
         Parameters
@@ -339,27 +354,29 @@ class Inputs:
         base year, and a grouping in its own year, all for the same cities. A dynamic panel also
         uses the rows that provide lags and instruments of its outcome and measure.
         """
-        unjudged = dict.fromkeys(
+        unjudged_series = dict.fromkeys(
             row.series
-            for row in self.series_of(specification)
+            for row in self.list_series(specification)
             if row.role != "shared"
             and row.series != row.quantity
-            and (row.series, row.scope) not in self._of_headlines
+            and (row.series, row.scope) not in self._headline_series
         )
-        warnings = [sentence("not_judged", series=[*unjudged])] if unjudged else []
-        rests_on = self._rests_on(specification, sample)
+        warnings = [sentence("not_judged", series=[*unjudged_series])] if unjudged_series else []
+        used_city_years = self._find_used_city_years(specification, sample)
         for finding in self._findings:
-            expectation = finding.quoted
-            if broken := finding.broken_series(rests_on):
+            expectation = finding.clause
+            if broken := finding.find_broken_series(used_city_years):
                 warnings.append(
                     sentence("series_fails_as_a_whole", series=broken, expectation=expectation)
                 )
-            for series, years in sorted(finding.broken_years(rests_on).items()):
-                named = [*map(str, sorted(years))]
+            for series, years in sorted(finding.find_broken_years(used_city_years).items()):
+                year_names = [*map(str, sorted(years))]
                 warnings.append(
-                    sentence("series_fails", series=series, years=named, expectation=expectation)
+                    sentence(
+                        "series_fails", series=series, years=year_names, expectation=expectation
+                    )
                 )
-            if failing := finding.broken_city_years(rests_on):
+            if failing := finding.find_broken_city_years(used_city_years):
                 inside = failing & sample.city_years
                 outside = len(failing - sample.city_years)
                 warnings.append(
@@ -374,50 +391,64 @@ class Inputs:
                 )
         return warnings
 
-    def flagged(self, specification: Specification, sample: Sample) -> set[CityYear]:
+    def find_flagged_city_years(
+        self, specification: Specification, sample: Sample
+    ) -> set[CityYear]:
         """Return the city-years used by an estimate that fail an expectation.
 
-        Notes on `warnings` define the data that an estimate uses.
+        Notes on `list_warnings` define the data that an estimate uses.
         """
-        rests_on = self._rests_on(specification, sample)
+        used_city_years = self._find_used_city_years(specification, sample)
         none: set[CityYear] = set()
-        return none.union(*(finding.broken_city_years(rests_on) for finding in self._findings))
+        return none.union(
+            *(finding.find_broken_city_years(used_city_years) for finding in self._findings)
+        )
 
-    def broken_years(self, specification: Specification, sample: Sample) -> set[int]:
+    def find_broken_years(self, specification: Specification, sample: Sample) -> set[int]:
         """Return the years that fail as a whole for a series that the estimate uses."""
-        rests_on = self._rests_on(specification, sample)
+        used_city_years = self._find_used_city_years(specification, sample)
         broken: set[int] = set()
         for finding in self._findings:
-            broken = broken.union(*finding.broken_years(rests_on).values())
+            broken = broken.union(*finding.find_broken_years(used_city_years).values())
         return broken
 
-    def broken_series(self, specification: Specification, sample: Sample) -> list[str]:
+    def find_broken_series(self, specification: Specification, sample: Sample) -> list[str]:
         """Return the series used by the estimate that fail as a whole."""
-        rests_on = self._rests_on(specification, sample)
-        return sorted({name for found in self._findings for name in found.broken_series(rests_on)})
+        used_city_years = self._find_used_city_years(specification, sample)
+        return sorted(
+            {
+                name
+                for finding in self._findings
+                for name in finding.find_broken_series(used_city_years)
+            }
+        )
 
-    def _rests_on(self, specification: Specification, sample: Sample) -> RestsOn:
-        rests_on: defaultdict[Key, set[CityYear]] = defaultdict(set)
-        for row in self.series_of(specification):
+    def _find_used_city_years(self, specification: Specification, sample: Sample) -> UsedCityYears:
+        used_city_years: defaultdict[Key, set[CityYear]] = defaultdict(set)
+        for row in self.list_series(specification):
             if row.role == "shared":
                 continue
             key = (row.series, row.scope)
             if row.first_year is not None:
-                rests_on[key] |= sample.city_years if row.role == "control" else sample.lending
+                used_city_years[key] |= (
+                    sample.city_years if row.role == "control" else sample.city_years_with_lags
+                )
             if row.fixed_year is not None:
-                rests_on[key] |= {(city_id, int(row.fixed_year)) for city_id in sample.cities}
-        return rests_on
+                used_city_years[key] |= {
+                    (city_id, int(row.fixed_year)) for city_id in sample.cities
+                }
+        return used_city_years
 
-    def once(self, key: tuple[Any, ...], make: Callable[[], Cached]) -> Cached:
+    def get_or_compute(self, key: tuple[Any, ...], compute: Callable[[], Value]) -> Value:
         """Return a cached result computed from these tables, or compute and cache it.
 
         The cache is shared by all models of a run. The key must identify the computation and all
         its other inputs.
         """
         if key not in self._cache:
-            self._cache[key] = make()
-        cached: Cached = self._cache[key]
-        return cached
+            self._cache[key] = compute()
+        value: Value = self._cache[key]
+        return value
 
     @cached_property
     def _cache(self) -> dict[tuple[Any, ...], Any]:
@@ -425,14 +456,14 @@ class Inputs:
 
     @cached_property
     def _series(self) -> dict[str, list[Any]]:
-        ordered = (
+        rows_in_order = (
             self.series.astype(object)
             .where(self.series.notna(), None)
             .sort_values(["position", "series"])
         )
         return {
             str(name): [*rows.itertuples()]
-            for name, rows in ordered.groupby("specification_id", sort=False)
+            for name, rows in rows_in_order.groupby("specification_id", sort=False)
         }
 
     @cached_property
@@ -441,14 +472,14 @@ class Inputs:
         return {row.substitution: Sentence(row.substitution, row.substitution_zh) for row in labels}
 
     @cached_property
-    def _asked_years(self) -> dict[str, tuple[int, int]]:
+    def _requested_years(self) -> dict[str, tuple[int, int]]:
         """First and last year that each specification requests."""
         columns = ["specification_id", "asked_first_year", "asked_last_year"]
         rows = self.specifications[columns].itertuples(index=False, name=None)
         return {name: (first, last) for name, first, last in rows}
 
     @cached_property
-    def _of_headlines(self) -> set[Key]:
+    def _headline_series(self) -> set[Key]:
         """Series of headline specifications, which the gate judges for every provider."""
         keys = self.series.loc[self.series["is_headline"].astype(bool), ["series", "scope"]]
         return set(keys.itertuples(index=False, name=None))
@@ -465,7 +496,7 @@ class Inputs:
         return dict(zip(rows["grouping"], rows["group_name"], strict=True))
 
     @cached_property
-    def _lost(self) -> dict[str, dict[str, int]]:
+    def _losses_by_reason(self) -> dict[str, dict[str, int]]:
         return {
             str(name): dict(zip(rows["reason"], rows["observation_count"], strict=True))
             for name, rows in self.losses.groupby("specification_id")
@@ -501,37 +532,37 @@ class Inputs:
     def _measure_rows(self) -> dict[Any, Any]:
         return dict(self.measures.groupby(["measure", "weighting", "scope"]).indices)
 
-    def _rows_of_measure(self, key: tuple[Any, str, str]) -> pd.DataFrame:
+    def _select_measure_rows(self, key: tuple[Any, str, str]) -> pd.DataFrame:
         return self.measures.iloc[self._measure_rows.get(key, [])]
 
-    def measured(self, key: tuple[str, str, str]) -> pd.DataFrame:
+    def read_measure(self, key: tuple[str, str, str]) -> pd.DataFrame:
         """Return the values of a measure, weighting and scope, aligned with the panel.
 
         Values are missing for city-years without the measure.
         """
 
-        def in_panel_rows() -> pd.DataFrame:
-            rows = self._rows_of_measure(key)
-            return rows.set_index(["city_id", "year"])[MEASURED].reindex(self._cells)
+        def align_with_panel() -> pd.DataFrame:
+            rows = self._select_measure_rows(key)
+            return rows.set_index(["city_id", "year"])[VALUE_COLUMNS].reindex(self._cells)
 
-        return self.once(("measure", *key), in_panel_rows)
+        return self.get_or_compute(("measure", *key), align_with_panel)
 
-    def measure_of(self, specification: Specification) -> "pd.Series[Any]":
+    def select_measure(self, specification: Specification) -> "pd.Series[Any]":
         """Return the transformed measure of a specification, aligned with the panel."""
-        return self.measured(self._measure_key(specification))[TRANSFORMS[specification.transform]]
+        return self.read_measure(self._measure_key(specification))[
+            TRANSFORMS[specification.transform]
+        ]
 
-    def measure_of_another_year(
-        self, specification: Specification, sample: Sample, by: int
-    ) -> Floats:
+    def shift_measure(self, specification: Specification, sample: Sample, by: int) -> Floats:
         """Return the measure of each row's city `by` years later.
 
         It is missing if the panel does not contain that year.
         """
-        measured = self.measure_of(specification)
+        measure = self.select_measure(specification)
         cells = pd.MultiIndex.from_arrays(
-            [sample.rows["city_id"], sample.rows["year"] + by], names=measured.index.names
+            [sample.rows["city_id"], sample.rows["year"] + by], names=measure.index.names
         )
-        values: Floats = measured.reindex(cells).to_numpy(dtype=float, na_value=np.nan)
+        values: Floats = measure.reindex(cells).to_numpy(dtype=float, na_value=np.nan)
         return values
 
     def _measure_key(
@@ -548,11 +579,11 @@ class Inputs:
         )
         return next(measures, None), specification.weighting, specification.scope
 
-    def group_of(self, grouping: str, cities: pd.Series) -> pd.Series:
+    def look_up_groups(self, grouping: str, cities: pd.Series) -> pd.Series:
         """Return the group of each city; missing for cities without a group."""
         return cities.map(self._groups.get(grouping, {}))
 
-    def strata_of(self, cities: pd.Series) -> Codes:
+    def number_strata(self, cities: pd.Series) -> Codes:
         """Return the stratum of each city, 0, 1, ..., for permuting weights within strata.
 
         A stratum is a combination of groups in all stratifying groupings (region and size). Cities
@@ -561,7 +592,7 @@ class Inputs:
         rows = self.groups[self.groups["is_stratum"].astype(bool)]
         # Sort the groupings, because the order of the strata affects the random draws.
         names = sorted(rows["grouping"].unique(), reverse=True)
-        labels = [self.group_of(name, cities).fillna("none") for name in names]
+        labels = [self.look_up_groups(name, cities).fillna("none") for name in names]
         everyone = pd.Series(0, cities.index)
         codes: Codes = cities.groupby([everyone, *labels]).ngroup().to_numpy()
         return codes
@@ -569,13 +600,13 @@ class Inputs:
     @cached_property
     def _findings(self) -> list[Finding]:
         """Failed expectations of the gate that did not withhold the estimates."""
-        failed = self.gate_results[self.gate_results["success"].eq(False)]
+        failures = self.gate_results[self.gate_results["success"].eq(False)]
         cities = self.panel.groupby("province_id")["city_id"].unique().to_dict()
-        return [Finding.of_row(row, self._scope_of, cities) for row in failed.itertuples()]
+        return [Finding.parse_row(row, self._find_scope, cities) for row in failures.itertuples()]
 
-    def _scope_of(self, series: str) -> str:
-        by_industry: str = settings.variables()["default_measure"]["scope"]
-        return "total" if series in self._total_series else by_industry
+    def _find_scope(self, series: str) -> str:
+        industry_scope: str = settings.variables()["default_measure"]["scope"]
+        return "total" if series in self._total_series else industry_scope
 
     @cached_property
     def _total_series(self) -> set[str]:
@@ -592,29 +623,31 @@ RELATIONS = {
     "samples": "intermediate.int_specification_samples",
     "losses": "intermediate.int_specification_losses",
     "gate_results": "gates.gate_results",
-    "published": "seeds.published_estimates",
+    "published_estimates": "seeds.published_estimates",
     "substitution_labels": "seeds.substitutions",
 }
 
 
-def of_warehouse(connection: duckdb.DuckDBPyConnection, **others: pd.DataFrame) -> Inputs:
+def read_warehouse_inputs(connection: duckdb.DuckDBPyConnection, **others: pd.DataFrame) -> Inputs:
     """Read the inputs of a built warehouse, without checking its gate.
 
     Keyword arguments, named as in RELATIONS, override tables of the warehouse.
     """
-    declared = settings.variables()
-    first, last = declared["event_window"]
+    variables = settings.variables()
+    first, last = variables["event_window"]
     frames = {
         name: connection.table(relation).df()
         for name, relation in RELATIONS.items()
         if name not in others
     }
-    return Inputs(**frames, **others, event_year=declared["break_year"], event_window=(first, last))
+    return Inputs(
+        **frames, **others, event_year=variables["break_year"], event_window=(first, last)
+    )
 
 
 # Cache with a single entry, because all estimate models of a run read the same tables.
-_LAST_READ: dict[tuple[Any, ...], Inputs] = {}
-_READING = threading.Lock()
+_CACHED_INPUTS: dict[tuple[Any, ...], Inputs] = {}
+_CACHE_LOCK = threading.Lock()
 
 
 def read_inputs(
@@ -622,8 +655,8 @@ def read_inputs(
 ) -> Inputs:
     """Read the inputs of the estimates after checking that the gate passed.
 
-    Keyword arguments are the table attributes of Inputs and `judged`, the rows of
-    judged_relations. The inputs are cached until a table changes.
+    Keyword arguments are the table attributes of Inputs and judged_relations. The inputs are cached
+    until a table changes.
 
     Raises
     ------
@@ -631,27 +664,29 @@ def read_inputs(
         If the gate withholds the estimates, or judged an earlier state of the tables.
     """
     first, last = event_window
-    judged = {
+    judged_tables = {
         relation.partition(".")[2]: tables[name]
         for name, relation in RELATIONS.items()
         if relation.startswith(("intermediate.", "marts."))
     }
-    validation.check_gate(tables["gate_results"].df(), tables.pop("judged").df(), **judged)
-    tables["measures"] = tables["measures"].select(*OF_MEASURES)
+    validation.check_gate(
+        tables["gate_results"].df(), tables.pop("judged_relations").df(), **judged_tables
+    )
+    tables["measures"] = tables["measures"].select(*MEASURE_COLUMNS)
     tables["specifications"] = tables["specifications"].project("* exclude (design)")
     tables["gate_results"] = tables["gate_results"].filter(result_tables.AFFECTS_ESTIMATES)
-    with _READING:
-        read = (
+    with _CACHE_LOCK:
+        fingerprints = (
             (name, *validation.compute_fingerprint(relation)) for name, relation in tables.items()
         )
-        content = (event_year, first, last, *read)
-        if content not in _LAST_READ:
+        content = (event_year, first, last, *fingerprints)
+        if content not in _CACHED_INPUTS:
             frames = {name: relation.df() for name, relation in tables.items()}
             # Estimates build many sets of cities, and an Arrow-backed column would create a new
             # string for every element.
             frames["panel"] = frames["panel"].astype({"city_id": object})
-            _LAST_READ.clear()
-            _LAST_READ[content] = Inputs(
+            _CACHED_INPUTS.clear()
+            _CACHED_INPUTS[content] = Inputs(
                 event_year=event_year, event_window=(first, last), **frames
             )
-        return _LAST_READ[content]
+        return _CACHED_INPUTS[content]

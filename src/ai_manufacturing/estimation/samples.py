@@ -6,7 +6,7 @@ import pyarrow as pa
 from ai_manufacturing.estimators.fixed_effects import find_rows_without_singletons
 
 # Columns of int_specification_samples.
-SAMPLES = pa.schema(
+SAMPLE_SCHEMA = pa.schema(
     [
         ("sample_id", pa.string()),
         ("city_id", pa.string()),
@@ -16,7 +16,7 @@ SAMPLES = pa.schema(
 )
 
 
-def without_singletons(rows: pd.DataFrame) -> pa.Table:
+def drop_singletons(rows: pd.DataFrame) -> pa.Table:
     """Drop singletons, city-years alone in their city or period, from all samples at once.
 
     Parameters
@@ -27,19 +27,23 @@ def without_singletons(rows: pd.DataFrame) -> pa.Table:
     Returns
     -------
     Table
-        One row per remaining sample, city and year, with the columns of SAMPLES. Dynamic panels
-        retain their singletons; rows that only provide lags and instruments have is_observation
-        set to false.
+        One row per remaining sample, city and year, with the columns of SAMPLE_SCHEMA. Dynamic
+        panels retain their singletons; rows that only provide lags and instruments have
+        is_observation set to false.
 
     References
     ----------
     Correia (2015), "Singletons, cluster-robust standard errors and fixed effects".
     """
-    static, dynamic = rows[~rows["is_dynamic"]], rows[rows["is_dynamic"]]
+    static_rows, dynamic_rows = rows[~rows["is_dynamic"]], rows[rows["is_dynamic"]]
     cities, periods = (
-        static.groupby(["sample_id", *names], dropna=False).ngroup().to_numpy()
+        static_rows.groupby(["sample_id", *names], dropna=False).ngroup().to_numpy()
         for names in (["city_id"], ["year", "period_group"])
     )
-    remaining = pd.concat([static.iloc[find_rows_without_singletons(cities, periods)], dynamic])
-    remaining = remaining.assign(is_observation=remaining["reason"].isna())
-    return pa.Table.from_pandas(remaining[SAMPLES.names], schema=SAMPLES, preserve_index=False)
+    sample_rows = pd.concat(
+        [static_rows.iloc[find_rows_without_singletons(cities, periods)], dynamic_rows]
+    )
+    sample_rows = sample_rows.assign(is_observation=sample_rows["reason"].isna())
+    return pa.Table.from_pandas(
+        sample_rows[SAMPLE_SCHEMA.names], schema=SAMPLE_SCHEMA, preserve_index=False
+    )

@@ -33,40 +33,40 @@ class SpecificationError(Exception):
     """Raised if a row of regression_specifications.csv requests something unsupported."""
 
 
-def _one_of(allowed: Iterable[str]) -> AfterValidator:
-    def checked(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"not one of {', '.join(allowed)}")
+def _require_one_of(names: Iterable[str]) -> AfterValidator:
+    def check_allowed(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"not one of {', '.join(names)}")
         return text
 
-    return AfterValidator(checked)
+    return AfterValidator(check_allowed)
 
 
-def _separated_by(mark: str | None) -> BeforeValidator:
+def _split_at(mark: str | None) -> BeforeValidator:
     return BeforeValidator(lambda text: tuple(filter(None, text.split(mark))))
 
 
-def _pair(text: str) -> tuple[str, ...]:
+def _parse_pair(text: str) -> tuple[str, ...]:
     pair = tuple(text.split("="))
     if len(pair) != 2 or not all(pair):
         raise ValueError("not name=value")
     return pair
 
 
-def _lag_limits(text: str) -> tuple[str, str | None]:
+def _parse_lag_limits(text: str) -> tuple[str, str | None]:
     first, separator, last = text.partition("-")
     if not separator:
         raise ValueError("not first-last")
     return first, last or None
 
 
-def _step_count(text: str) -> int | str:
+def _parse_step_count(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
-Names = Annotated[tuple[str, ...], _separated_by(",")]
-Words = Annotated[tuple[str, ...], _separated_by(None)]
-Pair = Annotated[tuple[str, str], BeforeValidator(_pair)]
+Names = Annotated[tuple[str, ...], _split_at(",")]
+Words = Annotated[tuple[str, ...], _split_at(None)]
+Pair = Annotated[tuple[str, str], BeforeValidator(_parse_pair)]
 
 
 class FixedEffectsOptions(Row):
@@ -96,9 +96,9 @@ class DynamicPanelOptions(Row):
     """Options of estimator dynamic_panel: the lagged column, and the instruments."""
 
     lagged: Literal["outcome", "measure"] = "outcome"
-    lags: Annotated[tuple[int, int | None], BeforeValidator(_lag_limits)] = (2, 4)
+    lags: Annotated[tuple[int, int | None], BeforeValidator(_parse_lag_limits)] = (2, 4)
     collapse: bool = True
-    steps: Annotated[Literal[1, 2], BeforeValidator(_step_count)] = 2
+    steps: Annotated[Literal[1, 2], BeforeValidator(_parse_step_count)] = 2
     equation: Literal["system", "difference"] = "system"
     controls: Controls = "difference"
 
@@ -129,7 +129,7 @@ class Specification(Row):
     estimator: str
     outcome: str
     regressor: str
-    transform: Annotated[str, _one_of(TRANSFORMS)]
+    transform: Annotated[str, _require_one_of(TRANSFORMS)]
     weighting: str
     scope: str
     controls: Words
@@ -137,11 +137,11 @@ class Specification(Row):
     grouping: str | None
     first_year: int
     last_year: int
-    fixed_effects: Annotated[str, _one_of(FIXED_EFFECTS)]
-    covariance: Annotated[str, _one_of(COVARIANCES)]
+    fixed_effects: Annotated[str, _require_one_of(FIXED_EFFECTS)]
+    covariance: Annotated[str, _require_one_of(COVARIANCES)]
     options: Options
-    providers: Annotated[tuple[Pair, ...], _separated_by(None)]
-    substitutions: Annotated[tuple[str, ...], _separated_by("; ")]
+    providers: Annotated[tuple[Pair, ...], _split_at(None)]
+    substitutions: Annotated[tuple[str, ...], _split_at("; ")]
 
     @property
     def measure(self) -> str:
@@ -175,7 +175,7 @@ class Specification(Row):
         return groups.get(self.fixed_effects)
 
     @model_validator(mode="after")
-    def _is_supported(self) -> Self:
+    def _check_support(self) -> Self:
         estimator, covariance, effects = self.estimator, self.covariance, self.fixed_effects
         has_clusters = COVARIANCES[covariance][0] == "clustered"
         is_panel, is_other = estimator == "dynamic_panel", estimator != "fixed_effects"
@@ -195,7 +195,7 @@ class Specification(Row):
         return self
 
 
-def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specification]:
+def read_specifications(table: pd.DataFrame, estimator: str | None = None) -> list[Specification]:
     """Parse the specifications of a seed table, optionally for one estimator only.
 
     Raises
@@ -204,28 +204,28 @@ def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specificatio
         If a row names an unsupported estimator, transform, fixed effects, covariance or option.
     """
     return [
-        _specification(row)
+        _parse_specification(row)
         for row in table.to_dict("records")
         if estimator is None or row["estimator"] == estimator
     ]
 
 
-def read_main(table: pd.DataFrame) -> list[Specification]:
+def read_main_specification(table: pd.DataFrame) -> list[Specification]:
     """Return the main specification, the first in seed order, or an empty list if there is none.
 
     Raises
     ------
     SpecificationError
-        For the same reasons as `read`.
+        For the same reasons as read_specifications.
     """
-    return read(table.nsmallest(1, "specification_order"))
+    return read_specifications(table.nsmallest(1, "specification_order"))
 
 
-def _specification(row: dict[str, Any]) -> Specification:
+def _parse_specification(row: dict[str, Any]) -> Specification:
     where = f"regression_specifications.csv, {row['specification_id']}"
     if row["estimator"] not in ESTIMATORS:
-        known = ", ".join(ESTIMATORS)
-        raise SpecificationError(f"{where}: estimator is {row['estimator']!r}, not one of {known}.")
+        names = ", ".join(ESTIMATORS)
+        raise SpecificationError(f"{where}: estimator is {row['estimator']!r}, not one of {names}.")
     values = {name: "" if pd.isna(row[name]) else row[name] for name in Specification.model_fields}
     values |= {name: values[name] or None for name in ("subsample", "grouping")}
     pairs = dict(pair.partition("=")[::2] for pair in values["options"].split())

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ai_manufacturing.estimation import rounding
-from ai_manufacturing.estimation.inputs import SECOND, Inputs, Sample
+from ai_manufacturing.estimation.inputs import SECOND_MEASURE, Inputs, Sample
 from ai_manufacturing.estimation.rows import Row, build_estimates_table
 from ai_manufacturing.estimation.specifications import (
     COVARIANCES,
@@ -120,7 +120,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
 
     def common(specification: Specification) -> Row:
         row: Row = {name: getattr(specification, name) for name in OF_SPECIFICATION}
-        return {**row, "substitutions": inputs.substitutions(specification)}
+        return {**row, "substitutions": inputs.describe_substitutions(specification)}
 
     def make_rows(specification: Specification) -> Iterator[Row]:
         sample = inputs.sample(specification)
@@ -130,8 +130,8 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         overlap = {specification.regressor: _on_overlap(specification, default, inputs)}
         warnings = [
             *_years_not_reached(specification, sample),
-            *rounding.remarks(specification, inputs.series_of(specification), sample),
-            *inputs.warnings(specification, sample),
+            *rounding.remarks(specification, inputs.list_series(specification), sample),
+            *inputs.list_warnings(specification, sample),
         ]
         for order, term in enumerate(terms, start=1):
             of_term = {"warnings": [*warnings, *term.get("warnings", ())]}
@@ -227,7 +227,7 @@ def _terms(specification: Specification, sample: Sample, inputs: Inputs) -> list
         "outcome_mean": float(sample.rows.loc[sample.is_estimated, specification.outcome].mean()),
         "singletons_dropped": sample.singletons_dropped,
     }
-    printed = inputs.printed(specification)
+    printed = inputs.find_printed_estimates(specification)
     return [
         {**row, **of_sample, "p_value_printed": _p_value_of(row, printed.get(row["term"]))}
         for row in rows
@@ -456,7 +456,7 @@ def instrumented(specification: Specification, sample: Sample) -> list[Row]:
         sample.rows,
         specification.outcome,
         specification.regressor,
-        SECOND,
+        SECOND_MEASURE,
         specification.controls,
         time=specification.period,
         cluster=COVARIANCES[specification.covariance][1],

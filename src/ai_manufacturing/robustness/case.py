@@ -118,13 +118,13 @@ class Case:
     @cached_property
     def flagged(self) -> set[CityYear]:
         """City-years of the estimate that fail an expectation of the gate."""
-        return self.inputs.flagged(self.specification, self.sample)
+        return self.inputs.find_flagged_city_years(self.specification, self.sample)
 
     def require_flags_by_city_year(self) -> None:
         """Raise NotEstimable if the gate rejects a whole series or year that the estimate uses."""
         years, series = (
             found(self.specification, self.sample)
-            for found in (self.inputs.broken_years, self.inputs.broken_series)
+            for found in (self.inputs.find_broken_years, self.inputs.find_broken_series)
         )
         if years or series:
             raise NotEstimable("flagged_as_a_whole", names=[*series, *map(str, sorted(years))])
@@ -135,7 +135,7 @@ class Case:
         The trend before the event would then reflect the register rather than the cities.
         """
         event_year, first = self.inputs.event_year, min(self.event_study.event_times)
-        broken = self.inputs.broken_years(self.specification, self.sample)
+        broken = self.inputs.find_broken_years(self.specification, self.sample)
         if voided := sorted(year for year in broken if event_year + first <= year < event_year):
             raise NotEstimable("voided_years", years=[*map(str, voided)])
 
@@ -173,7 +173,7 @@ def case_of(specification: Specification, inputs: Inputs, cities: pd.DataFrame) 
         return case
 
     places = cities[["longitude", "latitude"]].itertuples(name=None)
-    return inputs.once(("case", specification, *places), case_made)
+    return inputs.get_or_compute(("case", specification, *places), case_made)
 
 
 def clustered(regression: PartialledOut, position: int, codes: Codes, cluster: str) -> Inference:

@@ -79,7 +79,7 @@ def _permuted_slopes(case: Case) -> "PermutedSlopes":
     )
     weights = np.full(len(case.city_ids), np.nan)
     weights[case.regression.entities] = weight
-    codes = case.inputs.strata_of(pd.Series(case.city_ids))
+    codes = case.inputs.number_strata(pd.Series(case.city_ids))
     transform = case.specification.transform
     return permuted_slopes(
         case.regression, weights, scaling, transform, permutations(case.city_ids, codes)

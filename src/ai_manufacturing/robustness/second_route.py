@@ -44,7 +44,9 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     def is_asked(specification: Specification) -> bool:
         cluster = COVARIANCES[specification.covariance][1]
         is_read = specification.reading == "default" or cluster == "province_id"
-        return cluster is not None and is_read and bool(inputs.printed(specification))
+        return (
+            cluster is not None and is_read and bool(inputs.find_printed_estimates(specification))
+        )
 
     def make_rows(specification: Specification) -> Iterator[Row]:
         sample, terms = _with_dummies(specification, inputs)

@@ -269,10 +269,10 @@ class Panel:
         self._year_codes: Codes = self.years - self.years.min()
         first = panel.drop_duplicates("city_id")
         self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
-        self.strata = inputs.strata_of(first["city_id"])
+        self.strata = inputs.number_strata(first["city_id"])
         self._cells = np.full((len(first), int(self._year_codes.max()) + 1), -1)
         self._cells[self.city_codes, self._year_codes] = np.arange(len(panel))
-        flagged = inputs.flagged(specification, sample)
+        flagged = inputs.find_flagged_city_years(specification, sample)
         city_years = pd.MultiIndex.from_frame(panel[["city_id", "year"]])
         city_count = first.groupby("province_id")["city_id"].transform("size")
         self._left_out = {
@@ -288,7 +288,7 @@ class Panel:
         """
         if city_sample not in self._left_out:
             grouping = city_sample.removeprefix("without_")
-            groups = self._inputs.group_of(grouping, pd.Series(self.cities))
+            groups = self._inputs.look_up_groups(grouping, pd.Series(self.cities))
             reference = self._inputs.reference_group(grouping)
             in_group = (groups.notna() & groups.ne(reference)).to_numpy()
             self._left_out[city_sample] = in_group[self.city_codes]
@@ -460,7 +460,7 @@ class Panel:
 
     def _measured(self, measure: Measure, column: str) -> Floats:
         key = (measure.name, measure.weighting, measure.scope)
-        return self._ordered((*key, column), self._inputs.measured(key), column)
+        return self._ordered((*key, column), self._inputs.read_measure(key), column)
 
     def _ordered(self, key: tuple[str, ...], table: pd.DataFrame, column: str) -> Floats:
         if key not in self._columns:

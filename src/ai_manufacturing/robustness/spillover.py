@@ -27,7 +27,7 @@ def neighbours(case: Case, within_km: str) -> Iterator[Row]:
     in the sample.
     """
     specification = case.specification
-    measure = case.inputs.measure_of(specification)
+    measure = case.inputs.select_measure(specification)
     by_city = measure.unstack("city_id")  # noqa: PD010  each city-year has one row
     coordinates = case.cities.loc[by_city.columns, ["longitude", "latitude"]]
     means = mean_of_neighbours(

@@ -30,7 +30,7 @@ def next_year(case: Case, last_year: str) -> Iterator[Row]:
         {"no": {}, "yes": {f"{measure}_last_year": -1}}[last_year]
     )
     shifted = {
-        name: case.inputs.measure_of_another_year(specification, case.sample, by)
+        name: case.inputs.shift_measure(specification, case.sample, by)
         for name, by in shifts.items()
     }
     yield from beside_the_measure(case, shifted)
@@ -81,4 +81,4 @@ def later_instead(case: Case, years: str) -> Iterator[Row]:
 
 def _later(case: Case, years: str) -> Floats:
     """Return the measure of each row's city `years` later; NaN if missing."""
-    return case.inputs.measure_of_another_year(case.specification, case.sample, int(years))
+    return case.inputs.shift_measure(case.specification, case.sample, int(years))
