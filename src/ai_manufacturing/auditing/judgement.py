@@ -67,7 +67,7 @@ class Judgement:
     anchor: Anchor
 
 
-def judged_by(
+def list_judgement_inputs(
     basis: Basis | None,
     limit: float,
     declared: Sequence[Declaration],

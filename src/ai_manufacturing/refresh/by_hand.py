@@ -77,8 +77,8 @@ def publish_held_build(
         ):
             raise BadConfigurationError(
                 f"{release_id} has no estimates yet, and the code, packages or extract set changed"
-                f" since it was built at commit {held_manifest['git_commit'] or 'unknown'}. Restore them, or"
-                " refresh again."
+                f" since it was built at commit {held_manifest['git_commit'] or 'unknown'}. Restore"
+                " them, or refresh again."
             )
         work = store.work / release_id
         work.mkdir()

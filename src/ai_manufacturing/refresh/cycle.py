@@ -26,7 +26,7 @@ from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.landing.extracts import DESCRIPTION, ExtractSet
 from ai_manufacturing.refresh import build, nothing_new, publishing, writer
 from ai_manufacturing.refresh.progress import OnProgress
-from ai_manufacturing.refresh.run import Built, Run
+from ai_manufacturing.refresh.run import BuildResult, Run
 from ai_manufacturing.releases import fingerprint, headlines
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import (
@@ -111,7 +111,7 @@ def refresh(
             hashes=hashes,
             fingerprint=code,
             basis=compared_with,
-            declared=declared,
+            declarations=declared,
             held_build=held,
         )
         on_event(
@@ -139,7 +139,7 @@ def _declared() -> list[Declaration]:
 def _build_and_publish(run: Run) -> Manifest:
     run.work.mkdir()
     built, comparison = _land_and_build(run)
-    if built.is_at_gate:
+    if built.failed_gate:
         raise _held_at_the_gate(run, built)
     if built.headlines is not None and not built.headlines.estimated_count:
         standing = anchors.NO_ANCHOR if built.basis is None else built.basis.anchor
@@ -147,7 +147,7 @@ def _build_and_publish(run: Run) -> Manifest:
             raise _held_without_estimates(run, built, built.headlines, standing)
         run.warn(f"Release {run.release_id}: {built.headlines}.")
     previous = run.basis.path if run.basis is not None else None
-    with publishing.open_new_release(run.store, built.described, previous) as new:
+    with publishing.open_new_release(run.store, built.manifest_fields, previous) as new:
         release = duckdb_client.open_cursor(new.connection, "new")
         summary = changes.recorded(release)
         facts = {
@@ -169,7 +169,7 @@ def _build_and_publish(run: Run) -> Manifest:
         if built.basis is not None and comparison is not None:
             limit, held = run.limits.hold_shown_above, run.store.locate_held_build(run.release_id)
             judged = judgement.judge(
-                built.basis, built.described, new.connection, limit, comparison, held
+                built.basis, built.manifest_fields, new.connection, limit, comparison, held
             )
             anchor = judged.anchor
         anchors.write(release, anchor, shown)
@@ -186,7 +186,7 @@ def _build_and_publish(run: Run) -> Manifest:
     return new.manifest
 
 
-def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
+def _land_and_build(run: Run) -> tuple[BuildResult, Comparison | None]:
     """Land and build the deliveries, and compare the result with the published release."""
     published, parts = (None, ()) if run.basis is None else (run.basis.manifest, run.basis.parts)
     delivery = deliveries.since(published, run.hashes, _extract_set().name, parts)
@@ -225,7 +225,7 @@ def _examined(
     delivery: Delivery,
     paths_read_again: list[str],
     is_at_gate: bool,
-) -> Built:
+) -> BuildResult:
     """Report on a build, and determine the release to compare it with.
 
     Parameters
@@ -259,7 +259,7 @@ def _examined(
     # numbers of different extract sets are never compared
     compared_with = run.basis if is_of_one_set or is_at_gate else None
     estimated = None if is_at_gate else headlines.read_headlines(warehouse)
-    return Built(compared_with, delivery, paths_read_again, described, is_at_gate, estimated)
+    return BuildResult(compared_with, delivery, paths_read_again, described, is_at_gate, estimated)
 
 
 def _prepare_landing(run: Run) -> list[str]:
@@ -276,7 +276,7 @@ def _prepare_landing(run: Run) -> list[str]:
     return paths
 
 
-def _compare(run: Run, built: Built, connection: DuckDBPyConnection) -> Comparison | None:
+def _compare(run: Run, built: BuildResult, connection: DuckDBPyConnection) -> Comparison | None:
     """Compare a build with the published release of its extract set.
 
     Declared revisions and corrections that were used are added to the new release's reason.
@@ -289,16 +289,16 @@ def _compare(run: Run, built: Built, connection: DuckDBPyConnection) -> Comparis
         again = ReadAgain(
             run.years, judgement.unchanged(built.paths_read_again, run.hashes, published)
         )
-    comparison = judgement.compare(connection, run.declared, again)
+    comparison = judgement.compare(connection, run.declarations, again)
     if declarations := comparison.declarations:
         run.on_event("declared", {"revisions": declarations})
-        built.described["reason"] = "; ".join(
-            filter(None, [built.described["reason"], *declarations])
+        built.manifest_fields["reason"] = "; ".join(
+            filter(None, [built.manifest_fields["reason"], *declarations])
         )
     return comparison
 
 
-def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
+def _held_at_the_gate(run: Run, built: BuildResult) -> GateFailedError:
     """Hold a build that failed the gate, and return the error to raise."""
     with duckdb_client.open_read_only(run.warehouse, reads_files=True) as warehouse:
         failures = findings.failed(warehouse, "critical")
@@ -319,7 +319,7 @@ def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
 
 
 def _held_without_estimates(
-    run: Run, built: Built, estimated: Headlines, standing: Anchor
+    run: Run, built: BuildResult, estimated: Headlines, standing: Anchor
 ) -> NoEstimatesError:
     """Hold a build without headline estimates, and return the error to raise."""
     _hold(run, built, NoEstimatesError, [str(estimated)])
@@ -341,7 +341,11 @@ def _held_without_estimates(
 
 
 def _held_by_judgement(
-    run: Run, built: Built, comparison: Comparison | None, judged: Judgement, changed: Sequence[str]
+    run: Run,
+    built: BuildResult,
+    comparison: Comparison | None,
+    judged: Judgement,
+    changed: Sequence[str],
 ) -> HeldError:
     """Hold a build that rewrites published values, and return the error to raise."""
     rewritten = comparison.rewritten.record() if comparison else {}
@@ -356,19 +360,19 @@ def _held_by_judgement(
 
 def _hold(
     run: Run,
-    built: Built,
+    built: BuildResult,
     error: type[RefreshError],
     why: list[Any],
     rewritten: Mapping[str, Any] = {},
 ) -> None:
     report = {
         "outcome": error.__name__,
-        "manifest": built.described,
+        "manifest": built.manifest_fields,
         "found": why,
         "delivery": built.delivery.facts(),
     }
     report |= rewritten
-    report["judged_by"] = judgement.judged_by(
-        run.basis, run.limits.hold_shown_above, run.declared, run.may_lack_estimates
+    report["judged_by"] = judgement.list_judgement_inputs(
+        run.basis, run.limits.hold_shown_above, run.declarations, run.may_lack_estimates
     )
     publishing.hold_build(run.store, report, run.on_event)

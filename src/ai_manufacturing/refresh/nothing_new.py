@@ -26,7 +26,7 @@ def require_new(
     basis: Basis | None,
     fingerprint: str,
     hold_shown_above: float,
-    declared: Sequence[Declaration],
+    declarations: Sequence[Declaration],
     may_lack_estimates: bool,
     on_event: OnEvent,
 ) -> str | None:
@@ -42,7 +42,7 @@ def require_new(
         Fingerprint of deliveries, code and packages.
     hold_shown_above : float
         Largest move of a shown estimate that passes, in standard errors.
-    declared : sequence of Declaration
+    declarations : sequence of Declaration
         Declared revisions that apply to the release.
     may_lack_estimates : bool
         Whether a build without headline estimates may be published.
@@ -60,22 +60,24 @@ def require_new(
     NothingNewError, HeldError, GateFailedError, NoEstimatesError
         The error of the earlier refresh, or NothingNewError if it published a release.
     """
-    published = basis.manifest if basis is not None and basis.path == store.published_path else None
-    nothing = None
-    if published is not None and published.fingerprint == fingerprint:
-        nothing = f"Nothing new since release {published.release_id}: {SAME}."
-    elif published is not None and (
-        number := _rolled_back(store, fingerprint, published.release_id)
+    current = basis.manifest if basis is not None and basis.path == store.published_path else None
+    reason = None
+    if current is not None and current.fingerprint == fingerprint:
+        reason = f"Nothing new since release {current.release_id}: {SAME}."
+    elif current is not None and (
+        number := _find_rolled_back_release(store, fingerprint, current.release_id)
     ):
-        nothing = (
+        reason = (
             f"Nothing new since release {number}: {SAME}. It was rolled back to"
-            f" {published.release_id}. To publish it again: ai-manufacturing rollback {number}."
+            f" {current.release_id}. To publish it again: ai-manufacturing rollback {number}."
         )
-    if nothing is not None:
-        freshness.require_fresh(store.published_path, nothing, False, on_event)
-        raise NothingNewError(nothing)
-    judged_by = judgement.judged_by(basis, hold_shown_above, declared, may_lack_estimates)
-    judged_again = None
+    if reason is not None:
+        freshness.require_fresh(store.published_path, reason, False, on_event)
+        raise NothingNewError(reason)
+    judgement_inputs = judgement.list_judgement_inputs(
+        basis, hold_shown_above, declarations, may_lack_estimates
+    )
+    reusable_build = None
     for folder in sorted((store.folder / "held").glob("*")):
         try:
             report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -83,11 +85,11 @@ def require_new(
             continue
         if report["manifest"]["fingerprint"] != fingerprint:
             continue
-        at_gate = report["outcome"] == GateFailedError.__name__
+        failed_gate = report["outcome"] == GateFailedError.__name__
         # the gate depends on declared revisions, but not on the limit for estimates
-        if at_gate and not {*map(str, declared)} <= {*report["judged_by"]}:
+        if failed_gate and not {*map(str, declarations)} <= {*report["judged_by"]}:
             continue
-        if at_gate or report["judged_by"] == judged_by:
+        if failed_gate or report["judged_by"] == judgement_inputs:
             message = (
                 f"Nothing new since build {folder.name}, which is held: {SAME}."
                 f" {folder / 'report.json'} says why. To publish it anyway: ai-manufacturing"
@@ -100,18 +102,18 @@ def require_new(
             raise GateFailedError(message, folder.name)
         with suppress(RefreshError):  # build again if the held build is damaged
             store.require_intact_held_build(folder.name)
-            judged_again = folder.name
-    return judged_again
+            reusable_build = folder.name
+    return reusable_build
 
 
-def _rolled_back(store: Store, fingerprint: str, published: str) -> str | None:
+def _find_rolled_back_release(store: Store, fingerprint: str, current_id: str) -> str | None:
     """Return a later release with the same fingerprint that was rolled back, if there is one."""
     lines = store.read_refreshes()
-    were_published = {line["release_id"] for line in lines if line["outcome"] in PUBLISHED}
+    published_ids = {line["release_id"] for line in lines if line["outcome"] in PUBLISHED}
     # If a refresh crashed before it was logged, only the rollback names the release it published.
-    were_published |= {line["instead_of"] for line in lines if line.get("instead_of")}
+    published_ids |= {line["instead_of"] for line in lines if line.get("instead_of")}
     for number in store.list_release_ids():
-        if number in were_published and number > published:
+        if number in published_ids and number > current_id:
             with suppress(RefreshError):  # skip a damaged file
                 if read_manifest(store.locate_past_release(number)).fingerprint == fingerprint:
                     return number

@@ -116,7 +116,8 @@ def require_same_set(
         f"{subject} is of extract set {origin}; release {replaced_release.release_id} in"
         f" {store.folder} is of {replaced_release.origin}. Nothing was published."
         f" {_start_way_out(origin, replaced_release.origin)} EXTRACTS_DIR to the folder of"
-        f" {replaced_release.extract_set}, or RELEASE_DIR to another folder. To give that set up, add --replace-extract-set."
+        f" {replaced_release.extract_set}, or RELEASE_DIR to another folder."
+        " To give that set up, add --replace-extract-set."
     )
 
 

@@ -32,7 +32,7 @@ class Run:
         Fingerprint of deliveries, code and packages.
     basis : Basis or None
         Release to compare the build with.
-    declared : list of Declaration
+    declarations : list of Declaration
         Declared revisions that apply to that release.
     held_build : str or None
         A held build with the same fingerprint, which is judged again instead of building.
@@ -49,7 +49,7 @@ class Run:
     hashes: dict[str, str]
     fingerprint: str
     basis: Basis | None
-    declared: list[Declaration]
+    declarations: list[Declaration]
     held_build: str | None
 
     @property
@@ -73,7 +73,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """A finished build, and the release to compare it with.
 
     Attributes
@@ -84,9 +84,9 @@ class Built:
         Changes in the delivered files since that release.
     paths_read_again : list of str
         Files of the requested years that were read again.
-    described : dict
+    manifest_fields : dict
         Manifest fields.
-    is_at_gate : bool
+    failed_gate : bool
         Whether the build failed the gate.
     headlines : Headlines or None
         Headline estimates of the build; None if it failed the gate.
@@ -95,6 +95,6 @@ class Built:
     basis: Basis | None
     delivery: Delivery
     paths_read_again: list[str]
-    described: dict[str, Any]
-    is_at_gate: bool
+    manifest_fields: dict[str, Any]
+    failed_gate: bool
     headlines: Headlines | None
