@@ -85,18 +85,24 @@ def refresh(
     """
     with publishing.lock_release_folder(store, on_event):
         freshness.allowed_ages()  # report an invalid declaration before the build
-        compared_with = basis.read(store)
-        published = None if compared_with is None else compared_with.manifest
+        current_basis = basis.read(store)
+        current_manifest = None if current_basis is None else current_basis.manifest
         hashes = fingerprint.hash_deliveries(settings.extracts_dir())
-        declared = basis.standing(_declared(), compared_with, store)
-        publishing.require_declared_set(store, published, replaces)
-        code = fingerprint.compute_fingerprint(hashes)
-        may_lack_estimates = without_estimates or not _extract_set().has_estimates
-        held = None
+        declarations = basis.standing(_read_declarations(), current_basis, store)
+        publishing.require_declared_set(store, current_manifest, replaces)
+        current_fingerprint = fingerprint.compute_fingerprint(hashes)
+        may_lack_estimates = without_estimates or not _read_extract_set().has_estimates
+        held_build = None
         if years is None:
             limit = limits.hold_shown_above
-            held = nothing_new.require_new(
-                store, compared_with, code, limit, declared, may_lack_estimates, on_event
+            held_build = nothing_new.require_new(
+                store,
+                current_basis,
+                current_fingerprint,
+                limit,
+                declarations,
+                may_lack_estimates,
+                on_event,
             )
         release_id = store.compute_next_id()
         run = Run(
@@ -109,10 +115,10 @@ def refresh(
             on_progress=on_progress,
             release_id=release_id,
             hashes=hashes,
-            fingerprint=code,
-            basis=compared_with,
-            declarations=declared,
-            held_build=held,
+            fingerprint=current_fingerprint,
+            basis=current_basis,
+            declarations=declarations,
+            held_build=held_build,
         )
         on_event(
             "started",
@@ -125,29 +131,29 @@ def refresh(
         return manifest
 
 
-def _extract_set() -> ExtractSet:
+def _read_extract_set() -> ExtractSet:
     return landing.read_extract_set(settings.extracts_dir())
 
 
-def _declared() -> list[Declaration]:
+def _read_declarations() -> list[Declaration]:
     try:
-        return declared_revisions.read_revisions(_extract_set().name)
+        return declared_revisions.read_revisions(_read_extract_set().name)
     except landing.LandingError as error:
         raise RefreshError(f"The published release is unchanged.\n{error}") from error
 
 
 def _build_and_publish(run: Run) -> Manifest:
     run.work.mkdir()
-    built, comparison = _land_and_build(run)
-    if built.failed_gate:
-        raise _held_at_the_gate(run, built)
-    if built.headlines is not None and not built.headlines.estimated_count:
-        standing = anchors.NO_ANCHOR if built.basis is None else built.basis.anchor
-        if standing.release_id or not run.may_lack_estimates:
-            raise _held_without_estimates(run, built, built.headlines, standing)
-        run.warn(f"Release {run.release_id}: {built.headlines}.")
+    result, comparison = _land_and_build(run)
+    if result.failed_gate:
+        raise _hold_at_gate(run, result)
+    if result.headlines is not None and not result.headlines.estimated_count:
+        current_anchor = anchors.NO_ANCHOR if result.basis is None else result.basis.anchor
+        if current_anchor.release_id or not run.may_lack_estimates:
+            raise _hold_without_estimates(run, result, result.headlines, current_anchor)
+        run.warn(f"Release {run.release_id}: {result.headlines}.")
     previous = run.basis.path if run.basis is not None else None
-    with publishing.open_new_release(run.store, built.manifest_fields, previous) as new:
+    with publishing.open_new_release(run.store, result.manifest_fields, previous) as new:
         release = duckdb_client.open_cursor(new.connection, "new")
         summary = changes.recorded(release)
         facts = {
@@ -157,26 +163,29 @@ def _build_and_publish(run: Run) -> Manifest:
         }
         run.on_event("changes", facts)
         if run.years is not None:
-            outside = changes.recorded(
+            other_changes = changes.recorded(
                 release, "year not between ? and ?", run.years[0], run.years[-1]
             )
-            if outside.lines:
+            if other_changes.lines:
                 heading = f"Years outside {run.years_in_words} also changed."
-                run.warn(findings.listed(heading, outside.lines, "release.changes"))
-        shown = anchors.shown_estimates(release)
+                run.warn(findings.listed(heading, other_changes.lines, "release.changes"))
+        estimates = anchors.shown_estimates(release)
         anchor = anchors.new_anchor(release, run.release_id)
-        judged = None
-        if built.basis is not None and comparison is not None:
-            limit, held = run.limits.hold_shown_above, run.store.locate_held_build(run.release_id)
-            judged = judgement.judge(
-                built.basis, built.manifest_fields, new.connection, limit, comparison, held
+        decision = None
+        if result.basis is not None and comparison is not None:
+            limit, held_folder = (
+                run.limits.hold_shown_above,
+                run.store.locate_held_build(run.release_id),
             )
-            anchor = judged.anchor
-        anchors.write(release, anchor, shown)
-    if judged is not None:
-        if judged.why:
-            raise _held_by_judgement(run, built, comparison, judged, summary.lines)
-        for note in judged.notes:
+            decision = judgement.judge(
+                result.basis, result.manifest_fields, new.connection, limit, comparison, held_folder
+            )
+            anchor = decision.anchor
+        anchors.write(release, anchor, estimates)
+    if decision is not None:
+        if decision.why:
+            raise _hold_for_judgement(run, result, comparison, decision, summary.lines)
+        for note in decision.notes:
             run.warn(f"{note}.")
     if summary.is_beyond(run.limits.warn_any_above):
         run.warn(f"{summary.moved(run.limits.warn_any_above)}.")
@@ -188,21 +197,23 @@ def _build_and_publish(run: Run) -> Manifest:
 
 def _land_and_build(run: Run) -> tuple[BuildResult, Comparison | None]:
     """Land and build the deliveries, and compare the result with the published release."""
-    published, parts = (None, ()) if run.basis is None else (run.basis.manifest, run.basis.parts)
-    delivery = deliveries.since(published, run.hashes, _extract_set().name, parts)
+    current_manifest, parts = (
+        (None, ()) if run.basis is None else (run.basis.manifest, run.basis.parts)
+    )
+    delivery = deliveries.since(current_manifest, run.hashes, _read_extract_set().name, parts)
     run.on_event("delivery", delivery.facts())
     paths_read_again = _prepare_landing(run)
     if run.held_build is not None:
         shutil.copyfile(run.store.locate_held_build(run.held_build) / WAREHOUSE, run.warehouse)
-        is_failed = False
+        is_failure = False
         run.on_event("judged again", {"held": run.held_build})
     else:
-        is_failed = build.run_dbt(run.store, run.work, "build", on_progress=run.on_progress)
+        is_failure = build.run_dbt(run.store, run.work, "build", on_progress=run.on_progress)
     build.require_same_inputs(run.hashes, run.fingerprint)
-    is_at_gate = is_failed and build.has_failed_gate(run.work)
-    if is_failed and not is_at_gate:
+    failed_gate = is_failure and build.has_failed_gate(run.work)
+    if is_failure and not failed_gate:
         raise BuildFailedError(build.explain_failure(run.work))
-    described = {
+    manifest_fields = {
         "release_id": run.release_id,
         "published_at": clock.now(),
         "git_commit": fingerprint.read_git_commit(),
@@ -214,17 +225,19 @@ def _land_and_build(run: Run) -> tuple[BuildResult, Comparison | None]:
     }
     files = {"built": run.warehouse} | ({} if run.basis is None else {"old": run.basis.path})
     with duckdb_client.open_attached(run.work / "spill", files, reads_files=True) as connection:
-        built = _examined(run, connection, described, delivery, paths_read_again, is_at_gate)
-        return built, None if is_at_gate else _compare(run, built, connection)
+        result = _report_build(
+            run, connection, manifest_fields, delivery, paths_read_again, failed_gate
+        )
+        return result, None if failed_gate else _compare(run, result, connection)
 
 
-def _examined(
+def _report_build(
     run: Run,
     connection: DuckDBPyConnection,
-    described: dict[str, Any],
+    manifest_fields: dict[str, Any],
     delivery: Delivery,
     paths_read_again: list[str],
-    is_at_gate: bool,
+    failed_gate: bool,
 ) -> BuildResult:
     """Report on a build, and determine the release to compare it with.
 
@@ -234,32 +247,34 @@ def _examined(
     connection : DuckDBPyConnection
         Connection with the warehouse attached as `built`, and the basis of the run, if any, as
         `old`.
-    described : dict
+    manifest_fields : dict
         Manifest fields that do not depend on the content of the warehouse.
-    delivery, paths_read_again, is_at_gate
+    delivery, paths_read_again, failed_gate
         See Built.
     """
     warehouse = duckdb_client.open_cursor(connection, "built")
-    described |= writer.read_manifest_content(warehouse)
-    published = None if run.basis is None else run.basis.manifest
+    manifest_fields |= writer.read_manifest_content(warehouse)
+    current_manifest = None if run.basis is None else run.basis.manifest
     # a single synthetic file makes the set synthetic, which is known only after landing
-    origin = Origin(described["extract_set"], described["extract_set_kind"])
-    what = f"The build of {publishing.describe_extracts()}"
-    publishing.require_same_set(run.store, published, origin, what, run.replaces)
+    origin = Origin(manifest_fields["extract_set"], manifest_fields["extract_set_kind"])
+    subject = f"The build of {publishing.describe_extracts()}"
+    publishing.require_same_set(run.store, current_manifest, origin, subject, run.replaces)
     delivery = replace(delivery, now=deliveries.parts(warehouse))
     run.on_event("landed", {"records": delivery.records(), "lines": delivery.record_lines})
-    if not is_at_gate and run.held_build is None:
+    if not failed_gate and run.held_build is None:
         run.on_event("built", {"release_id": run.release_id})
-    is_of_one_set = published is not None and published.origin == origin
-    release = duckdb_client.open_cursor(connection, "old") if is_of_one_set else None
-    for facts in findings.warnings(warehouse, release, published):
+    has_same_set = current_manifest is not None and current_manifest.origin == origin
+    release = duckdb_client.open_cursor(connection, "old") if has_same_set else None
+    for facts in findings.warnings(warehouse, release, current_manifest):
         run.on_event("warning", facts)
-    if published is not None and not is_of_one_set and not is_at_gate:
-        run.warn(f"Release {run.release_id} of {origin} replaces one of {published.origin}.")
+    if current_manifest is not None and not has_same_set and not failed_gate:
+        run.warn(f"Release {run.release_id} of {origin} replaces one of {current_manifest.origin}.")
     # numbers of different extract sets are never compared
-    compared_with = run.basis if is_of_one_set or is_at_gate else None
-    estimated = None if is_at_gate else headlines.read_headlines(warehouse)
-    return BuildResult(compared_with, delivery, paths_read_again, described, is_at_gate, estimated)
+    comparison_basis = run.basis if has_same_set or failed_gate else None
+    headline_summary = None if failed_gate else headlines.read_headlines(warehouse)
+    return BuildResult(
+        comparison_basis, delivery, paths_read_again, manifest_fields, failed_gate, headline_summary
+    )
 
 
 def _prepare_landing(run: Run) -> list[str]:
@@ -276,36 +291,36 @@ def _prepare_landing(run: Run) -> list[str]:
     return paths
 
 
-def _compare(run: Run, built: BuildResult, connection: DuckDBPyConnection) -> Comparison | None:
+def _compare(run: Run, result: BuildResult, connection: DuckDBPyConnection) -> Comparison | None:
     """Compare a build with the published release of its extract set.
 
     Declared revisions and corrections that were used are added to the new release's reason.
     """
-    if built.basis is None:
+    if result.basis is None:
         return None
-    published = built.basis.manifest
+    current_manifest = result.basis.manifest
     again = None
     if run.years is not None:
         again = ReadAgain(
-            run.years, judgement.unchanged(built.paths_read_again, run.hashes, published)
+            run.years, judgement.unchanged(result.paths_read_again, run.hashes, current_manifest)
         )
     comparison = judgement.compare(connection, run.declarations, again)
     if declarations := comparison.declarations:
         run.on_event("declared", {"revisions": declarations})
-        built.manifest_fields["reason"] = "; ".join(
-            filter(None, [built.manifest_fields["reason"], *declarations])
+        result.manifest_fields["reason"] = "; ".join(
+            filter(None, [result.manifest_fields["reason"], *declarations])
         )
     return comparison
 
 
-def _held_at_the_gate(run: Run, built: BuildResult) -> GateFailedError:
+def _hold_at_gate(run: Run, result: BuildResult) -> GateFailedError:
     """Hold a build that failed the gate, and return the error to raise."""
     with duckdb_client.open_read_only(run.warehouse, reads_files=True) as warehouse:
         failures = findings.failed(warehouse, "critical")
         lost_records = findings.lost_records(warehouse, failures)
     lines = [
         f"The gate holds back release {run.release_id}; the published release is unchanged.",
-        *built.delivery.causes,
+        *result.delivery.causes,
         *map(str, failures),
         *lost_records,
         (
@@ -314,20 +329,20 @@ def _held_at_the_gate(run: Run, built: BuildResult) -> GateFailedError:
         ),
     ]
     # hold the build last, because that moves the warehouse
-    _hold(run, built, GateFailedError, [failure.record() for failure in failures])
+    _hold_build(run, result, GateFailedError, [failure.record() for failure in failures])
     return GateFailedError("\n".join(lines), run.release_id)
 
 
-def _held_without_estimates(
-    run: Run, built: BuildResult, estimated: Headlines, standing: Anchor
+def _hold_without_estimates(
+    run: Run, result: BuildResult, headline_summary: Headlines, current_anchor: Anchor
 ) -> NoEstimatesError:
     """Hold a build without headline estimates, and return the error to raise."""
-    _hold(run, built, NoEstimatesError, [str(estimated)])
+    _hold_build(run, result, NoEstimatesError, [str(headline_summary)])
     lines = [
-        f"Release {run.release_id} is held: {estimated}. Nothing was published.",
-        *built.delivery.causes,
+        f"Release {run.release_id} is held: {headline_summary}. Nothing was published.",
+        *result.delivery.causes,
     ]
-    if not standing.release_id:
+    if not current_anchor.release_id:
         lines.append(
             "To publish it all the same as long as no release has estimates: ai-manufacturing"
             " refresh --without-estimates. If the set is not meant to have any, write"
@@ -340,38 +355,38 @@ def _held_without_estimates(
     return NoEstimatesError("\n".join(lines))
 
 
-def _held_by_judgement(
+def _hold_for_judgement(
     run: Run,
-    built: BuildResult,
+    result: BuildResult,
     comparison: Comparison | None,
-    judged: Judgement,
-    changed: Sequence[str],
+    decision: Judgement,
+    change_lines: Sequence[str],
 ) -> HeldError:
     """Hold a build that rewrites published values, and return the error to raise."""
-    rewritten = comparison.rewritten.record() if comparison else {}
-    _hold(run, built, HeldError, [*judged.why, *changed], rewritten)
-    first = (
+    rewritten_values = comparison.rewritten.record() if comparison else {}
+    _hold_build(run, result, HeldError, [*decision.why, *change_lines], rewritten_values)
+    heading = (
         f"Release {run.release_id} is held: it rewrites what was published. The published release"
         " is unchanged."
     )
-    causes = built.delivery.causes if built.delivery.has_changed else []
-    return HeldError("\n".join([first, *causes, *judged.why, *judged.way_out]))
+    causes = result.delivery.causes if result.delivery.has_changed else []
+    return HeldError("\n".join([heading, *causes, *decision.why, *decision.way_out]))
 
 
-def _hold(
+def _hold_build(
     run: Run,
-    built: BuildResult,
+    result: BuildResult,
     error: type[RefreshError],
-    why: list[Any],
-    rewritten: Mapping[str, Any] = {},
+    reasons: list[Any],
+    extra_fields: Mapping[str, Any] = {},
 ) -> None:
     report = {
         "outcome": error.__name__,
-        "manifest": built.manifest_fields,
-        "found": why,
-        "delivery": built.delivery.facts(),
+        "manifest": result.manifest_fields,
+        "found": reasons,
+        "delivery": result.delivery.facts(),
     }
-    report |= rewritten
+    report |= extra_fields
     report["judged_by"] = judgement.list_judgement_inputs(
         run.basis, run.limits.hold_shown_above, run.declarations, run.may_lack_estimates
     )

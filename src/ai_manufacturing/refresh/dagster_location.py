@@ -37,7 +37,7 @@ if not project.manifest_path.is_file():
 project.prepare_if_dev()
 
 
-def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
+def _build_checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
     """Return an asset check per expectation on its result table, by suite and description."""
     return {
         (suite.name, expectation["description"]): dg.AssetCheckSpec(
@@ -54,7 +54,7 @@ def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
     }
 
 
-def _assets() -> list[dg.AssetSpec]:
+def _build_assets() -> list[dg.AssetSpec]:
     """Return the assets of the manifest in topological order, as Dagster requires."""
     specs = {spec.key: spec for spec in build_dbt_asset_specs(manifest=project.manifest_path)}
     parents = {key: {parent.asset_key for parent in spec.deps} for key, spec in specs.items()}
@@ -66,8 +66,8 @@ def _assets() -> list[dg.AssetSpec]:
     ]
 
 
-assets = _assets()
-checks = _checks()
+assets = _build_assets()
+checks = _build_checks()
 
 
 @dg.multi_asset(name="refresh", specs=assets, check_specs=[*checks.values()])
@@ -79,32 +79,36 @@ def warehouse(
     If nothing is new, only gate results are reported.
     """
 
-    def on_event(event: str, facts: dict[str, Any]) -> None:
+    def log_event(event: str, facts: dict[str, Any]) -> None:
         context.log.info(f"{event}: {json.dumps(facts, ensure_ascii=False)}")
         refresh_log.write_event(settings.release_dir(), event, facts)
 
     try:
         with refresh_log.record_attempt(settings.release_dir()):
             store = configured.read_store()
-            manifest = cycle.refresh(store, configured.read_limits(), on_event)
+            manifest = cycle.refresh(store, configured.read_limits(), log_event)
     except NothingNewError as error:
         context.log.info(str(error))
         # Dagster requires a result for each check, so report those in the published release.
-        yield from _check_results(store.published_path)
+        yield from _report_check_results(store.published_path)
         return
     except GateFailedError as error:
-        yield from _check_results(store.locate_held_build(error.release_id) / "warehouse.duckdb")
-        raise _failure(error) from error
+        yield from _report_check_results(
+            store.locate_held_build(error.release_id) / "warehouse.duckdb"
+        )
+        raise _convert_error(error) from error
     except StaleError as error:
         if error.is_published:
-            yield from _made(read_manifest(store.published_path), store.published_path)
-        raise _failure(error) from error
+            yield from _materialise_assets(
+                read_manifest(store.published_path), store.published_path
+            )
+        raise _convert_error(error) from error
     except RefreshError as error:
-        raise _failure(error) from error
-    yield from _made(manifest, store.published_path)
+        raise _convert_error(error) from error
+    yield from _materialise_assets(manifest, store.published_path)
 
 
-def _made(
+def _materialise_assets(
     manifest: Manifest, release: Path
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     for spec in assets:
@@ -116,10 +120,10 @@ def _made(
         if rows is not None:
             metadata["dagster/row_count"] = rows
         yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata)
-    yield from _check_results(release)
+    yield from _report_check_results(release)
 
 
-def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
+def _report_check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
     """Yield the gate results of a release or held build as asset check results.
 
     If two parts evaluate the same expectation, the worse result is reported.
@@ -131,21 +135,21 @@ def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
             " first, severity = 'critical'"
         ).fetchall()
     worst = {(row[0], validation.remove_warning_prefix(row[1])): row[2:] for row in rows}
-    for declared, (severity, success, observed, failing) in worst.items():
-        spec = checks[declared]
+    for key, (severity, success, observed_value, failing) in worst.items():
+        spec = checks[key]
         yield dg.AssetCheckResult(
             passed=success is not False,
             asset_key=spec.asset_key,
             check_name=spec.name,
             severity=SEVERITIES[severity],
             metadata={
-                "observed": "not evaluated" if success is None else observed or "",
+                "observed": "not evaluated" if success is None else observed_value or "",
                 "failing_rows": (failing or "")[: findings.PRINTED],
             },
         )
 
 
-def _failure(error: RefreshError) -> dg.Failure:
+def _convert_error(error: RefreshError) -> dg.Failure:
     refresh_log.write_event(settings.release_dir(), type(error).__name__, {"message": str(error)})
     return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False)
 
