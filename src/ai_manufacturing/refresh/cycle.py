@@ -173,10 +173,8 @@ def _build_and_publish(run: Run) -> Manifest:
         anchor = anchors.new_anchor(release, run.release_id)
         decision = None
         if result.basis is not None and comparison is not None:
-            limit, held_folder = (
-                run.limits.hold_shown_above,
-                run.store.locate_held_build(run.release_id),
-            )
+            limit = run.limits.hold_shown_above
+            held_folder = run.store.locate_held_build(run.release_id)
             decision = judgement.judge(
                 result.basis, result.manifest_fields, new.connection, limit, comparison, held_folder
             )
@@ -197,9 +195,8 @@ def _build_and_publish(run: Run) -> Manifest:
 
 def _land_and_build(run: Run) -> tuple[BuildResult, Comparison | None]:
     """Land and build the deliveries, and compare the result with the published release."""
-    current_manifest, parts = (
-        (None, ()) if run.basis is None else (run.basis.manifest, run.basis.parts)
-    )
+    current_manifest = None if run.basis is None else run.basis.manifest
+    parts = () if run.basis is None else run.basis.parts
     delivery = deliveries.since(current_manifest, run.hashes, _read_extract_set().name, parts)
     run.on_event("delivery", delivery.facts())
     paths_read_again = _prepare_landing(run)
