@@ -111,7 +111,7 @@ def test_how_far_to_trust_follows_from_who_published_the_files(
     """A provider without a declaration counts as neither official nor licensed."""
     licences = ["CC0", "none stated by the republisher"]
     release = SimpleNamespace(
-        sources=lambda: [
+        fetch_sources=lambda: [
             {"provider": provider, "provenance_class": class_, "licence": licence}
             for provider, class_, licence in zip("ab", classes, licences, strict=True)
         ],
