@@ -310,17 +310,17 @@ def measures_alone(chosen: list[Specification], inputs: Inputs) -> pa.Table:
 
     def rows_of(specification: Specification) -> Iterator[Row]:
         if specification.estimator == "iv_fixed_effects":
-            yield tables.instrumented(specification, inputs.sample(specification))[0]
+            yield tables.estimate_with_instrument(specification, inputs.sample(specification))[0]
             return
         case = case_of(specification, inputs, cities().set_index("city_id"))
         found = cluster_errors.crv3(case.regression, 0, case.codes("province"))
         yield {
             "estimate": found.estimate,
-            **{f"{name}_province": getattr(found, name) for name in tables.BY_PROVINCE},
+            **{f"{name}_province": getattr(found, name) for name in tables.PROVINCE_STATISTICS},
         }
 
     def row_of(specification: Specification) -> Iterator[Row]:
-        named = {name: getattr(specification, name) for name in tables.OF_SPECIFICATION}
+        named = {name: getattr(specification, name) for name in tables.SPECIFICATION_COLUMNS}
         for row in rows_of(specification):
             yield {**named, "term": specification.regressor, "term_order": 1, **row}
 

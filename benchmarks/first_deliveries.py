@@ -172,7 +172,7 @@ FURTHER: dict[str, Fault] = {
 def coefficients(delivery: first_deliveries.Delivery) -> pd.DataFrame:
     """Estimate the printed coefficients from a delivery."""
     inputs = samples.inputs(first_deliveries.city_years(delivery))
-    found = tables.coefficients(
+    found = tables.estimate_coefficients(
         specifications.read_specifications(inputs.specifications), inputs
     ).to_pandas()
     keys = ["table_id", "column_number", "term"]

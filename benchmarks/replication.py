@@ -38,7 +38,7 @@ def simulate(chosen: list[Specification], seeds: Iterable[int]) -> pd.DataFrame:
     found = []
     for number, seed in enumerate(seeds, start=1):
         found.append(
-            tables.coefficients(chosen, samples.inputs(draw(seed, period())))
+            tables.estimate_coefficients(chosen, samples.inputs(draw(seed, period())))
             .to_pandas()
             .assign(seed=seed)
         )

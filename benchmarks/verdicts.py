@@ -109,7 +109,7 @@ def judged(
     inputs: Inputs,
     rows: pd.DataFrame,
     statement: str,
-    estimated: Callable[[list[Specification], Inputs], pa.Table] = tables.coefficients,
+    estimated: Callable[[list[Specification], Inputs], pa.Table] = tables.estimate_coefficients,
 ) -> pd.DataFrame:
     """Estimate and judge rows of int_specifications_resolved, then run an SQL query on the
     verdicts.

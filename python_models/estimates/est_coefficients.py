@@ -22,4 +22,6 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    return tables.coefficients(specifications.read_specifications(inputs.specifications), inputs)
+    return tables.estimate_coefficients(
+        specifications.read_specifications(inputs.specifications), inputs
+    )

@@ -291,7 +291,7 @@ def add_tables(numbers: Sensitivities, known: World, copy: Path) -> None:
         sample = replace(known.inputs.sample(one), rows=rows)
         return {
             (str(row["term"]), column): float(row[column])
-            for row in tables._terms(one, sample, known.inputs)
+            for row in tables._estimate_terms(one, sample, known.inputs)
             for column in ("estimate", "std_error", "std_error_province", "r2_within")
             if row.get(column) is not None
         }

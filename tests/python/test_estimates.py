@@ -12,7 +12,7 @@ import pytest
 
 from ai_manufacturing.estimation import specifications
 from ai_manufacturing.estimation.specifications import SpecificationError
-from ai_manufacturing.estimation.tables import coefficients
+from ai_manufacturing.estimation.tables import estimate_coefficients
 from ai_manufacturing.gate import validation
 from ai_manufacturing.system import contracts
 from tests.lib import in_memory
@@ -67,7 +67,7 @@ def rows_of(*names: str, **changed: object) -> pd.DataFrame:
 
 def estimated(rows: pd.DataFrame, tables: Tables, **years: int) -> pd.DataFrame:
     inputs = in_memory.inputs(rows, tables, **years)
-    return coefficients(
+    return estimate_coefficients(
         specifications.read_specifications(inputs.specifications), inputs
     ).to_pandas()
 

@@ -66,7 +66,7 @@ def test_a_control_is_drawn_to_zero_by_no_more_than_is_said_and_by_that_where_it
         values, measure = drawn(median, persistence, seed)
         whole = np.round(values)
         control = rests_on("control", "employment_10k")
-        (remark,) = rounding.remarks(REGRESSION, [control], sampled(whole, measure))
+        (remark,) = rounding.find_remarks(REGRESSION, [control], sampled(whole, measure))
         columns = np.column_stack([np.log(whole), measure, np.log(values)])
         left = Effects(*AXES).remove_from(columns)
         lost.append(1 - np.linalg.lstsq(left[:, :2], left[:, 2])[0][0])
@@ -83,7 +83,7 @@ def test_noise_of_an_outcome_is_its_share_of_the_variance_within() -> None:
     values, measure = drawn(30, 0.0, 1)
     whole = np.round(values)
     outcome = rests_on("outcome", "employment_10k")
-    (remark,) = rounding.remarks(REGRESSION, [outcome], sampled(whole, measure))
+    (remark,) = rounding.find_remarks(REGRESSION, [outcome], sampled(whole, measure))
     columns = np.column_stack([np.log(whole), np.log(whole) - np.log(values)])
     printed, error = Effects(*AXES).remove_from(columns).T
     assert percentages(remark)[0] == pytest.approx(error.var() / printed.var(), abs=0.01)
@@ -102,4 +102,4 @@ def test_decimals_counts_large_values_and_what_is_no_log_of_one_series_are_no_re
         (0, whole, [rests_on("measure", "employment_10k")]),
         (0, whole, [outcome, rests_on("outcome", "gdp_100m_cny")]),
     ):
-        assert len(rounding.remarks(REGRESSION, used, sampled(printed, measure))) == expected
+        assert len(rounding.find_remarks(REGRESSION, used, sampled(printed, measure))) == expected

@@ -18,7 +18,7 @@ from tests.lib import in_memory
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import read_tables, rows_of
 
-BY_PROVINCE = "table_1_col_1_province"
+PROVINCE_STATISTICS = "table_1_col_1_province"
 
 
 @pytest.mark.parametrize("extracts", ["sample_build", "public_build"])
@@ -34,7 +34,7 @@ def test_every_printed_column_with_two_way_effects_is_estimated_twice(
         " c.estimator in ('fixed_effects', 'event_study')"
     )
     compared = build.rows("select distinct specification_id from estimates.est_route_differences")
-    assert set(compared) == {*printed, (BY_PROVINCE,)}
+    assert set(compared) == {*printed, (PROVINCE_STATISTICS,)}
     assert {"table_1_col_1", "table_4_col_3", "table_5_col_1"} <= {name for (name,) in compared}
     terms = "select count(*) from reports.rpt_coefficients where specification_id in "
     terms += "(select specification_id from estimates.est_route_differences)"
@@ -56,7 +56,10 @@ def inputs_of(sample_build: Build) -> Callable[..., Inputs]:
 def judged(inputs: Inputs) -> dict[str, bool]:
     """Estimate by both routes, and return whether the gate's expectation holds, by column."""
     read = specifications.read_specifications(inputs.specifications)
-    first, second = tables.coefficients(read, inputs), second_route.second_route(read, inputs)
+    first, second = (
+        tables.estimate_coefficients(read, inputs),
+        second_route.second_route(read, inputs),
+    )
     with duckdb.connect() as connection:
         for name, table in (("est_coefficients", first), ("est_second_route", second)):
             connection.register(name, table)
@@ -121,6 +124,6 @@ def test_the_gate_finds_a_route_that_gives_other_numbers(
     inputs_of: Callable[..., Inputs],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    inputs = inputs_of("table_1_col_1", BY_PROVINCE, "table_5_col_2", **changed)
+    inputs = inputs_of("table_1_col_1", PROVINCE_STATISTICS, "table_5_col_2", **changed)
     harm(monkeypatch)
     assert {column for column, success in judged(inputs).items() if success is False} == failing

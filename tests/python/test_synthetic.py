@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from ai_manufacturing import cli
 from ai_manufacturing.estimation import specifications
-from ai_manufacturing.estimation.tables import coefficients
+from ai_manufacturing.estimation.tables import estimate_coefficients
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.landing import LandingError
 from ai_manufacturing.paper import synthetic
@@ -240,7 +240,7 @@ def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(
     drawn = samples.inputs(synthetic.draw(SEED, settings.period()))
     columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]
     chosen = specifications.read_specifications(drawn.specifications)
-    direct = coefficients(chosen, drawn).to_pandas()[columns]
+    direct = estimate_coefficients(chosen, drawn).to_pandas()[columns]
     built = sample_build.rows(
         f"select {', '.join(columns)} from reports.rpt_coefficients where reading = 'default' and"
         " table_id in ('table_1', 'table_2', 'table_3', 'table_4', 'table_5', 'table_6')"

@@ -41,7 +41,9 @@ def estimates(
         warehouse, specifications=rows, samples=samples.drop_singletons(city_years).to_pandas()
     )
     chosen = specifications.read_specifications(rows[rows["specification_id"].isin(names)])
-    coefficients = tables.coefficients(chosen, sample).to_pandas().dropna(subset="estimate")
+    coefficients = (
+        tables.estimate_coefficients(chosen, sample).to_pandas().dropna(subset="estimate")
+    )
     return {
         (row.specification_id, row.term): float(row.estimate) for row in coefficients.itertuples()
     }

@@ -22,7 +22,9 @@ MATERIAL = 0.01  # smallest share of rounding error in the variance that produce
 REMARKS = {"outcome": "rounded_outcome", "control": "rounded_control"}
 
 
-def remarks(specification: Specification, series: Sequence[Any], sample: Sample) -> list[Sentence]:
+def find_remarks(
+    specification: Specification, series: Sequence[Any], sample: Sample
+) -> list[Sentence]:
     """Return remarks on how rounding affects the logged variables of an estimate.
 
     Parameters
@@ -43,7 +45,7 @@ def remarks(specification: Specification, series: Sequence[Any], sample: Sample)
     most of it if values hardly change.
     """
     rows = sample.rows[sample.is_estimated]
-    found = []
+    remarks = []
     variables = [row.variable for row in series]
     for row in series:
         if row.role not in REMARKS or variables.count(row.variable) > 1:
@@ -56,17 +58,19 @@ def remarks(specification: Specification, series: Sequence[Any], sample: Sample)
             continue
         is_control = row.role == "control"
         others = [name for name in specification.terms if is_control and name != row.variable]
-        beside = rows[others].select_dtypes("number").to_numpy(dtype=float)
-        every, smaller = _shares(rows["city_id"], rows[specification.period], logs, beside, values)
+        other_columns = rows[others].select_dtypes("number").to_numpy(dtype=float)
+        every, smaller = _compute_shares(
+            rows["city_id"], rows[specification.period], logs, other_columns, values
+        )
         if max(every, smaller) >= MATERIAL:
-            found.append(
+            remarks.append(
                 sentence(REMARKS[row.role], series=row.series, share=every, smaller=smaller)
             )
-    return found
+    return remarks
 
 
-def _shares(
-    cities: pd.Series, periods: pd.Series, logs: Floats, beside: Floats, values: Floats
+def _compute_shares(
+    cities: pd.Series, periods: pd.Series, logs: Floats, other_columns: Floats, values: Floats
 ) -> tuple[float, float]:
     """Return rounding's share of the residual variance, in all cities and in the smaller half.
 
@@ -74,17 +78,17 @@ def _shares(
     """
     codes = pd.factorize(cities)[0]
     effects = Effects(codes, pd.factorize(periods)[0])
-    within = effects.remove_from(np.column_stack([logs, beside]))
+    within = effects.remove_from(np.column_stack([logs, other_columns]))
     log, others = within[:, 0], within[:, 1:]
-    left = log - others @ np.linalg.lstsq(others, log, rcond=None)[0]
+    residuals = log - others @ np.linalg.lstsq(others, log, rcond=None)[0]
     freedom = len(logs) - effects.rank - others.shape[1]
-    squares = left**2 * (len(logs) / max(freedom, 1))
+    squares = residuals**2 * (len(logs) / max(freedom, 1))
     errors = 1 / (12 * values**2)
     means = np.bincount(codes, values) / np.bincount(codes)
     is_smaller = (means <= np.median(means))[codes]
 
-    def share(chosen: NDArray[np.bool_]) -> float:
-        left_of_chosen = max(squares[chosen].sum(), np.finfo(float).tiny)
-        return min(float(errors[chosen].sum() / left_of_chosen), 1.0)
+    def share(is_chosen: NDArray[np.bool_]) -> float:
+        variation = max(squares[is_chosen].sum(), np.finfo(float).tiny)
+        return min(float(errors[is_chosen].sum() / variation), 1.0)
 
     return share(np.full(len(logs), True)), share(is_smaller)

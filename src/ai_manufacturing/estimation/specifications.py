@@ -34,12 +34,12 @@ class SpecificationError(Exception):
 
 
 def _require_one_of(names: Iterable[str]) -> AfterValidator:
-    def check_allowed(text: str) -> str:
+    def check_name(text: str) -> str:
         if text not in names:
             raise ValueError(f"not one of {', '.join(names)}")
         return text
 
-    return AfterValidator(check_allowed)
+    return AfterValidator(check_name)
 
 
 def _split_at(mark: str | None) -> BeforeValidator:
@@ -180,13 +180,13 @@ class Specification(Row):
         has_clusters = COVARIANCES[covariance][0] == "clustered"
         is_panel, is_other = estimator == "dynamic_panel", estimator != "fixed_effects"
         has_years = is_other and estimator != "iv_fixed_effects"
-        for column, way_out, is_ignored in (
+        for column, way_out, has_no_effect in (
             ("covariance", "give city", is_panel and covariance != "city"),
             ("covariance", "give city", estimator == "iv_fixed_effects" and not has_clusters),
             ("fixed_effects", "give city year", has_years and effects != "city year"),
             ("grouping", "delete it", is_other and self.grouping),
         ):
-            if is_ignored:
+            if has_no_effect:
                 value = getattr(self, column)
                 of_row = f"for this row (estimator {estimator})"
                 raise ValueError(f"{column} {value!r} is not supported {of_row}; {way_out}")

@@ -35,7 +35,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_o
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 # Statistics also reported with province clusters, as `<name>_province`.
-BY_PROVINCE = (
+PROVINCE_STATISTICS = (
     "std_error",
     "p_value",
     "conf_low",
@@ -44,21 +44,21 @@ BY_PROVINCE = (
     "detectable",
 )
 # Columns set to null if a group has too few cities for a clustered standard error.
-UNDEFINED = dict.fromkeys(
+NULL_COLUMNS = dict.fromkeys(
     [
         "std_error",
         "statistic",
         "conf_low",
         "conf_high",
         "degrees_of_freedom",
-        *(f"{name}_province" for name in BY_PROVINCE),
+        *(f"{name}_province" for name in PROVINCE_STATISTICS),
     ]
 )
 # Further standard errors reported for event studies, alongside the clustered ones.
 UNCLUSTERED: tuple[Covariance, ...] = ("iid", "robust")
 
 # Specification columns repeated on each coefficient row.
-OF_SPECIFICATION = (
+SPECIFICATION_COLUMNS = (
     "table_id",
     "column_number",
     "reading",
@@ -71,7 +71,7 @@ OF_SPECIFICATION = (
     "covariance",
 )
 # Attributes of a fit that are repeated on every row.
-OF_FIT = (
+FIT_COLUMNS = (
     "observation_count",
     "city_count",
     "cluster_count",
@@ -80,7 +80,7 @@ OF_FIT = (
     "r2_within",
 )
 # Columns with one value per term, and the array of the fit that contains them.
-OF_TERM = {
+TERM_COLUMNS = {
     "estimate": "estimates",
     "std_error": "std_errors",
     "statistic": "statistics",
@@ -89,12 +89,12 @@ OF_TERM = {
     "conf_high": "conf_high",
 }
 # First-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3).
-WEAK = 10
+WEAK_F = 10
 # Minimum number of cities in a group for a clustered standard error of the group's difference.
 FEWEST_CITIES = 10
 
 
-def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
+def estimate_coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
     """Estimate specifications, each with its own estimator.
 
     Parameters
@@ -118,42 +118,48 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         (one.table_id, one.column_number): one for one in specifications if one.reading == "default"
     }
 
-    def common(specification: Specification) -> Row:
-        row: Row = {name: getattr(specification, name) for name in OF_SPECIFICATION}
+    def make_common_columns(specification: Specification) -> Row:
+        row: Row = {name: getattr(specification, name) for name in SPECIFICATION_COLUMNS}
         return {**row, "substitutions": inputs.describe_substitutions(specification)}
 
     def make_rows(specification: Specification) -> Iterator[Row]:
         sample = inputs.sample(specification)
         status = {"status": "mechanical"} if inputs.is_mechanical(specification) else {}
-        terms = _terms(specification, sample, inputs)
+        terms = _estimate_terms(specification, sample, inputs)
         default = defaults.get((specification.table_id, specification.column_number), specification)
-        overlap = {specification.regressor: _on_overlap(specification, default, inputs)}
+        overlap = {specification.regressor: _compare_on_overlap(specification, default, inputs)}
         warnings = [
-            *_years_not_reached(specification, sample),
-            *rounding.remarks(specification, inputs.list_series(specification), sample),
+            *_describe_missing_years(specification, sample),
+            *rounding.find_remarks(specification, inputs.list_series(specification), sample),
             *inputs.list_warnings(specification, sample),
         ]
         for order, term in enumerate(terms, start=1):
-            of_term = {"warnings": [*warnings, *term.get("warnings", ())]}
-            of_both = overlap.get(term["term"], {})
+            own_columns = {"warnings": [*warnings, *term.get("warnings", ())]}
+            overlap_columns = overlap.get(term["term"], {})
             yield {
-                **common(specification),
+                **make_common_columns(specification),
                 **status,
                 "term_order": order,
                 **term,
-                **of_both,
-                **of_term,
+                **overlap_columns,
+                **own_columns,
             }
 
     def make_reason_columns(specification: Specification) -> Row:
-        return {**common(specification), "term_order": 1, "term": specification.regressor}
+        return {
+            **make_common_columns(specification),
+            "term_order": 1,
+            "term": specification.regressor,
+        }
 
     return build_estimates_table(
         specifications, inputs, "est_coefficients", make_rows, make_reason_columns
     )
 
 
-def _on_overlap(specification: Specification, default: Specification, inputs: Inputs) -> Row:
+def _compare_on_overlap(
+    specification: Specification, default: Specification, inputs: Inputs
+) -> Row:
     """Return the coefficients of two readings on their common city-years, if their samples differ.
 
     The result is empty if either reading does not have a single comparable coefficient.
@@ -170,30 +176,30 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
     own = inputs.sample(specification)
     if np.array_equal(own.cells, other.cells):
         return {}
-    _, of_own, of_other = np.intersect1d(own.cells, other.cells, return_indices=True)
-    own_rows, other_rows = own.rows.iloc[of_own], other.rows.iloc[of_other]
+    _, own_positions, other_positions = np.intersect1d(own.cells, other.cells, return_indices=True)
+    own_rows, other_rows = own.rows.iloc[own_positions], other.rows.iloc[other_positions]
     periods = own_rows[specification.period], other_rows[default.period]
     # Drop singletons under either reading's periods from both.
-    kept = fixed_effects.find_rows_without_singletons(
+    common_rows = fixed_effects.find_rows_without_singletons(
         *(pd.factorize(column)[0] for column in (own_rows["city_id"], *periods))
     )
 
-    def slope(reading: Specification, rows: pd.DataFrame) -> Row:
-        sample = replace(own, rows=rows.iloc[kept])
+    def estimate_slope(reading: Specification, rows: pd.DataFrame) -> Row:
+        sample = replace(own, rows=rows.iloc[common_rows])
         fit, _ = fit_fixed_effects(reading, sample, inputs)
-        return _with_province(fit, sample)[0]
+        return _make_rows_with_province(fit, sample)[0]
 
-    row: Row = {"overlap_observation_count": len(kept)}
+    row: Row = {"overlap_observation_count": len(common_rows)}
     readings = {"overlap": (specification, own_rows), "overlap_default": (default, other_rows)}
     for prefix, reading in readings.items():
-        found = get_result_or_reason(partial(slope, *reading))
-        if not isinstance(found, Sentence):
-            row[f"{prefix}_estimate"] = found["estimate"]
-            row[f"{prefix}_std_error_province"] = found.get("std_error_province")
+        result = get_result_or_reason(partial(estimate_slope, *reading))
+        if not isinstance(result, Sentence):
+            row[f"{prefix}_estimate"] = result["estimate"]
+            row[f"{prefix}_std_error_province"] = result.get("std_error_province")
     return row
 
 
-def _years_not_reached(specification: Specification, sample: Sample) -> list[Sentence]:
+def _describe_missing_years(specification: Specification, sample: Sample) -> list[Sentence]:
     """Return a remark if the sample lacks the first or last year of its specification."""
     first, last = int(sample.rows["year"].min()), int(sample.rows["year"].max())
     if (first, last) == (specification.first_year, specification.last_year):
@@ -209,38 +215,44 @@ def _years_not_reached(specification: Specification, sample: Sample) -> list[Sen
     ]
 
 
-def _terms(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
+def _estimate_terms(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
     """Return one row per term of a specification, without the specification's own columns."""
     match specification.options:
         case FixedEffectsOptions():
-            rows = _fixed_effects(specification, sample, inputs)
+            rows = _estimate_fixed_effects(specification, sample, inputs)
         case EventStudyOptions() as options:
-            rows = _event_study(specification, options, sample, inputs)
+            rows = _estimate_event_study(specification, options, sample, inputs)
         case DynamicPanelOptions() as options:
-            rows = _dynamic_panel(specification, options, sample)
+            rows = _estimate_dynamic_panel(specification, options, sample)
         case InstrumentOptions():
-            rows = instrumented(specification, sample)
+            rows = estimate_with_instrument(specification, sample)
     years = sample.rows.loc[sample.is_estimated, "year"]
-    of_sample = {
+    sample_columns = {
         "sample_first_year": int(years.min()),
         "sample_last_year": int(years.max()),
         "outcome_mean": float(sample.rows.loc[sample.is_estimated, specification.outcome].mean()),
         "singletons_dropped": sample.singletons_dropped,
     }
-    printed = inputs.find_printed_estimates(specification)
+    printed_estimates = inputs.find_printed_estimates(specification)
     return [
-        {**row, **of_sample, "p_value_printed": _p_value_of(row, printed.get(row["term"]))}
+        {
+            **row,
+            **sample_columns,
+            "p_value_printed": _test_printed_value(row, printed_estimates.get(row["term"])),
+        }
         for row in rows
     ]
 
 
-def _p_value_of(row: Row, value: float | None) -> float | None:
-    """Return the province-clustered p-value for the hypothesis that a coefficient equals value."""
+def _test_printed_value(row: Row, printed_value: float | None) -> float | None:
+    """Return the province-clustered p-value for the hypothesis that a coefficient is the printed one."""
     error = row.get("std_error_province")
-    if value is None or not error:
+    if printed_value is None or not error:
         return None
     return float(
-        two_sided_p_values((row["estimate"] - value) / error, row["degrees_of_freedom_province"])
+        two_sided_p_values(
+            (row["estimate"] - printed_value) / error, row["degrees_of_freedom_province"]
+        )
     )
 
 
@@ -294,7 +306,7 @@ def fit_event_study(
     """
     covariance, cluster = COVARIANCES[specification.covariance]
     return event_study.fit(
-        with_treatment(specification, sample, inputs),
+        add_treatment(specification, sample, inputs),
         specification.outcome,
         event_year=inputs.event_year,
         controls=specification.controls,
@@ -305,7 +317,7 @@ def fit_event_study(
     )
 
 
-def with_treatment(specification: Specification, sample: Sample, inputs: Inputs) -> pd.DataFrame:
+def add_treatment(specification: Specification, sample: Sample, inputs: Inputs) -> pd.DataFrame:
     """Add column treated to an event study's sample: 0 in the reference group, 1 elsewhere."""
     groups = sample.rows[specification.regressor].unique()
     if len(groups) > 2:
@@ -316,9 +328,11 @@ def with_treatment(specification: Specification, sample: Sample, inputs: Inputs)
     )
 
 
-def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
+def _estimate_fixed_effects(
+    specification: Specification, sample: Sample, inputs: Inputs
+) -> list[Row]:
     fit, interactions = fit_fixed_effects(specification, sample, inputs)
-    rows = _with_province(fit, sample)
+    rows = _make_rows_with_province(fit, sample)
     if specification.covariance == "province":
         test = wild_bootstrap.bootstrap_coefficient(
             fit.regression, 0, clusters=fit.regression.clusters
@@ -328,9 +342,9 @@ def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs)
     grouping = specification.grouping
     if grouping is None:
         return rows
-    few = _handfuls(sample.rows, grouping)
+    few = _find_small_groups(sample.rows, grouping)
     if not few:
-        joint = _joint(sentence("same_effect"), event_study.wald(fit, interactions))
+        joint = _make_joint_columns(sentence("same_effect"), event_study.wald(fit, interactions))
         return [row | joint for row in rows]
     p_values = heterogeneity.compute_permutation_p_values(
         sample.rows,
@@ -344,51 +358,53 @@ def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs)
     warning = sentence("few_cities_permuted", groups=few, grouping=grouping)
     for row in rows:
         if row["term"] in p_values:
-            row |= {**UNDEFINED, "p_value": p_values[row["term"]], "warnings": [warning]}
+            row |= {**NULL_COLUMNS, "p_value": p_values[row["term"]], "warnings": [warning]}
     return rows
 
 
-def _with_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[Row]:
+def _make_rows_with_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[Row]:
     """Return the estimates with CRV3 standard errors by province, which support conclusions."""
     provinces = pd.factorize(sample.rows["province_id"].loc[fit.regression.index], sort=True)[0]
-    rows = _estimates(fit)
+    rows = _make_estimate_rows(fit)
     for position, row in enumerate(rows):
-        row |= _by_province(partial(cluster_errors.crv3, fit.regression, position, provinces))
+        row |= _make_province_columns(
+            partial(cluster_errors.crv3, fit.regression, position, provinces)
+        )
     return rows
 
 
-def _by_province(method: Callable[[], Inference]) -> Row:
+def _make_province_columns(method: Callable[[], Inference]) -> Row:
     """Return the `_province` columns from an inference method; empty if it is not estimable."""
     inference = get_result_or_reason(method)
     if isinstance(inference, Sentence):
         return {}
-    return {f"{name}_province": getattr(inference, name) for name in BY_PROVINCE}
+    return {f"{name}_province": getattr(inference, name) for name in PROVINCE_STATISTICS}
 
 
-def _handfuls(rows: pd.DataFrame, grouping: str) -> list[str]:
+def _find_small_groups(rows: pd.DataFrame, grouping: str) -> list[str]:
     """Return the groups with too few cities for clustered standard errors, as "name count"."""
     cities = rows.groupby(grouping)["city_id"].nunique()
     return [f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES]
 
 
-def _event_study(
+def _estimate_event_study(
     specification: Specification, options: EventStudyOptions, sample: Sample, inputs: Inputs
 ) -> list[Row]:
     fit = fit_event_study(specification, options, sample, inputs)
-    few = _handfuls(sample.rows, specification.regressor)
-    undefined: Row = {}
+    few = _find_small_groups(sample.rows, specification.regressor)
+    null_columns: Row = {}
     joint: Row = {"joint_test": fit.pre_trend}
     if few:
         warning = sentence("few_cities", groups=few)
-        undefined = {**UNDEFINED, "p_value": None, "warnings": [warning]}
+        null_columns = {**NULL_COLUMNS, "p_value": None, "warnings": [warning]}
         joint = {"joint_test": warning}
     elif isinstance(fit.pre_trend, WaldTest):
-        joint = _joint(sentence("no_early_effect"), fit.pre_trend)
-    rows = _with_province(fit, sample)
+        joint = _make_joint_columns(sentence("no_early_effect"), fit.pre_trend)
+    rows = _make_rows_with_province(fit, sample)
     for row, event_time in zip(rows, fit.event_times, strict=False):
         row["event_time"] = event_time
     for row in rows:
-        row |= {**joint, **undefined, "treated_city_count": fit.treated_count}
+        row |= {**joint, **null_columns, "treated_city_count": fit.treated_count}
     if few:
         return rows
     for kind in UNCLUSTERED:
@@ -398,25 +414,25 @@ def _event_study(
     return rows
 
 
-def lagged(
+def list_dynamic_regressors(
     specification: Specification, options: DynamicPanelOptions
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return a dynamic panel's regressors, starting with the lag, and its instrumented columns."""
     outcome, measure = specification.outcome, specification.regressor
-    of_outcome = options.lagged == "outcome"
-    regressors = [f"L.{outcome if of_outcome else measure}", measure, *specification.controls]
-    return regressors, (outcome, measure) if of_outcome else (measure,)
+    is_outcome_lag = options.lagged == "outcome"
+    regressors = [f"L.{outcome if is_outcome_lag else measure}", measure, *specification.controls]
+    return regressors, (outcome, measure) if is_outcome_lag else (measure,)
 
 
-def _dynamic_panel(
+def _estimate_dynamic_panel(
     specification: Specification, options: DynamicPanelOptions, sample: Sample
 ) -> list[Row]:
-    regressors, instrumented = lagged(specification, options)
+    regressors, instrument_columns = list_dynamic_regressors(specification, options)
     fit = dynamic_panel.fit(
         sample.rows,
         specification.outcome,
         regressors,
-        dict.fromkeys(instrumented, options.lags),
+        dict.fromkeys(instrument_columns, options.lags),
         equation=options.equation,
         steps=options.steps,
         collapse=options.collapse,
@@ -439,15 +455,16 @@ def _dynamic_panel(
     provinces = sample.rows.drop_duplicates("city_id").set_index("city_id")["province_id"]
     clusters = pd.factorize(provinces.loc[fit.entities], sort=True)[0]
     # Report the regressors only; the period effects and the constant follow them.
-    rows = _estimates(fit)[: len(regressors)]
+    rows = _make_estimate_rows(fit)[: len(regressors)]
     for position, row in enumerate(rows):
         row |= (
-            _by_province(partial(dynamic_panel.infer_by_cluster, fit, position, clusters)) | tests
+            _make_province_columns(partial(dynamic_panel.infer_by_cluster, fit, position, clusters))
+            | tests
         )
     return rows
 
 
-def instrumented(specification: Specification, sample: Sample) -> list[Row]:
+def estimate_with_instrument(specification: Specification, sample: Sample) -> list[Row]:
     """Return one row per term of a specification of estimator iv_fixed_effects.
 
     The measure also has CRV3 standard errors by province.
@@ -462,32 +479,32 @@ def instrumented(specification: Specification, sample: Sample) -> list[Row]:
         cluster=COVARIANCES[specification.covariance][1],
     )
     warnings = [sentence("unrelated_errors")]
-    if fit.first_stage_f < WEAK:
-        warnings.append(sentence("weak_instrument", least=WEAK))
+    if fit.first_stage_f < WEAK_F:
+        warnings.append(sentence("weak_instrument", least=WEAK_F))
     common = {
         "first_stage_estimate": fit.first_stage_estimate,
         "first_stage_f": fit.first_stage_f,
-        "is_sound": fit.first_stage_f >= WEAK,
+        "is_sound": fit.first_stage_f >= WEAK_F,
         "warnings": warnings,
     }
-    rows = [{**row, **common} for row in _estimates(fit)]
+    rows = [{**row, **common} for row in _make_estimate_rows(fit)]
     provinces = sample.rows["province_id"].loc[fit.first_stage.index]
     codes = pd.factorize(provinces, sort=True)[0]
-    rows[0] |= _by_province(
+    rows[0] |= _make_province_columns(
         partial(cluster_errors.crv3_of_ratio, fit.reduced_form, fit.first_stage, 0, codes)
     )
     return rows
 
 
-def _estimates(fit: Fit) -> list[Row]:
+def _make_estimate_rows(fit: Fit) -> list[Row]:
     """Return one row per term with the columns that all estimators provide."""
-    common = {name: getattr(fit, name, None) for name in OF_FIT}
-    columns = {column: getattr(fit, name) for column, name in OF_TERM.items()}
+    common = {name: getattr(fit, name, None) for name in FIT_COLUMNS}
+    columns = {column: getattr(fit, name) for column, name in TERM_COLUMNS.items()}
     frame = pd.DataFrame(columns, index=pd.Index(fit.terms, name="term")).reset_index()
     return [{**row, **common} for row in frame.to_dict("records")]
 
 
-def _joint(hypothesis: Sentence, test: WaldTest) -> Row:
+def _make_joint_columns(hypothesis: Sentence, test: WaldTest) -> Row:
     return {"joint_test": hypothesis} | {
         f"joint_{name}": value for name, value in vars(test).items()
     }

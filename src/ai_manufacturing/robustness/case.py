@@ -95,7 +95,9 @@ class Case:
     def first_term(self) -> str:
         """Term that a check refers to by default."""
         if isinstance(self.specification.options, DynamicPanelOptions):
-            return tables.lagged(self.specification, self.specification.options)[0][0]
+            return tables.list_dynamic_regressors(self.specification, self.specification.options)[
+                0
+            ][0]
         return next(iter(self.terms)) if self.is_regression else self.specification.regressor
 
     def codes(self, unit: str) -> Codes:

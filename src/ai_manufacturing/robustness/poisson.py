@@ -33,7 +33,7 @@ def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
     study, inputs, specification = case.event_study, case.inputs, case.specification
     if specification.transform != "ln1p":
         raise NotEstimable("not_log_of_one_plus", transform=specification.transform)
-    rows = tables.with_treatment(specification, case.sample, inputs)
+    rows = tables.add_treatment(specification, case.sample, inputs)
     data = event_study.add_event_terms(
         rows.assign(counted=np.expm1(rows[specification.outcome])),
         event_year=inputs.event_year,
