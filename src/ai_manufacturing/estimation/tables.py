@@ -245,7 +245,7 @@ def _estimate_terms(specification: Specification, sample: Sample, inputs: Inputs
 
 
 def _test_printed_value(row: Row, printed_value: float | None) -> float | None:
-    """Return the province-clustered p-value for the hypothesis that a coefficient is the printed one."""
+    """Return the province-clustered p-value of the difference from the printed coefficient."""
     error = row.get("std_error_province")
     if printed_value is None or not error:
         return None
