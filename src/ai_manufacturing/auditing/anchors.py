@@ -12,7 +12,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes, moves
-from ai_manufacturing.auditing.wording import some_of
+from ai_manufacturing.auditing.wording import join_first
 from ai_manufacturing.releases import headlines
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
@@ -219,4 +219,4 @@ def drifted(anchor: Anchor, new: Estimates, above: float) -> str:
         " standard errors"
         for (name, term), moved in beyond.items()
     ]
-    return some_of(lines, LISTED_TERMS, "; ", "; and {} more")
+    return join_first(lines, LISTED_TERMS, "; ", "; and {} more")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes, findings
-from ai_manufacturing.auditing.wording import some_of
+from ai_manufacturing.auditing.wording import join_first
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Moves:
         if not self.judged.is_beyond(limit):
             return []
         estimates = [line for line in self.judged.lines if " -> " in line]
-        largest = some_of(estimates, findings.LISTED_ROWS, "; ", "; and {} more")
+        largest = join_first(estimates, findings.LISTED_ROWS, "; ", "; and {} more")
         return [
             f"{self.judged.moved(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows:"
             f" {largest}."

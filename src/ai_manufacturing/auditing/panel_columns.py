@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing.auditing.wording import some_of
+from ai_manufacturing.auditing.wording import join_first
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers, formats
 
@@ -162,7 +162,7 @@ def keys(
         f" Year: column {years_at!r}, {once['year'].min()} to {once['year'].max()}."
     ]
     if len(unknown):
-        lines.append(f"Left out, as they name no single city: {some_of(unknown, SHOWN)}.")
+        lines.append(f"Left out, as they name no single city: {join_first(unknown, SHOWN)}.")
     if len(once) < len(found):
         lines.append(f"Left out: {len(found) - len(once):,} rows that repeat a city and a year.")
     return once, lines

@@ -10,7 +10,7 @@ import pandas as pd
 from ai_manufacturing.auditing import panel_causes, panel_columns
 from ai_manufacturing.auditing.panel_causes import LIKELY
 from ai_manufacturing.auditing.panel_columns import SHOWN, Column, PanelError
-from ai_manufacturing.auditing.wording import some_of
+from ai_manufacturing.auditing.wording import join_first
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables.formats import FORMULA, WORKBOOK_OPTIONS
 
@@ -54,7 +54,7 @@ def judge(
     for heading in filter(None, (city, year, *told)):
         if heading not in rows:
             raise PanelError(
-                f"{path}: no column {heading!r}. Name one of {some_of([*rows], SHOWN)}."
+                f"{path}: no column {heading!r}. Name one of {join_first([*rows], SHOWN)}."
             )
     with duckdb_client.open_read_only(database) as connection:
         known = panel_causes.reference(connection)
@@ -73,7 +73,7 @@ def judge(
             f" Name one as --column COLUMN=SERIES, of {', '.join(sorted(known.labels)) or 'none'}."
         )
     others = [name for name in rows if name not in {column.heading for column in columns}]
-    lines.append(f"Columns that are not compared: {some_of(others, SHOWN)}.")
+    lines.append(f"Columns that are not compared: {join_first(others, SHOWN)}.")
     panel = panel_causes.cells(rows, at, columns)
     table = panel_causes.judged(panel, known)
     chance, exchanged = (

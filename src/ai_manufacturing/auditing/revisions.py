@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing.auditing.wording import some_of, spans, spans_in_words
+from ai_manufacturing.auditing.wording import find_spans, format_spans, join_first
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.system import settings
@@ -96,7 +96,7 @@ class Province(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{self.label} ({self.series}, {self.scope}, {self.provider})"
-            f" {spans_in_words(self.years)}: {self.province} moves alone, {self.values} values by"
+            f" {format_spans(self.years)}: {self.province} moves alone, {self.values} values by"
             f" {100 * self.change:+.2g} % in the median, all cities by"
             f" {100 * self.change_of_all:+.2g} %. Up to {100 * self.usual:.2g} % is usual"
         )
@@ -218,7 +218,7 @@ class Revisions:
         for province in self.provinces:
             by_series_of_province[province.series, province.scope].append(str(province))
         return lines + [
-            some_of(provinces, LISTED_PROVINCES, "; ", "; and {} more provinces") + "."
+            join_first(provinces, LISTED_PROVINCES, "; ", "; and {} more provinces") + "."
             for provinces in by_series_of_province.values()
         ]
 
@@ -234,7 +234,7 @@ class Revisions:
                 largest.setdefault(cell.city_id, cell)
         lost = sum(row.lost for row in rows)
         return (
-            f"{first.heading} {spans_in_words(years)}: {sum(row.rewritten for row in rows)} of"
+            f"{first.heading} {format_spans(years)}: {sum(row.rewritten for row in rows)} of"
             f" {sum(row.published for row in rows)} published values changed by more than"
             f" {100 * CHANGED:g} %{f', {lost} of them are gone' if lost else ''}. Largest:"
             f" {'; '.join(map(str, [*largest.values()][:LISTED_CITIES]))}."
@@ -255,7 +255,7 @@ class Revisions:
         return [
             declared_revisions.format_revision(*series, span)
             for series, of_series in sorted(years.items())
-            for span in spans(of_series)
+            for span in find_spans(of_series)
         ]
 
     def record(self) -> dict[str, Any]:
@@ -276,7 +276,7 @@ class Revisions:
 def _cells_line(heading: str, cells: Sequence[Cell]) -> str:
     """Describe single values of a series that changed by more than usual."""
     values = f"{len(cells)} value{'s' if len(cells) > 1 else ''}"
-    listed = some_of([*map(str, cells)], LISTED_CITIES)
+    listed = join_first([*map(str, cells)], LISTED_CITIES)
     return f"{heading}: {values} changed by more than is usual: {listed}"
 
 
@@ -285,7 +285,7 @@ def _city_line(series: Sequence[LostCity]) -> str:
     span = f"{min(row.first_year for row in series)}-{max(row.last_year for row in series)}"
     return (
         f"{series[0].city} ({series[0].city_id}) had a value in every published year, {span}, and"
-        f" has none any more: {some_of(labels, LISTED_SERIES)}."
+        f" has none any more: {join_first(labels, LISTED_SERIES)}."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.auditing import city_names
-from ai_manufacturing.auditing.wording import some_of, spans_in_words
+from ai_manufacturing.auditing.wording import format_spans, join_first
 from ai_manufacturing.disclosure import published_numbers
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import load_statements
@@ -237,7 +237,7 @@ class _Reader:
         )[rows[0]["distance"]]
         names = [row["specification_id"] for row in rows]
         return [
-            f"can be estimated: {among}: {some_of(names, SHOWN_ROWS)}",
+            f"can be estimated: {among}: {join_first(names, SHOWN_ROWS)}",
             f"to trace one: {_asked(names[0])}",
         ]
 
@@ -276,7 +276,7 @@ class _Reader:
             nearest = min(in_sample, key=lambda other: (abs(other - year), other))
             return [
                 *lines,
-                f"in the sample: {spans_in_words(in_sample)}; {_asked(name, city_id, nearest)}",
+                f"in the sample: {format_spans(in_sample)}; {_asked(name, city_id, nearest)}",
             ]
         others = self.rows(
             SQL["samples_with_cell"],
@@ -287,7 +287,7 @@ class _Reader:
         if others:
             names = [row["specification_id"] for row in others]
             near = _asked(names[0], city_id, year)
-            return [*lines, f"in the sample of: {some_of(names, SHOWN_ROWS)}; {near}"]
+            return [*lines, f"in the sample of: {join_first(names, SHOWN_ROWS)}; {near}"]
         nowhere = f"in no year in this sample, and in {year} in none of {specification['table_id']}"
         return [*lines, f"{nowhere}; {_asked(name)} has its years"]
 
@@ -441,7 +441,7 @@ class _Reader:
         """Describe the origin of a value without rows in marts.fct_delivered_values."""
         counted = self.rows(SQL["counted_files"], series=series, provider=provider)
         if counted:
-            files = some_of([row["file"] for row in counted], SHOWN_ROWS)
+            files = join_first([row["file"] for row in counted], SHOWN_ROWS)
             has_tags = any(row["has_tags"] for row in counted)
             why = " (why a record counts as AI: marts.fct_ai_tags)" if has_tags else ""
             return f"counted from {len(counted)} files{why}: {files}"

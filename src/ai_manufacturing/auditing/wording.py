@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 
-def some_of(
+def join_first(
     items: Sequence[str], limit: int, separator: str = ", ", rest: str = " and {} more"
 ) -> str:
     """Join the first items, and append how many were left out.
@@ -23,19 +23,19 @@ def some_of(
     return separator.join(items[:limit]) + (rest.format(more) if more > 0 else "")
 
 
-def spans(years: Iterable[int]) -> list[tuple[int, int]]:
+def find_spans(years: Iterable[int]) -> list[tuple[int, int]]:
     """Return the first and last year of each run of consecutive years."""
-    ended: list[tuple[int, int]] = []
+    year_spans: list[tuple[int, int]] = []
     for year in sorted(years):
-        if ended and ended[-1][1] == year - 1:
-            ended[-1] = (ended[-1][0], year)
+        if year_spans and year_spans[-1][1] == year - 1:
+            year_spans[-1] = (year_spans[-1][0], year)
         else:
-            ended.append((year, year))
-    return ended
+            year_spans.append((year, year))
+    return year_spans
 
 
-def spans_in_words(years: Iterable[int]) -> str:
+def format_spans(years: Iterable[int]) -> str:
     """Format years as ranges, such as 2012-2018, 2020."""
     return ", ".join(
-        str(first) if first == last else f"{first}-{last}" for first, last in spans(years)
+        str(first) if first == last else f"{first}-{last}" for first, last in find_spans(years)
     )
