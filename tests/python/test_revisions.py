@@ -392,7 +392,7 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
     replay(refreshes, (again(), RefreshError, damage))
     assert refreshes.store.read_refreshes() == []
     monkeypatch.setenv("RELEASE_DIR", str(refreshes.store.folder))
-    assert re.search(damage, *verify.verify().damaged)
+    assert re.search(damage, *verify.verify().damage_lines)
 
 
 @pytest.fixture(scope="module")

@@ -145,7 +145,7 @@ def test_each_flipped_bit_is_found_and_reaches_no_number(kept: Store, landing_st
     """A third of the flips each is in landed files, logs and releases."""
     chance = random.Random(300)
     right = read_landed()
-    assert verify.verify().damaged == []
+    assert verify.verify().damage_lines == []
     kinds = (
         files(landing_store, 64 * "?" + "/*", "tables/*/*"),
         files(landing_store, "log/*") + files(kept.folder, "refreshes.jsonl*"),
@@ -154,7 +154,7 @@ def test_each_flipped_bit_is_found_and_reaches_no_number(kept: Store, landing_st
     for number in range(300):
         path = chance.choice(kinds[number % 3])
         before = flip(path, chance)
-        assert any(str(path.parent) in line for line in verify.verify().damaged), path
+        assert any(str(path.parent) in line for line in verify.verify().damage_lines), path
         if path.is_relative_to(landing_store / "tables"):
             # Only SQL reads these tables, and a build writes them again.
             assert read_landed() == right
@@ -164,7 +164,7 @@ def test_each_flipped_bit_is_found_and_reaches_no_number(kept: Store, landing_st
         else:
             refused(kept, path)
         overwrite(path, before)
-    assert verify.verify().damaged == []
+    assert verify.verify().damage_lines == []
     assert read_landed() == right
 
 
@@ -202,11 +202,11 @@ def test_what_dead_runs_left_is_removed_and_a_live_refresh_is_not_disturbed(
         verify.verify()
     assert all(path.exists() for path in litter)
     found = verify.verify()
-    assert found.damaged == []
+    assert found.damage_lines == []
     for path in litter:
         assert not path.exists()
-        assert any(line.startswith(f"{path}: ") for line in found.mended), path
-    assert verify.verify().mended == []
+        assert any(line.startswith(f"{path}: ") for line in found.repair_lines), path
+    assert verify.verify().repair_lines == []
 
 
 def test_a_site_is_compared_but_for_the_catalogue(kept: Store, tmp_path: Path) -> None:
@@ -216,13 +216,15 @@ def test_a_site_is_compared_but_for_the_catalogue(kept: Store, tmp_path: Path) -
     for name in pages:
         (site / name).write_text(name, encoding="utf-8")
     sums = site / "SHA256SUMS"
-    assert verify.verify().damaged == [f"{sums}: missing. Run `ai-manufacturing report` again."]
+    assert verify.verify().damage_lines == [
+        f"{sums}: missing. Run `ai-manufacturing report` again."
+    ]
     integrity.record_folder(site, ("catalogue.html",))
     (site / "catalogue.html").write_text("made again", encoding="utf-8")
-    assert verify.verify().damaged == []
+    assert verify.verify().damage_lines == []
     for name in ("index.html", "more.html"):
         (site / name).write_text("another", encoding="utf-8")
-    more, differs = verify.verify().damaged
+    more, differs = verify.verify().damage_lines
     assert more.startswith(f"{site / 'more.html'}: ")
     assert differs.startswith(f"{site / 'index.html'}: ")
     assert "`ai-manufacturing report`" in differs
@@ -235,7 +237,7 @@ def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_r
     sums.unlink()
     for read in (kept.read_current_manifest, lambda: databases.read_database(kept.published_path)):
         assert read().release_id == "000002"
-    assert verify.verify().mended == [f"{sums}: missing; written again."]
+    assert verify.verify().repair_lines == [f"{sums}: missing; written again."]
 
 
 def exits(expected: int, said: str, *arguments: object) -> str:
@@ -347,7 +349,7 @@ def test_releases_and_the_logs_are_compared_with_each_other(
         "extract_set.yml": 64 * "1",
     }
     past_release(kept, small_build.warehouse, "000004", delivery_hashes=hashes)
-    assert verify.verify().damaged == [
+    assert verify.verify().damage_lines == [
         f"{past / '000004.duckdb'}: made of {second['file_path']} with SHA-256 {never}, which the"
         f" log of {name} does not have. Restore the landing store of this release."
     ]
@@ -357,7 +359,7 @@ def test_releases_and_the_logs_are_compared_with_each_other(
     for number in ("000001", "000004"):
         (past / f"{number}.duckdb").unlink()
     # Release 000004 is not reported, because its refresh died before any reader saw it.
-    assert [line.split(". ")[0] for line in verify.verify().damaged] == [
+    assert [line.split(". ")[0] for line in verify.verify().damage_lines] == [
         f"{past / '000001.duckdb'}: missing, and {kept.folder / 'refreshes.jsonl'} names it",
         f"{other}: no line of {kept.folder / 'refreshes.jsonl'} names it",
     ]
@@ -366,7 +368,7 @@ def test_releases_and_the_logs_are_compared_with_each_other(
         past_release(kept, small_build.warehouse, number)
         kept.publish_release(number)
     replace(kept, keep_count=2).prune_releases()
-    assert verify.verify().damaged == []
+    assert verify.verify().damage_lines == []
 
 
 @pytest.mark.soak
@@ -456,7 +458,9 @@ def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is
     project.deliver("firms/b.csv", csv_text(("120000", 2020, 1, 1)))
     landing.land_deliveries()
     shutil.rmtree(folder)
-    assert "firms/a.csv, delivery 1 of extracts, landed there" in "".join(verify.verify().damaged)
+    assert "firms/a.csv, delivery 1 of extracts, landed there" in "".join(
+        verify.verify().damage_lines
+    )
     with pytest.raises(
         landing.LandingError, match=r"delivery\.json: missing from the landing store"
     ):

@@ -32,45 +32,45 @@ SITE_AGAIN = "Run `ai-manufacturing report` again."
 
 
 @dataclass
-class Verified:
+class Verification:
     """Result of a verification.
 
     Attributes
     ----------
-    damaged : list of str
+    damage_lines : list of str
         One line per difference: the place, the problem and the way out.
-    mended : list of str
+    repair_lines : list of str
         One line per item that was removed or recorded.
-    checked : dict of str to int
+    counts : dict of str to int
         Number of compared items by kind.
     """
 
-    damaged: list[str] = field(default_factory=list)
-    mended: list[str] = field(default_factory=list)
-    checked: dict[str, int] = field(default_factory=dict)
+    damage_lines: list[str] = field(default_factory=list)
+    repair_lines: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
         """Numbers of compared and of differing items, in words."""
-        compared = ", ".join(f"{number} {kind}" for kind, number in self.checked.items())
-        count = len(self.damaged)
+        counts_text = ", ".join(f"{number} {kind}" for kind, number in self.counts.items())
+        count = len(self.damage_lines)
         differ = "differs" if count == 1 else "differ"
-        return f"Compared: {compared or 'nothing is there'}. {count or 'None'} {differ}."
+        return f"Compared: {counts_text or 'nothing is there'}. {count or 'None'} {differ}."
 
-    def count(self, kind: str, number: int = 1) -> None:
+    def add_count(self, kind: str, number: int = 1) -> None:
         """Add to the number of compared items of a kind."""
-        self.checked[kind] = self.checked.get(kind, 0) + number
+        self.counts[kind] = self.counts.get(kind, 0) + number
 
     @contextmanager
-    def damage(self) -> Iterator[None]:
+    def collect_damage(self) -> Iterator[None]:
         """Record the lines of a landing or refresh error as damage."""
         try:
             yield
         except (LandingError, RefreshError) as error:
-            self.damaged += str(error).splitlines()
+            self.damage_lines += str(error).splitlines()
 
 
-def verify() -> Verified:
+def verify() -> Verification:
     """Compare all stored files with their recorded hashes and logs.
 
     Raises
@@ -80,113 +80,113 @@ def verify() -> Verified:
     BadConfigurationError, LandingError
         If a folder is not readable or writable.
     """
-    outcome = Verified()
+    outcome = Verification()
     releases = configured.read_store()
     is_there = releases.folder.is_dir()
     with lock.hold_lock(releases.lock) if is_there else nullcontext():
-        manifests = _releases(releases, outcome) if is_there else {}
+        manifests = _verify_releases(releases, outcome) if is_there else {}
         if settings.landing_dir().is_dir():
-            _landing(settings.landing_dir(), manifests, outcome)
-        _site(settings.site_dir() or settings.project_root() / "site", outcome)
+            _verify_landing(settings.landing_dir(), manifests, outcome)
+        _verify_site(settings.site_dir() or settings.project_root() / "site", outcome)
     return outcome
 
 
-def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -> None:
-    with outcome.damage(), store.lock(folder) as done:
-        outcome.mended += done
+def _verify_landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verification) -> None:
+    with outcome.collect_damage(), store.lock(folder) as repairs:
+        outcome.repair_lines += repairs
         # List folders before reading the log, because landing logs a folder before renaming it.
         folders = [path for path in folder.iterdir() if checksums.is_landed_folder(path)]
-        with outcome.damage():
-            expected = checksums.read_checksums(folder)
+        with outcome.collect_damage():
+            hashes = checksums.read_checksums(folder)
             for path in sorted(folders):
-                outcome.damaged += checksums.find_faults(
-                    folder, path.name, expected.get(path.name, {})
+                outcome.damage_lines += checksums.find_faults(
+                    folder, path.name, hashes.get(path.name, {})
                 )
-                outcome.count("landed files")
-        with outcome.damage():
+                outcome.add_count("landed files")
+        with outcome.collect_damage():
             revisions = declared_revisions.open_chain(folder).read().lines
-            outcome.count("lines of declared revisions", len(revisions))
-        declared = declarations.read_sources_by_name()
+            outcome.add_count("lines of declared revisions", len(revisions))
+        sources = declarations.read_sources_by_name()
         for name in log.list_extract_sets(folder):
-            with outcome.damage():
+            with outcome.collect_damage():
                 events = log.read_events(folder, name)
-                outcome.count("events of deliveries", len(events))
+                outcome.add_count("events of deliveries", len(events))
                 for delivery in log.State(events).deliveries.values():
-                    key, _ = delivered.find_store_key(delivery, declared, False, folder)
+                    key, _ = delivered.find_store_key(delivery, sources, False, folder)
                     if not (folder / key).is_dir():
-                        what = (
+                        delivery_text = (
                             f"{delivery.event['file_path']}, delivery {delivery.number} of {name}"
                         )
-                        missing = f"{folder / key}: missing, and {what}, landed there"
-                        outcome.damaged.append(f"{missing}. {checksums.REPAIR_ADVICE}")
-                outcome.damaged += _not_delivered(events, name, manifests)
-        _tables(folder, outcome)
+                        missing = f"{folder / key}: missing, and {delivery_text}, landed there"
+                        outcome.damage_lines.append(f"{missing}. {checksums.REPAIR_ADVICE}")
+                outcome.damage_lines += _find_undelivered_files(events, name, manifests)
+        _verify_tables(folder, outcome)
 
 
-def _not_delivered(
+def _find_undelivered_files(
     events: list[log.Event], name: str, manifests: dict[Path, Manifest]
 ) -> Iterator[str]:
     """Yield files of releases that the log of their extract set lacks at that path and hash."""
-    delivered_as: dict[str, set[str]] = {}
+    hashes_by_path: dict[str, set[str]] = {}
     for event in events:
         if event["event"] == "delivered":
-            delivered_as.setdefault(event["file_path"], set()).add(event["delivery_id"])
+            hashes_by_path.setdefault(event["file_path"], set()).add(event["delivery_id"])
     for path, manifest in manifests.items():
         if manifest.extract_set != name:
             continue
         for file_path, digest in manifest.delivery_hashes.items():
             # an undeclared file has no delivery
-            if digest not in delivered_as.get(file_path, {digest}):
+            if digest not in hashes_by_path.get(file_path, {digest}):
                 yield (
                     f"{path}: made of {file_path} with SHA-256 {digest}, which the log of {name}"
                     " does not have. Restore the landing store of this release."
                 )
 
 
-def _tables(folder: Path, outcome: Verified) -> None:
+def _verify_tables(folder: Path, outcome: Verification) -> None:
     """Check the folders of tables that every build rewrites."""
     for tables in sorted(folder.glob("tables/*")):
         # a locked folder is being written
-        with outcome.damage(), suppress(BlockingIOError), lock_folder(tables):
+        with outcome.collect_damage(), suppress(BlockingIOError), lock_folder(tables):
             if (tables / integrity.SUMS).exists():
-                wrong = integrity.check_folder(tables)
-                outcome.damaged += [f"{line}. {BUILD_AGAIN}" for line in wrong]
-                outcome.count("folders of tables for SQL")
+                faults = integrity.check_folder(tables)
+                outcome.damage_lines += [f"{line}. {BUILD_AGAIN}" for line in faults]
+                outcome.add_count("folders of tables for SQL")
             else:
                 shutil.rmtree(tables)
-                what = "not written to the end; removed. The next build writes it."
-                outcome.mended.append(f"{tables}: {what}")
+                message = "not written to the end; removed. The next build writes it."
+                outcome.repair_lines.append(f"{tables}: {message}")
 
 
-def _releases(releases: Store, outcome: Verified) -> dict[Path, Manifest]:
-    outcome.mended += [f"{what}." for what in releases.prepare_folders()]
-    with outcome.damage():
-        outcome.mended += [f"{what}." for what in releases.restore_log()]
+def _verify_releases(releases: Store, outcome: Verification) -> dict[Path, Manifest]:
+    outcome.repair_lines += [f"{action}." for action in releases.prepare_folders()]
+    with outcome.collect_damage():
+        outcome.repair_lines += [f"{action}." for action in releases.restore_log()]
     manifests = {}
     for release_id in releases.list_release_ids():
-        with outcome.damage():
+        with outcome.collect_damage():
             manifests[releases.locate_past_release(release_id)] = releases.read_past_manifest(
                 release_id
             )
-        outcome.count("releases")
-    with outcome.damage():
+        outcome.add_count("releases")
+    with outcome.collect_damage():
         releases.read_current_manifest()
-    with outcome.damage():
-        outcome.count("lines of the log of refreshes", len(releases.read_refreshes()))
-        outcome.damaged += releases.find_faults()
+    with outcome.collect_damage():
+        outcome.add_count("lines of the log of refreshes", len(releases.read_refreshes()))
+        outcome.damage_lines += releases.find_faults()
     for release_id in releases.list_held_ids():
-        with outcome.damage():
+        with outcome.collect_damage():
             releases.require_intact_held_build(release_id)
-        outcome.count("held builds")
+        outcome.add_count("held builds")
     return manifests
 
 
-def _site(folder: Path, outcome: Verified) -> None:
-    outcome.mended += [
+def _verify_site(folder: Path, outcome: Verification) -> None:
+    outcome.repair_lines += [
         f"{path}: left by a dead run; removed." for path in remove_stale_folders(folder)
     ]
     if not (folder / "assets" / "site.js").exists():
         return
-    wrong = integrity.check_folder(folder, (catalogue.NAME,))
-    outcome.damaged += [f"{line}. {SITE_AGAIN}" for line in wrong]
-    outcome.count("sites")
+    faults = integrity.check_folder(folder, (catalogue.NAME,))
+    outcome.damage_lines += [f"{line}. {SITE_AGAIN}" for line in faults]
+    outcome.add_count("sites")

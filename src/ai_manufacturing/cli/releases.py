@@ -207,9 +207,9 @@ def verify(as_json: bool) -> None:
     if as_json:
         print_json(asdict(outcome))
     else:
-        for line in outcome.mended:
+        for line in outcome.repair_lines:
             click.echo(line)
-        for line in outcome.damaged:
+        for line in outcome.damage_lines:
             click.secho(line, fg="red")
         click.echo(outcome.summary)
-    raise SystemExit(ExitCode.FAILED if outcome.damaged else ExitCode.DONE)
+    raise SystemExit(ExitCode.FAILED if outcome.damage_lines else ExitCode.DONE)
