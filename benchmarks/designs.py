@@ -38,7 +38,7 @@ from ai_manufacturing.estimators import cluster_errors, fixed_effects
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.not_estimable import get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence
-from ai_manufacturing.robustness.case import case_of
+from ai_manufacturing.robustness.case import get_case
 from ai_manufacturing.system import duckdb_client
 from benchmarks import measuring, replication
 from benchmarks.verdicts import World, cities, error, judged
@@ -312,7 +312,7 @@ def measures_alone(chosen: list[Specification], inputs: Inputs) -> pa.Table:
         if specification.estimator == "iv_fixed_effects":
             yield tables.estimate_with_instrument(specification, inputs.sample(specification))[0]
             return
-        case = case_of(specification, inputs, cities().set_index("city_id"))
+        case = get_case(specification, inputs, cities().set_index("city_id"))
         found = cluster_errors.crv3(case.regression, 0, case.codes("province"))
         yield {
             "estimate": found.estimate,

@@ -189,7 +189,7 @@ def specification() -> tuple[Measured, Measured]:
     rows = drawn.specifications
     chosen = specifications.read_specifications(rows[rows["estimator"] == "fixed_effects"])
     seconds, table = timed(lambda: tables.estimate_coefficients(chosen, drawn), 3)
-    second_seconds, second = timed(lambda: second_route.second_route(chosen, drawn), 1)
+    second_seconds, second = timed(lambda: second_route.estimate_second_route(chosen, drawn), 1)
     keys = ["specification_id", "term"]
     both = table.to_pandas().merge(second.to_pandas(), on=keys, suffixes=("", "_second"))
     values = [

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimation import inputs, specifications
-from ai_manufacturing.robustness.case import Case, case_of
+from ai_manufacturing.robustness.case import Case, get_case
 from ai_manufacturing.system import duckdb_client
 from benchmarks import measuring
 from tests.lib import judged_samples
@@ -76,7 +76,7 @@ class Warehouse:
         self.judged = rows.assign(province_id=rows["city_id"].map(self.provinces))
         is_headline = tables.specifications["specification_id"] == HEADLINE
         (headline,) = specifications.read_specifications(tables.specifications[is_headline])
-        case = case_of(headline, tables, cities.set_index("city_id"))
+        case = get_case(headline, tables, cities.set_index("city_id"))
         of_headline = estimates[estimates["specification_id"] == HEADLINE].set_index("term")
         self.movements = self._movements(case, of_headline)
 

@@ -120,7 +120,7 @@ def judged(
     checked = rows[~rows["specification_id"].isin(mechanical)].merge(asked(), on="estimator")
     checked = checked[["specification_id", "method", "setting"]]
     made = {
-        f"est_{name}": checks.checked(name, chosen, checked, inputs, cities())
+        f"est_{name}": checks.run_checks(name, chosen, checked, inputs, cities())
         for name in ("inference", "influence", "sensitivity")
     }
     shown = (

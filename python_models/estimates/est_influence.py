@@ -23,11 +23,11 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    asked, cities = dbt.ref("int_specification_checks").df(), dbt.ref("dim_city").df()
-    return checks.checked(
+    requested_checks, cities = dbt.ref("int_specification_checks").df(), dbt.ref("dim_city").df()
+    return checks.run_checks(
         "influence",
         specifications.read_specifications(inputs.specifications),
-        asked,
+        requested_checks,
         inputs,
         cities,
     )

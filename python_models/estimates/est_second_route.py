@@ -29,4 +29,4 @@ def model(dbt, session):
         for name in estimators
         for one in specifications.read_specifications(inputs.specifications, name)
     ]
-    return second_route.second_route(columns, inputs)
+    return second_route.estimate_second_route(columns, inputs)

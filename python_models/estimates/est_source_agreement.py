@@ -13,4 +13,4 @@ def model(dbt, session):
         dbt.ref("judged_relations").df(),
         int_source_pairs_grouped=pairs,
     )
-    return agreement.within_city_and_year(pairs.df())
+    return agreement.correlate_sources(pairs.df())

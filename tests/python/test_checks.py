@@ -62,7 +62,7 @@ def test_a_neighbour_is_another_city_that_has_a_value_within_the_distance() -> N
     # One degree on the equator is 111.2 km. The last city has no coordinates.
     places = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [9.0, 0.0], [nan, nan]])
     values = np.array([[1.0, 2.0, 4.0, 8.0, 5.0], [1.0, nan, 4.0, 8.0, 5.0]])
-    means = spillover.mean_of_neighbours(values, places, 112)
+    means = spillover.average_neighbours(values, places, 112)
     np.testing.assert_array_equal(means, [[2, 2.5, 2, nan, nan], [nan, 2.5, nan, nan, nan]])
 
 
@@ -243,7 +243,7 @@ def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -
     ):
         asked = pd.DataFrame([{"specification_id": HEADLINE, "method": method, "setting": setting}])
         with pytest.raises(SpecificationError, match=said):
-            checks.checked("inference", headline, asked, tables, cities)
+            checks.run_checks("inference", headline, asked, tables, cities)
 
 
 def test_the_curve_holds_the_column_itself_its_readings_and_its_trends(sample_build: Build) -> None:

@@ -58,7 +58,7 @@ def judged(inputs: Inputs) -> dict[str, bool]:
     read = specifications.read_specifications(inputs.specifications)
     first, second = (
         tables.estimate_coefficients(read, inputs),
-        second_route.second_route(read, inputs),
+        second_route.estimate_second_route(read, inputs),
     )
     with duckdb.connect() as connection:
         for name, table in (("est_coefficients", first), ("est_second_route", second)):
@@ -96,7 +96,7 @@ def a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise ValueError("absorbed")
 
-    monkeypatch.setattr(second_route, "by_panel_ols", refuse)
+    monkeypatch.setattr(second_route, "fit_panel_ols", refuse)
 
 
 @pytest.fixture

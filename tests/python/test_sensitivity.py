@@ -13,8 +13,8 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.inference import compute_minimum_detectable_effect
 from ai_manufacturing.robustness import second_route
 from ai_manufacturing.robustness.sensitivity import (
-    effect_weights,
-    robustness_value,
+    compute_effect_weights,
+    compute_robustness_value,
 )
 from tests.python.estimator_tools import (
     REGRESSORS,
@@ -40,7 +40,7 @@ def test_the_robustness_value_of_sensemakr_is_matched() -> None:
     darfur = replace(regression_of(random_panel(4)), design=design, effects=effects)
     printed = RECORDS["darfur"]["stats"]
     for t in (printed["t_statistic"], -printed["t_statistic"]):
-        assert robustness_value(darfur, t) == approx(printed["rv_q"], rel=1e-10)
+        assert compute_robustness_value(darfur, t) == approx(printed["rv_q"], rel=1e-10)
 
 
 @pytest.mark.parametrize("degrees_of_freedom", [3, 30, math.inf])
@@ -58,8 +58,8 @@ def test_the_weights_give_the_slope_of_effects_that_differ() -> None:
     data["x1"] = np.exp(data["x1"])
     slopes = np.random.default_rng(7).normal(size=len(data))
     data["y"] = slopes * data["x1"] + 2 * data["x2"] + data["city_id"] + data["year"] ** 2
-    weights = effect_weights(regression_of(data), 0, data["x1"].to_numpy())
-    slope = second_route.by_panel_ols(data, "y", REGRESSORS)[0][0]
+    weights = compute_effect_weights(regression_of(data), 0, data["x1"].to_numpy())
+    slope = second_route.fit_panel_ols(data, "y", REGRESSORS)[0][0]
     assert weights @ slopes == approx(slope, rel=1e-8)
     assert weights.sum() == approx(1)
     assert weights.min() < 0
@@ -72,4 +72,4 @@ def test_without_a_degree_of_freedom_to_spare_there_is_no_robustness_value() -> 
     rows = grid(range(3), range(4)).iloc[:-2]
     rows[["y", *REGRESSORS]] = np.random.default_rng(4).normal(size=(len(rows), 4))
     few = regression_of(rows)
-    assert "no degree of freedom left" in refusal(robustness_value, few, 2.0)
+    assert "no degree of freedom left" in refusal(compute_robustness_value, few, 2.0)

@@ -164,7 +164,7 @@ def test_two_sources_without_anything_in_common_have_a_reason() -> None:
     )
     everywhere = pairs.assign(grouping="all", group_name="all")
     east = pairs[pairs["city_id"] == "1"].assign(grouping="region", group_name="east")
-    found = agreement.within_city_and_year(pd.concat([everywhere, east])).to_pandas()
+    found = agreement.correlate_sources(pd.concat([everywhere, east])).to_pandas()
     found = found.set_index(["transform", "group_name"])
     assert "does not vary" in found.loc[("ln", "all"), "reason"]
     assert np.isnan(found.loc[("ln", "all"), "within_correlation"])

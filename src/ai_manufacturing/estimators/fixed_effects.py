@@ -286,7 +286,7 @@ def fit(
     """Regress an outcome on regressors with city and period effects.
 
     The effects are partialled out, and numpy fits the residuals. Every build repeats the fit with
-    PanelOLS of linearmodels (second_route.by_panel_ols). PanelOLS gives the same slopes and, after
+    PanelOLS of linearmodels (second_route.fit_panel_ols). PanelOLS gives the same slopes and, after
     the small-sample factor below, the same standard errors.
 
     Parameters

@@ -12,42 +12,42 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
 from ai_manufacturing.estimators.not_estimable import get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence, sentence
-from ai_manufacturing.robustness.case import Case, inference_row
+from ai_manufacturing.robustness.case import Case, make_inference_rows
 
 
-def beside_the_measure(case: Case, added: Mapping[str, Floats]) -> Iterator[Row]:
+def add_terms(case: Case, new_terms: Mapping[str, Floats]) -> Iterator[Row]:
     """Add terms to a regression, and test them and the measure with CRV3 by province.
 
     Parameters
     ----------
     case : Case
-    added : mapping of str to ndarray
+    new_terms : mapping of str to ndarray
         Values of each added term in the rows of the sample. Rows with a missing value are dropped.
         A warning reports the number of remaining rows, and the estimate on them without the added
         terms.
     """
     specification = case.specification
-    sample = case.sample.rows.assign(**added).dropna(subset=[*added])
-    terms = [*added, *specification.terms]
+    sample = case.sample.rows.assign(**new_terms).dropna(subset=[*new_terms])
+    terms = [*new_terms, *specification.terms]
 
-    def fitted() -> tuple[FixedEffectsFit, Sentence]:
+    def fit_with_terms() -> tuple[FixedEffectsFit, Sentence]:
         fit = fixed_effects.fit(sample, specification.outcome, terms, time=specification.period)
         design, outcome, units = (
             getattr(fit.regression, name) for name in ("design", "outcome", "units")
         )
-        own = np.linalg.lstsq(design[:, len(added) :], outcome)[0][0] * units[len(added)]
+        own = np.linalg.lstsq(design[:, len(new_terms) :], outcome)[0][0] * units[len(new_terms)]
         count = len(fit.regression.index)
         return fit, sentence(
             "same_rows", count=count, all=len(case.regression.index), value=float(own)
         )
 
-    answer = get_result_or_reason(fitted)
-    for term in (*added, specification.regressor):
-        if isinstance(answer, Sentence):
-            yield make_reason_row(answer, term=term)
+    result = get_result_or_reason(fit_with_terms)
+    for term in (*new_terms, specification.regressor):
+        if isinstance(result, Sentence):
+            yield make_reason_row(result, term=term)
             continue
-        fit, same_rows = answer
+        fit, same_rows = result
         provinces = pd.factorize(sample.loc[fit.regression.index, "province_id"], sort=True)[0]
         method = partial(cluster_errors.crv3, fit.regression, terms.index(term), provinces)
-        for row in inference_row(term, method):
+        for row in make_inference_rows(term, method):
             yield {**row, "warnings": (*row.get("warnings", ()), same_rows)}

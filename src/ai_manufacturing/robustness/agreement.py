@@ -15,12 +15,12 @@ from ai_manufacturing.system import contracts
 KEY = ["series", "scope", "first_provider", "second_provider", "grouping", "group_name"]
 
 
-def within_city_and_year(grouped: pd.DataFrame) -> pa.Table:
+def correlate_sources(source_pairs: pd.DataFrame) -> pa.Table:
     """Correlate two sources of a series after removing city and year effects from both.
 
     Parameters
     ----------
-    grouped : DataFrame
+    source_pairs : DataFrame
         intermediate.int_source_pairs_grouped.
 
     Returns
@@ -38,17 +38,17 @@ def within_city_and_year(grouped: pd.DataFrame) -> pa.Table:
     is this share for both sources.
     """
     rows: list[dict[str, Any]] = []
-    for names, cells in grouped.groupby(KEY, sort=True):
+    for names, cells in source_pairs.groupby(KEY, sort=True):
         common = dict(zip(KEY, names, strict=True))
         common["extract_set"] = cells["extract_set"].iloc[0]
         for transform in ("ln", "ln1p"):
             first, second = f"first_{transform}", f"second_{transform}"
             sample = cells[["city_id", "year", first, second]].dropna()
-            rows.append({**common, "transform": transform, **_within(sample, first, second)})
+            rows.append({**common, "transform": transform, **_correlate(sample, first, second)})
     return contracts.build_table("est_source_agreement", rows)
 
 
-def _within(sample: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
+def _correlate(sample: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
     fit = get_result_or_reason(partial(fixed_effects.fit, sample, first, [second]))
     if isinstance(fit, Sentence):
         return split_sentences({"reason": fit})

@@ -113,8 +113,8 @@ class Case:
     @cached_property
     def coordinates(self) -> Floats:
         """Longitude and latitude of each city, shape (cities, 2)."""
-        located = self.cities.loc[self.city_ids, ["longitude", "latitude"]]
-        coordinates: Floats = located.to_numpy(dtype=float, na_value=np.nan)
+        places = self.cities.loc[self.city_ids, ["longitude", "latitude"]]
+        coordinates: Floats = places.to_numpy(dtype=float, na_value=np.nan)
         return coordinates
 
     @cached_property
@@ -125,8 +125,8 @@ class Case:
     def require_flags_by_city_year(self) -> None:
         """Raise NotEstimable if the gate rejects a whole series or year that the estimate uses."""
         years, series = (
-            found(self.specification, self.sample)
-            for found in (self.inputs.find_broken_years, self.inputs.find_broken_series)
+            find(self.specification, self.sample)
+            for find in (self.inputs.find_broken_years, self.inputs.find_broken_series)
         )
         if years or series:
             raise NotEstimable("flagged_as_a_whole", names=[*series, *map(str, sorted(years))])
@@ -138,10 +138,12 @@ class Case:
         """
         event_year, first = self.inputs.event_year, min(self.event_study.event_times)
         broken = self.inputs.find_broken_years(self.specification, self.sample)
-        if voided := sorted(year for year in broken if event_year + first <= year < event_year):
-            raise NotEstimable("voided_years", years=[*map(str, voided)])
+        if invalid_years := sorted(
+            year for year in broken if event_year + first <= year < event_year
+        ):
+            raise NotEstimable("voided_years", years=[*map(str, invalid_years)])
 
-    def averaged(self) -> tuple[PartialledOut, int]:
+    def average_effects(self) -> tuple[PartialledOut, int]:
         """Return an event study's regression with the average effect as a slope, and its position.
 
         The average covers the printed years from the event on.
@@ -159,7 +161,7 @@ class Case:
         return cluster_errors.average_slopes(self.regression, positions), positions[0]
 
 
-def case_of(specification: Specification, inputs: Inputs, cities: pd.DataFrame) -> Case:
+def get_case(specification: Specification, inputs: Inputs, cities: pd.DataFrame) -> Case:
     """Return the case of a specification, cached for all models of checks.
 
     Raises
@@ -168,39 +170,41 @@ def case_of(specification: Specification, inputs: Inputs, cities: pd.DataFrame) 
         If the specification itself cannot be estimated.
     """
 
-    def case_made() -> Case:
+    def make_case() -> Case:
         case = Case(specification, inputs.sample(specification), inputs, cities)
         if case.is_regression:
             case.fit  # noqa: B018 - raises once here instead of in every check
         return case
 
     places = cities[["longitude", "latitude"]].itertuples(name=None)
-    return inputs.get_or_compute(("case", specification, *places), case_made)
+    return inputs.get_or_compute(("case", specification, *places), make_case)
 
 
-def clustered(regression: PartialledOut, position: int, codes: Codes, cluster: str) -> Inference:
+def infer_by_city_or_province(
+    regression: PartialledOut, position: int, codes: Codes, cluster: str
+) -> Inference:
     """Return CRV1 inference by city, as in the paper, or CRV3 by province, for conclusions."""
     method = {"city": cluster_errors.crv1, "province": cluster_errors.crv3}[cluster]
     return method(regression, position, codes)
 
 
-def inference_row(term: str, method: Callable[[], Inference]) -> list[Row]:
+def make_inference_rows(term: str, method: Callable[[], Inference]) -> list[Row]:
     """Return a term's row with the result of a method, or with the reason if it raises."""
     return get_rows_or_reason(lambda: [{"term": term, **vars(method())}], term=term)
 
 
-def each_term(method: Callable[..., Inference]) -> Check:
+def check_each_term(method: Callable[..., Inference]) -> Check:
     """Turn a method that takes a case and a term position into a check of all terms."""
 
     @wraps(method)
     def check(case: Case, **options: str) -> Iterator[Row]:
         for term, position in case.terms.items():
-            yield from inference_row(term, partial(method, case, position, **options))
+            yield from make_inference_rows(term, partial(method, case, position, **options))
 
     return check
 
 
-def first_term(method: Callable[..., float | None]) -> Check:
+def check_first_term(method: Callable[..., float | None]) -> Check:
     """Turn a method that returns one figure for a term into a check of the first term."""
 
     @wraps(method)

@@ -43,27 +43,27 @@ from ai_manufacturing.robustness.case import (
     BEFORE,
     Case,
     Check,
-    case_of,
-    each_term,
-    first_term,
+    check_each_term,
+    check_first_term,
+    get_case,
 )
 
 
-def _crv3(case: Case, position: int, cluster: str) -> Inference:
+def _jackknife(case: Case, position: int, cluster: str) -> Inference:
     return cluster_errors.crv3(case.regression, position, case.codes(cluster))
 
 
-def _wild_restricted(case: Case, position: int, cluster: str) -> Inference:
+def _bootstrap_by_cluster(case: Case, position: int, cluster: str) -> Inference:
     return wild_bootstrap.bootstrap_coefficient(
         case.regression, position, clusters=case.codes(cluster)
     )
 
 
-def _pre_trend(case: Case, cluster: str) -> Iterator[Row]:
+def _check_pre_trend(case: Case, cluster: str) -> Iterator[Row]:
     """Test the years before the event jointly, with a Bonferroni-adjusted smallest p-value."""
     case.require_valid_years_before()
     tests = [
-        _crv3(case, position, cluster).p_value
+        _jackknife(case, position, cluster).p_value
         for position, time in enumerate(case.event_study.event_times)
         if time < 0
     ]
@@ -76,38 +76,38 @@ def _pre_trend(case: Case, cluster: str) -> Iterator[Row]:
     yield {"term": BEFORE, "p_value": min(1.0, len(p_values) * min(p_values))}
 
 
-def _average(case: Case, cluster: str) -> Iterator[Row]:
-    regression, position = case.averaged()
+def _check_average(case: Case, cluster: str) -> Iterator[Row]:
+    regression, position = case.average_effects()
     yield {"term": AVERAGE, **vars(cluster_errors.crv3(regression, position, case.codes(cluster)))}
 
 
 # Checks by result table, and by method in inference_checks.csv.
 CHECKS: dict[str, dict[str, Check]] = {
     "inference": {
-        "crv3": each_term(_crv3),
-        "wild_restricted": each_term(_wild_restricted),
-        "scpc": each_term(spatial_errors.by_correlation),
-        "next_year": strict_exogeneity.next_year,
-        "later": strict_exogeneity.later,
-        "later_instead": strict_exogeneity.later_instead,
-        "neighbours": spillover.neighbours,
-        "average": _average,
-        "pre_trend": _pre_trend,
+        "crv3": check_each_term(_jackknife),
+        "wild_restricted": check_each_term(_bootstrap_by_cluster),
+        "scpc": check_each_term(spatial_errors.infer_by_correlation),
+        "next_year": strict_exogeneity.add_next_year,
+        "later": strict_exogeneity.add_later,
+        "later_instead": strict_exogeneity.replace_by_later,
+        "neighbours": spillover.add_neighbours,
+        "average": _check_average,
+        "pre_trend": _check_pre_trend,
         "randomisation": randomisation.permuted_weights_test,
-        "poisson": poisson.event_study_of_counts,
+        "poisson": poisson.fit_event_study_of_counts,
     },
     "influence": {
-        "leave_out": influence.leave_out,
-        "leave_out_flagged": influence.leave_out_flagged,
-        "with_city_trends": influence.with_city_trends,
+        "leave_out": influence.leave_out_units,
+        "leave_out_flagged": influence.leave_out_flagged_rows,
+        "with_city_trends": influence.add_city_trends,
     },
     "sensitivity": {
-        "fewest_cities": first_term(influence.fewest_cities),
-        "robustness_value": first_term(sensitivity.clustered_robustness_value),
-        "negative_weights": first_term(sensitivity.negative_weights),
-        "share_of_variation": first_term(scaled_series.share_of_variation),
+        "fewest_cities": check_first_term(influence.count_fewest_cities),
+        "robustness_value": check_first_term(sensitivity.compute_clustered_robustness_value),
+        "negative_weights": check_first_term(sensitivity.sum_negative_weights),
+        "share_of_variation": check_first_term(scaled_series.compute_share_of_variation),
         "honest_did": honest_did.bounds_and_breakdowns,
-        "pre_test_power": event_paths.detectable_trend,
+        "pre_test_power": event_paths.report_detectable_trend,
     },
 }
 # Joint checks of several columns, for est_inference. Each takes the cases of the columns and yields
@@ -124,10 +124,10 @@ REASON_TERMS = {
 }
 
 
-def checked(
+def run_checks(
     table: str,
     specifications: Iterable[Specification],
-    asked: pd.DataFrame,
+    requested_checks: pd.DataFrame,
     inputs: Inputs,
     cities: pd.DataFrame,
 ) -> pa.Table:
@@ -137,7 +137,7 @@ def checked(
     ----------
     table : {"inference", "influence", "sensitivity"}
     specifications : iterable of Specification
-    asked : DataFrame
+    requested_checks : DataFrame
         intermediate.int_specification_checks: specification_id, method and setting.
     inputs : Inputs
     cities : DataFrame
@@ -158,7 +158,7 @@ def checked(
     table_of = {method: name for name, methods in CHECKS.items() for method in methods}
     table_of |= dict.fromkeys(FAMILIES, "inference")
     settings: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    for row in asked.itertuples():
+    for row in requested_checks.itertuples():
         if row.method not in table_of:
             raise SpecificationError(
                 f"inference_checks.csv, column method: {row.method!r} is not one of"
@@ -169,13 +169,13 @@ def checked(
 
     cities = cities.set_index("city_id")
     cases = {
-        specification: get_result_or_reason(partial(case_of, specification, inputs, cities))
+        specification: get_result_or_reason(partial(get_case, specification, inputs, cities))
         for specification in specifications
         if specification.specification_id in settings
     }
 
     @cache
-    def family(method: str, setting: str, reading: str) -> dict[Case, list[Row]]:
+    def run_family(method: str, setting: str, reading: str) -> dict[Case, list[Row]]:
         """Return the rows of a joint check of all claims in one reading, by case."""
         members = [
             member
@@ -183,7 +183,7 @@ def checked(
             if isinstance(member, Case)
             and (method, setting) in settings[specification.specification_id]
             and specification.reading == reading
-            and _in_family(setting, specification)
+            and _is_in_family(setting, specification)
         ]
         rows: defaultdict[Case, list[Row]] = defaultdict(list)
         for member, row in FAMILIES[method](members):
@@ -191,25 +191,25 @@ def checked(
         return rows
 
     def make_rows(specification: Specification) -> Iterator[Row]:
-        own = cases[specification]
+        case = cases[specification]
         for method, setting in settings[specification.specification_id]:
-            if method in FAMILIES and not _in_family(setting, specification):
+            if method in FAMILIES and not _is_in_family(setting, specification):
                 continue
-            options = _options(method, setting, checks[method]) if method in checks else {}
-            if isinstance(own, Sentence):
-                results = [make_reason_row(own, term=specification.regressor)]
+            options = _parse_options(method, setting, checks[method]) if method in checks else {}
+            if isinstance(case, Sentence):
+                results = [make_reason_row(case, term=specification.regressor)]
             elif method in FAMILIES:
-                results = family(method, setting, specification.reading)[own]
+                results = run_family(method, setting, specification.reading)[case]
             else:
-                term = REASON_TERMS.get(method) or own.first_term
-                results = get_rows_or_reason(partial(checks[method], own, **options), term=term)
+                term = REASON_TERMS.get(method) or case.first_term
+                results = get_rows_or_reason(partial(checks[method], case, **options), term=term)
             common = {"method": method, "setting": setting, "cluster": options.get("cluster")}
             yield from ({**common, **result} for result in results)
 
     return build_estimates_table(cases, inputs, f"est_{table}", make_rows)
 
 
-def _in_family(setting: str, specification: Specification) -> bool:
+def _is_in_family(setting: str, specification: Specification) -> bool:
     """Return whether a regression belongs to the tables of a setting such as tables=1-4."""
     if isinstance(specification.options, (DynamicPanelOptions, InstrumentOptions)):
         return False
@@ -217,7 +217,7 @@ def _in_family(setting: str, specification: Specification) -> bool:
     return first <= specification.table_id.removeprefix("table_") <= last
 
 
-def _options(method: str, setting: str, check: Check) -> dict[str, str]:
+def _parse_options(method: str, setting: str, check: Check) -> dict[str, str]:
     """Parse a setting into keyword arguments, and validate them against the check's parameters."""
     options = dict(pair.split("=", 1) for pair in setting.split())
     parameters = [

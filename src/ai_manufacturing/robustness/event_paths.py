@@ -19,12 +19,12 @@ FINENESS = 15  # base-2 logarithm of the number of integration points
 SEED = 2020  # seed of the scrambled Sobol points, fixed so that results are reproducible
 
 
-def detectable_trend(case: Case, power: str) -> Iterator[Row]:
+def report_detectable_trend(case: Case, power: str) -> Iterator[Row]:
     """Yield the pre-trend that tests of single terms detect with a given power."""
     study = case.event_study
     case.require_valid_years_before()
     count = len(study.event_times)
-    slope = trend_found(
+    slope = find_detectable_slope(
         study.covariance_matrix[:count, :count],
         study.event_times,
         float(power),
@@ -34,7 +34,7 @@ def detectable_trend(case: Case, power: str) -> Iterator[Row]:
     yield {"term": "path", "value": slope}
 
 
-def trend_found(
+def find_detectable_slope(
     covariance: Floats,
     event_times: Sequence[int],
     power: float,
@@ -85,14 +85,14 @@ def trend_found(
     before = [position for position, event_time in enumerate(event_times) if event_time < 0]
     if not before:
         raise NotEstimable("no_pre_trend")
-    correlations = correlations_of(covariance[np.ix_(before, before)])
+    correlations = compute_correlations(covariance[np.ix_(before, before)])
     errors = np.sqrt(np.diag(covariance)[before])
     drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / errors
     threshold = critical_value(degrees_of_freedom)
 
     def probability(slope: float) -> float:
         means = slope * drift
-        return 1 - rectangle(-threshold - means, threshold - means, correlations)
+        return 1 - normal_rectangle_probability(-threshold - means, threshold - means, correlations)
 
     size = probability(0.0)
     if size >= power:
@@ -104,7 +104,7 @@ def trend_found(
     )
 
 
-def rectangle(low: Floats, high: Floats, correlations: Floats) -> float:
+def normal_rectangle_probability(low: Floats, high: Floats, correlations: Floats) -> float:
     """Return the probability that correlated standard normal variables fall within bounds.
 
     Parameters
@@ -128,8 +128,8 @@ def rectangle(low: Floats, high: Floats, correlations: Floats) -> float:
     points = _points(len(factor))
     inside, normals = np.ones(points.shape[1]), np.zeros(points.shape)
     for j, uniform in enumerate(points):
-        given = factor[j] @ normals
-        below, above = (special.ndtr((bound - given) / factor[j, j]) for bound in (low[j], high[j]))
+        mean = factor[j] @ normals
+        below, above = (special.ndtr((bound - mean) / factor[j, j]) for bound in (low[j], high[j]))
         inside *= above - below
         # Clip to avoid infinite normals at 0 and 1, which have zero weight anyway.
         share = np.clip(below + uniform * (above - below), 1e-300, 1 - 1e-16)
@@ -137,7 +137,7 @@ def rectangle(low: Floats, high: Floats, correlations: Floats) -> float:
     return float(inside.mean())
 
 
-def correlations_of(covariance: Floats) -> Floats:
+def compute_correlations(covariance: Floats) -> Floats:
     """Convert a covariance to correlations, checking that it has full rank.
 
     Raises

@@ -15,7 +15,7 @@ from ai_manufacturing.estimators.event_study import OMITTED_TIME, EventStudyFit,
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
-from ai_manufacturing.robustness.event_paths import correlations_of
+from ai_manufacturing.robustness.event_paths import compute_correlations
 
 Target = Literal["first", "average"]
 Restriction = Literal["parallel_trends", "relative_magnitude"]
@@ -220,7 +220,7 @@ def of_path(
         raise NotEstimable("no_pre_period")
     if pre_count >= count:
         raise NotEstimable("no_post_period")
-    correlations_of(covariance)  # raises if the covariance is singular
+    compute_correlations(covariance)  # raises if the covariance is singular
 
     post_count = count - pre_count
     targets: dict[Target, Floats] = {

@@ -28,7 +28,7 @@ DEPENDENT = 1e-10  # eigenvalues of the Gram matrix below this share of the larg
 SEPARATED = 1e-6  # smallest value of a separating combination that is not rounding error
 
 
-def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
+def fit_event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
     """Re-estimate an event study with outcome log(1 + x) as a Poisson regression of x."""
     study, inputs, specification = case.event_study, case.inputs, case.specification
     if specification.transform != "ln1p":
@@ -39,11 +39,11 @@ def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
         event_year=inputs.event_year,
         window=inputs.event_window,
     )
-    estimated = fit(
+    poisson = fit(
         data.sample, "counted", [*data.terms, *specification.controls], cluster=f"{cluster}_id"
     )
     for j, term in enumerate(study.terms[: len(study.event_times)]):
-        yield {"term": term, **vars(estimated.infer(j, warnings=estimated.warnings))}
+        yield {"term": term, **vars(poisson.infer(j, warnings=poisson.warnings))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +65,8 @@ class PoissonFit(Fit):
     @property
     def warnings(self) -> tuple[Sentence, ...]:
         """Warning that counts the dropped rows, if any."""
-        dropped = self.separated_dropped
-        return (sentence("separated_dropped", count=dropped),) if dropped else ()
+        count = self.separated_dropped
+        return (sentence("separated_dropped", count=count),) if count else ()
 
 
 def fit(
@@ -116,28 +116,28 @@ def fit(
         raise NotEstimable("negative_count", column=outcome, value=counts[counts < 0][0])
     if len(counts) and not counts.any():
         raise NotEstimable("no_count", column=outcome)
-    rows, separated = sample.reset_index(drop=True), 0
+    rows, separated_count = sample.reset_index(drop=True), 0
     while True:
         try:
             regression = fixed_effects.partial_out(
                 rows, outcome, regressors, time=time, cluster=cluster
             )
         except NotEstimable as finding:
-            if not separated:
+            if not separated_count:
                 raise
             raise NotEstimable(
-                "separated", outcome=outcome, count=separated, finding=finding.reason
+                "separated", outcome=outcome, count=separated_count, finding=finding.reason
             ) from None
         rows = rows.loc[regression.index]
         counts = read_numbers(rows, outcome)
-        columns = _columns(regression)
-        is_separated = _separated(columns, counts)
-        if not is_separated.any():
+        columns = _stack_columns(regression)
+        is_separable = _find_separated_rows(columns, counts)
+        if not is_separable.any():
             break
-        separated += int(is_separated.sum())
-        rows = rows[~is_separated]
+        separated_count += int(is_separable.sum())
+        rows = rows[~is_separable]
 
-    estimates, bread = _maximum(columns, counts, outcome)
+    estimates, bread = _maximise_likelihood(columns, counts, outcome)
     residuals = counts - np.exp(columns @ estimates)
     if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(counts):
         residuals = np.zeros_like(residuals)
@@ -154,11 +154,11 @@ def fit(
         city_count=regression.entity_count,
         cluster_count=regression.cluster_count,
         degrees_of_freedom=np.inf,
-        separated_dropped=separated,
+        separated_dropped=separated_count,
     )
 
 
-def _columns(regression: PartialledOut) -> sparse.csr_array:
+def _stack_columns(regression: PartialledOut) -> sparse.csr_array:
     """Return the design and the dummies of both effects, shape (n, k + entities + times)."""
     n = len(regression.outcome)
     dummies = [
@@ -168,7 +168,9 @@ def _columns(regression: PartialledOut) -> sparse.csr_array:
     return sparse.hstack([sparse.csr_array(regression.design), *dummies], format="csr")
 
 
-def _maximum(columns: sparse.csr_array, counts: Floats, outcome: str) -> tuple[Floats, Floats]:
+def _maximise_likelihood(
+    columns: sparse.csr_array, counts: Floats, outcome: str
+) -> tuple[Floats, Floats]:
     """Maximise the likelihood by iteratively reweighted least squares.
 
     Returns the coefficients of all columns and the inverse of their weighted Gram matrix.
@@ -188,7 +190,7 @@ def _maximum(columns: sparse.csr_array, counts: Floats, outcome: str) -> tuple[F
     raise NotEstimable("not_converged", outcome=outcome, steps=STEPS)
 
 
-def _separated(columns: sparse.csr_array, counts: Floats) -> NDArray[np.bool_]:
+def _find_separated_rows(columns: sparse.csr_array, counts: Floats) -> NDArray[np.bool_]:
     """Flag the rows, shape (n,), that a combination of regressors and effects separates.
 
     A separating combination is zero in rows with positive counts and nonnegative in all other rows.
@@ -210,5 +212,5 @@ def _separated(columns: sparse.csr_array, counts: Floats) -> NDArray[np.bool_]:
     )
     if solution.x is None:
         return np.zeros_like(zero)
-    is_separated: NDArray[np.bool_] = zero & (columns @ solution.x > SEPARATED)
-    return is_separated
+    is_separable: NDArray[np.bool_] = zero & (columns @ solution.x > SEPARATED)
+    return is_separable

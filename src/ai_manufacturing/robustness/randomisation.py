@@ -21,7 +21,7 @@ from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut
 from ai_manufacturing.estimators.inference import TIE, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
-from ai_manufacturing.robustness.case import Case, case_of
+from ai_manufacturing.robustness.case import Case, get_case
 from ai_manufacturing.robustness.panel_regressions import (
     slopes,
     without_controls,
@@ -53,7 +53,7 @@ def permuted_weights(
     Parameters
     ----------
     specifications, inputs, cities
-        As in checks.checked.
+        As in checks.run_checks.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def permuted_weights(
     cities = cities.set_index("city_id")
 
     def make_rows(specification: Specification) -> Iterator[Row]:
-        permuted = _permuted_slopes(case_of(specification, inputs, cities))
+        permuted = _permuted_slopes(get_case(specification, inputs, cities))
         pairs = zip(permuted.slopes, permuted.statistics, strict=True)
         for number, (slope, statistic) in enumerate(pairs, start=1):
             yield {"permutation": number, "estimate": slope, "statistic": statistic}

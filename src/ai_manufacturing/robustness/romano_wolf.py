@@ -50,7 +50,7 @@ def adjust_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
 def _list_claims(case: Case) -> list[tuple[str, PartialledOut, int]]:
     """Return the coefficients that a column claims: its terms, or an event study's average."""
     if isinstance(case.fit, EventStudyFit):
-        return [(AVERAGE, *case.averaged())]
+        return [(AVERAGE, *case.average_effects())]
     return [(term, case.regression, position) for term, position in case.terms.items()]
 
 

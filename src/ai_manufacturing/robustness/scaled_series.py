@@ -12,7 +12,7 @@ from ai_manufacturing.robustness.case import Case
 SCALED = "ln_scaled_series"
 
 
-def share_of_variation(case: Case, position: int, cities: str) -> float:
+def compute_share_of_variation(case: Case, position: int, cities: str) -> float:
     """Return the share of the measure's variation that the scaled series does not explain.
 
     Parameters
@@ -26,7 +26,9 @@ def share_of_variation(case: Case, position: int, cities: str) -> float:
     """
     specification = case.specification
     others = [term for term in specification.terms if term != specification.regressor]
-    regression = _with_scaled_series(case, specification.regressor, [SCALED, *others]).regression
+    regression = _fit_with_scaled_series(
+        case, specification.regressor, [SCALED, *others]
+    ).regression
     residuals = (
         regression.outcome
         - regression.design @ np.linalg.lstsq(regression.design, regression.outcome)[0]
@@ -39,7 +41,7 @@ def share_of_variation(case: Case, position: int, cities: str) -> float:
     return float(by_city.sum() / (variation @ variation))
 
 
-def _with_scaled_series(case: Case, outcome: str, terms: Sequence[str]) -> FixedEffectsFit:
+def _fit_with_scaled_series(case: Case, outcome: str, terms: Sequence[str]) -> FixedEffectsFit:
     """Fit a regression that includes the log of the scaled series.
 
     Raises

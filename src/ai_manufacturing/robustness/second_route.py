@@ -21,7 +21,7 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
-def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
+def estimate_second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
     """Estimate the paper's columns with PanelOLS.
 
     Only printed columns are estimated, in their default reading and in readings clustered by
@@ -41,18 +41,20 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         sample, or PanelOLS rejects it, the status is not_estimable, with the reason.
     """
 
-    def is_asked(specification: Specification) -> bool:
+    def has_second_route(specification: Specification) -> bool:
         cluster = COVARIANCES[specification.covariance][1]
-        is_read = specification.reading == "default" or cluster == "province_id"
+        is_relevant = specification.reading == "default" or cluster == "province_id"
         return (
-            cluster is not None and is_read and bool(inputs.find_printed_estimates(specification))
+            cluster is not None
+            and is_relevant
+            and bool(inputs.find_printed_estimates(specification))
         )
 
     def make_rows(specification: Specification) -> Iterator[Row]:
-        sample, terms = _with_dummies(specification, inputs)
+        sample, terms = _add_dummies(specification, inputs)
         cluster = str(COVARIANCES[specification.covariance][1])
         try:
-            numbers = by_panel_ols(
+            numbers = fit_panel_ols(
                 sample, specification.outcome, terms, time=specification.period, cluster=cluster
             )
         # The first route must reject the sample too, because the gate fails if only one of the
@@ -68,28 +70,34 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         return {"term": specification.regressor}
 
     return build_estimates_table(
-        filter(is_asked, specifications), inputs, "est_second_route", make_rows, make_reason_columns
+        filter(has_second_route, specifications),
+        inputs,
+        "est_second_route",
+        make_rows,
+        make_reason_columns,
     )
 
 
-def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:
+def _add_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:
     """Return the raw sample and regressors, rebuilding event dummies without event_study.fit."""
     rows = inputs.sample(specification).rows
     if not isinstance(specification.options, EventStudyOptions):
         return rows, [*specification.terms]
-    is_treated = rows[specification.regressor] != inputs.reference_group(specification.regressor)
+    has_treatment = rows[specification.regressor] != inputs.reference_group(specification.regressor)
     event_times = rows["year"] - inputs.event_year
     if specification.options.endpoints == "binned":
         event_times = event_times.clip(*inputs.event_window)
     dummies = {
-        event_study.name_term(event_time): (is_treated & (event_times == event_time)).astype(float)
+        event_study.name_term(event_time): (has_treatment & (event_times == event_time)).astype(
+            float
+        )
         for event_time in sorted(event_times.unique())
         if event_time != -1
     }
     return rows.assign(**dummies), [*dummies, *specification.controls]
 
 
-def by_panel_ols(
+def fit_panel_ols(
     sample: pd.DataFrame,
     outcome: str,
     regressors: Sequence[str],

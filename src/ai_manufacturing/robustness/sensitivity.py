@@ -11,19 +11,19 @@ import numpy as np
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.robustness.case import Case, clustered
+from ai_manufacturing.robustness.case import Case, infer_by_city_or_province
 from ai_manufacturing.robustness.panel_regressions import without_controls
 
 
-def clustered_robustness_value(case: Case, position: int, cluster: str) -> float:
+def compute_clustered_robustness_value(case: Case, position: int, cluster: str) -> float:
     """Return the robustness value of a term, using its clustered t statistic."""
-    error = clustered(case.regression, position, case.codes(cluster), cluster)
+    error = infer_by_city_or_province(case.regression, position, case.codes(cluster), cluster)
     if error.statistic is None:
         raise NotEstimable("no_error_of_exact_fit")
-    return robustness_value(case.regression, error.statistic)
+    return compute_robustness_value(case.regression, error.statistic)
 
 
-def negative_weights(case: Case, position: int, figure: str) -> float:
+def sum_negative_weights(case: Case, position: int, figure: str) -> float:
     """Return the share of city-years with negative weights in a slope, or the sum of these weights.
 
     Parameters
@@ -42,12 +42,12 @@ def negative_weights(case: Case, position: int, figure: str) -> float:
     if specification.transform == "ln":
         raise NotEstimable("log_has_no_zero")
     measure = case.rows[specification.regressor].to_numpy(dtype=float)
-    weights = effect_weights(case.regression, position, measure)
+    weights = compute_effect_weights(case.regression, position, measure)
     negative = weights[weights < 0]
     return {"share": len(negative) / len(weights), "sum": float(negative.sum())}[figure]
 
 
-def effect_weights(regression: PartialledOut, position: int, measure: Floats) -> Floats:
+def compute_effect_weights(regression: PartialledOut, position: int, measure: Floats) -> Floats:
     """Return the weight of each row's effect in a slope; the weights sum to one.
 
     Parameters
@@ -80,7 +80,7 @@ def effect_weights(regression: PartialledOut, position: int, measure: Floats) ->
     return weights
 
 
-def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
+def compute_robustness_value(regression: PartialledOut, t_statistic: float) -> float:
     """Return the partial R2 with regressor and outcome that reduces the slope to zero.
 
     Parameters

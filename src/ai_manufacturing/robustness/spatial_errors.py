@@ -31,7 +31,7 @@ Places = tuple[tuple[float, float], ...]
 ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # 1 - u^2 at the nodes u of the unit interval
 
 
-def by_correlation(case: Case, position: int, average_correlation: str) -> Inference:
+def infer_by_correlation(case: Case, position: int, average_correlation: str) -> Inference:
     """Return the SCPC inference for a term of a case."""
     return scpc(case.regression, position, case.coordinates, float(average_correlation))
 

@@ -7,12 +7,12 @@ import pandas as pd
 
 from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.robustness.added_terms import beside_the_measure
+from ai_manufacturing.robustness.added_terms import add_terms
 from ai_manufacturing.robustness.case import Case
 from ai_manufacturing.system import great_circle
 
 
-def neighbours(case: Case, within_km: str) -> Iterator[Row]:
+def add_neighbours(case: Case, within_km: str) -> Iterator[Row]:
     """Add the mean measure of the other cities within a distance, in the same year.
 
     Parameters
@@ -30,18 +30,18 @@ def neighbours(case: Case, within_km: str) -> Iterator[Row]:
     measure = case.inputs.select_measure(specification)
     by_city = measure.unstack("city_id")  # noqa: PD010  each city-year has one row
     coordinates = case.cities.loc[by_city.columns, ["longitude", "latitude"]]
-    means = mean_of_neighbours(
+    means = average_neighbours(
         by_city.to_numpy(dtype=float, na_value=np.nan),
         coordinates.to_numpy(dtype=float, na_value=np.nan),
         float(within_km),
     )
     cells = pd.MultiIndex.from_frame(case.sample.rows[["year", "city_id"]])
-    stacked = pd.DataFrame(means, by_city.index, by_city.columns).stack()  # noqa: PD013
-    of_rows = stacked.reindex(cells).to_numpy(dtype=float)
-    yield from beside_the_measure(case, {f"{specification.regressor}_neighbours": of_rows})
+    city_years = pd.DataFrame(means, by_city.index, by_city.columns).stack()  # noqa: PD013
+    row_means = city_years.reindex(cells).to_numpy(dtype=float)
+    yield from add_terms(case, {f"{specification.regressor}_neighbours": row_means})
 
 
-def mean_of_neighbours(values: Floats, coordinates: Floats, within_km: float) -> Floats:
+def average_neighbours(values: Floats, coordinates: Floats, within_km: float) -> Floats:
     """Average the values of each city's neighbours by year, skipping missing values.
 
     Parameters

@@ -9,11 +9,11 @@ from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators import cluster_errors, fixed_effects
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.inference import Inference
-from ai_manufacturing.robustness.added_terms import beside_the_measure
-from ai_manufacturing.robustness.case import Case, inference_row
+from ai_manufacturing.robustness.added_terms import add_terms
+from ai_manufacturing.robustness.case import Case, make_inference_rows
 
 
-def next_year(case: Case, last_year: str) -> Iterator[Row]:
+def add_next_year(case: Case, last_year: str) -> Iterator[Row]:
     """Add next year's measure to the regression, and optionally last year's.
 
     Standard errors are CRV3 by province.
@@ -29,14 +29,14 @@ def next_year(case: Case, last_year: str) -> Iterator[Row]:
     shifts = {f"{measure}_next_year": 1} | (
         {"no": {}, "yes": {f"{measure}_last_year": -1}}[last_year]
     )
-    shifted = {
+    added_measures = {
         name: case.inputs.shift_measure(specification, case.sample, by)
         for name, by in shifts.items()
     }
-    yield from beside_the_measure(case, shifted)
+    yield from add_terms(case, added_measures)
 
 
-def later(case: Case, years: str) -> Iterator[Row]:
+def add_later(case: Case, years: str) -> Iterator[Row]:
     """Add the measure of a later year to the regression.
 
     Standard errors are CRV3 by province. The later measure has a slope of its own if growth
@@ -50,10 +50,10 @@ def later(case: Case, years: str) -> Iterator[Row]:
         Number of years by which the added measure is later.
     """
     name = f"{case.specification.regressor}_later"
-    yield from beside_the_measure(case, {name: _later(case, years)})
+    yield from add_terms(case, {name: _read_later_measure(case, years)})
 
 
-def later_instead(case: Case, years: str) -> Iterator[Row]:
+def replace_by_later(case: Case, years: str) -> Iterator[Row]:
     """Replace the measure with a later year's, and estimate both on the same city-years.
 
     Standard errors are CRV3 by province.
@@ -66,8 +66,10 @@ def later_instead(case: Case, years: str) -> Iterator[Row]:
     """
     specification = case.specification
     measure = specification.regressor
-    instead = f"{measure}_later"
-    sample = case.sample.rows.assign(**{instead: _later(case, years)}).dropna(subset=[instead])
+    later_measure = f"{measure}_later"
+    sample = case.sample.rows.assign(**{later_measure: _read_later_measure(case, years)}).dropna(
+        subset=[later_measure]
+    )
 
     def error(term: str) -> Inference:
         terms = [term if name == measure else name for name in specification.terms]
@@ -75,10 +77,10 @@ def later_instead(case: Case, years: str) -> Iterator[Row]:
         provinces = pd.factorize(sample.loc[fit.regression.index, "province_id"], sort=True)[0]
         return cluster_errors.crv3(fit.regression, terms.index(term), provinces)
 
-    for term in (instead, measure):
-        yield from inference_row(term, partial(error, term))
+    for term in (later_measure, measure):
+        yield from make_inference_rows(term, partial(error, term))
 
 
-def _later(case: Case, years: str) -> Floats:
+def _read_later_measure(case: Case, years: str) -> Floats:
     """Return the measure of each row's city `years` later; NaN if missing."""
     return case.inputs.shift_measure(case.specification, case.sample, int(years))
