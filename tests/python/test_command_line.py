@@ -217,9 +217,9 @@ def test_names_of_cities_are_in_the_language_of_the_reader(monkeypatch: pytest.M
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     city = "select '440300' as city_id, '深圳市' as name_zh, 'Shenzhen' as name_en"
     with duckdb.connect() as connection:
-        assert city_names.by_id(connection) == {}
+        assert city_names.read_city_names(connection) == {}
         connection.execute(f"create schema marts; create table marts.dim_city as {city}")
-        assert city_names.by_id(connection) == {"440300": "Shenzhen"}
+        assert city_names.read_city_names(connection) == {"440300": "Shenzhen"}
         for name, value in (("LC_ALL", ""), ("LC_MESSAGES", ""), ("LANG", "zh_CN.UTF-8")):
             monkeypatch.setenv(name, value)
-        assert city_names.by_id(connection) == {"440300": "深圳市"}
+        assert city_names.read_city_names(connection) == {"440300": "深圳市"}

@@ -469,8 +469,8 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     (warning,) = refreshes.warnings
     assert "500 days ago, more than warn_after_days (400)" in warning
     with open_read_only(store.published_path) as published:
-        (vendor,) = freshness.of_release(published)
-        (in_2020,) = freshness.of_release(published, now=datetime(2020, 1, 1, tzinfo=UTC))
+        (vendor,) = freshness.read_freshness(published)
+        (in_2020,) = freshness.read_freshness(published, now=datetime(2020, 1, 1, tzinfo=UTC))
     landed_at = read(warehouse, "select max(landed_at) from raw.deliveries")
     assert (vendor.provider, [(vendor.newest_delivery_at,)]) == ("vendor", landed_at)
     assert not in_2020.is_late, "a clock set back makes nothing old"

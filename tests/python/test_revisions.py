@@ -521,7 +521,7 @@ def test_columns_are_estimated_once_more_on_their_years(
         )
     }
     with open_read_only(sample_build.warehouse) as warehouse:
-        again = published_years.estimates(warehouse, dict.fromkeys(names, (2010, 2020)))
+        again = published_years.reestimate(warehouse, dict.fromkeys(names, (2010, 2020)))
     assert again == pytest.approx(built, rel=1e-9)
 
 
@@ -579,7 +579,7 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
 def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_them(
     again: float, doubted: list[str], is_judged: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(published_years, "estimates", lambda *_: {("one", "ai_firms"): again})
+    monkeypatch.setattr(published_years, "reestimate", lambda *_: {("one", "ai_firms"): again})
     types = ", ".join(f"{name} {kind}" for name, (kind, _) in changes.COLUMNS.items())
     with duckdb.connect() as published, duckdb.connect() as release:
         for connection, last_year in ((published, 2018), (release, 2020)):
@@ -887,7 +887,7 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
     column, gained = "table_1_col_2", "table_2_col_2"
     table = "reports.rpt_coefficients"
     with open_read_only(sample_refreshes.build.warehouse) as warehouse:
-        to_2018 = published_years.estimates(warehouse, {column: (2010, 2018)})
+        to_2018 = published_years.reestimate(warehouse, {column: (2010, 2018)})
     sample_refreshes.of(
         f"delete from {CONFORMED} where year > 2018",
         f"delete from estimates.estimation_samples where specification_id = '{column}' and year >"
@@ -929,7 +929,7 @@ def odd_years(release: Path, warehouse: Path) -> list[OddYear]:
     files = {"old": release, "built": warehouse}
     with open_attached(release.with_name("spill"), files, reads_files=True) as connection:
         declared_revisions.create_declared_table(connection, [])
-        return new_years.odd(connection, [])
+        return new_years.find_odd_years(connection, [])
 
 
 @pytest.mark.parametrize(

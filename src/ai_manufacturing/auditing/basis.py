@@ -35,7 +35,7 @@ class Basis:
     parts: tuple[Part, ...]
 
 
-def read(store: Store) -> Basis | None:
+def read_basis(store: Store) -> Basis | None:
     """Return the comparison release, or None before the first release.
 
     Raises
@@ -52,19 +52,19 @@ def read(store: Store) -> Basis | None:
         )
 
 
-def standing(
-    declared: Sequence[Declaration], basis: Basis | None, store: Store
+def find_applicable_declarations(
+    declarations: Sequence[Declaration], basis: Basis | None, store: Store
 ) -> list[Declaration]:
     """Return the declared revisions that apply to the published release and are still unused.
 
     After a rollback, a later release may already have used a declaration for the release that is
     published again. If nothing is published, only declarations without a release apply.
     """
-    published = "" if basis is None else basis.manifest.release_id
-    rows = [row for row in declared if row.after_release == published]
+    current_id = "" if basis is None else basis.manifest.release_id
+    rows = [row for row in declarations if row.after_release == current_id]
     reasons = []
     for number in store.list_release_ids() if rows else []:
-        if number > published:
+        if number > current_id:
             # Skip damaged files: their revisions are no longer in use.
             with suppress(RefreshError):
                 reasons.append(read_manifest(store.locate_past_release(number)).reason)

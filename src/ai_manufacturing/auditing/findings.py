@@ -126,7 +126,7 @@ def failed(
         ).fetchall()
     except duckdb.CatalogException:
         return []
-    names = city_names.by_id(database) if names is None else names
+    names = city_names.read_city_names(database) if names is None else names
     return [Finding._make([*result, _in_words(result[-1], names)]) for result in results]
 
 
@@ -176,7 +176,7 @@ def warnings(
     published : Manifest or None
         Manifest of the published release, whichever set it belongs to.
     """
-    names = city_names.by_id(warehouse)
+    names = city_names.read_city_names(warehouse)
     before = failed(release, "warning", names) if release else []
     new, known = since(failed(warehouse, "warning", names), before)
     files = warehouse.execute(SQL["unread_files"]).fetchall()

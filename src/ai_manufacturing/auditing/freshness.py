@@ -29,35 +29,35 @@ class Freshness:
         Time at which its newest delivery landed, UTC.
     age_days : float
         Days since then.
-    allowed : AllowedAge
+    limits : AllowedAge
         Limits from the provider's declaration.
     """
 
     provider: str
     newest_delivery_at: datetime
     age_days: float
-    allowed: AllowedAge
+    limits: AllowedAge
 
     @property
     def is_late(self) -> bool:
         """Whether the age exceeds the warning limit."""
-        days = self.allowed.warn_after_days
+        days = self.limits.warn_after_days
         return days is not None and self.age_days > days
 
     @property
     def is_stale(self) -> bool:
         """Whether the age exceeds the failure limit."""
-        days = self.allowed.fail_after_days
+        days = self.limits.fail_after_days
         return days is not None and self.age_days > days
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Return the freshness as a dict for JSON output."""
         return {
             "provider": self.provider,
             "newest_delivery_at": self.newest_delivery_at.isoformat("T", "seconds"),
             "age_days": self.age_days,
-            "warn_after_days": self.allowed.warn_after_days,
-            "fail_after_days": self.allowed.fail_after_days,
+            "warn_after_days": self.limits.warn_after_days,
+            "fail_after_days": self.limits.fail_after_days,
             "is_late": self.is_late,
             "is_stale": self.is_stale,
         }
@@ -66,13 +66,13 @@ class Freshness:
         newest = f"newest delivery {self.newest_delivery_at:%Y-%m-%d}"
         text = f"{self.provider}: {newest}, {self.age_days:.0f} days ago"
         for limit in ("fail_after_days", "warn_after_days"):
-            days = getattr(self.allowed, limit)
+            days = getattr(self.limits, limit)
             if days is not None and self.age_days > days:
                 return f"{text}, more than {limit} ({days:g}) in its declaration"
         return text
 
 
-def allowed_ages() -> dict[str, AllowedAge]:
+def read_allowed_ages() -> dict[str, AllowedAge]:
     """Return the declared age limits by provider.
 
     Raises
@@ -86,7 +86,7 @@ def allowed_ages() -> dict[str, AllowedAge]:
         raise BadConfigurationError(str(error)) from error
 
 
-def of_release(release: DuckDBPyConnection, now: datetime | None = None) -> list[Freshness]:
+def read_freshness(release: DuckDBPyConnection, now: datetime | None = None) -> list[Freshness]:
     """Return the freshness of each provider in an open release, sorted by name.
 
     Parameters
@@ -101,14 +101,14 @@ def of_release(release: DuckDBPyConnection, now: datetime | None = None) -> list
     BadConfigurationError
         If a declaration is invalid.
     """
-    allowed, now = allowed_ages(), now or datetime.now(UTC)
+    limits, now = read_allowed_ages(), now or datetime.now(UTC)
     query = "select provider, newest_delivery_at from release.freshness order by all"
     return [
         Freshness(
             provider,
             at,
             (now - at.replace(tzinfo=UTC)) / timedelta(days=1),
-            allowed.get(provider, AllowedAge()),
+            limits.get(provider, AllowedAge()),
         )
         for provider, at in release.execute(query).fetchall()
     ]
@@ -134,7 +134,7 @@ def require_fresh(release: Path, outcome: str, is_published: bool, on_event: OnE
         If a provider is stale; the message has a line for each.
     """
     with open_read_only(release) as connection:
-        providers = of_release(connection)
+        providers = read_freshness(connection)
     stale = []
     for provider in providers:
         if provider.is_stale:

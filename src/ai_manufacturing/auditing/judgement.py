@@ -113,7 +113,7 @@ def compare(
     """
     declared_revisions.create_declared_table(connection, declared)
     rewritten = revisions.compare(connection, declared, read_again)
-    return Comparison(rewritten, tuple(new_years.odd(connection, declared)))
+    return Comparison(rewritten, tuple(new_years.find_odd_years(connection, declared)))
 
 
 def judge(

@@ -88,7 +88,7 @@ def between(
         # imported here because it loads the estimators
         from ai_manufacturing.auditing import published_years
 
-        again = published_years.estimates(warehouse, grown)
+        again = published_years.reestimate(warehouse, grown)
     passed, notes = set(), []
     for name in sorted(grown.keys() & beyond.keys() - {*doubted}):
         revised = max(

@@ -45,7 +45,7 @@ class OddYear(NamedTuple):
     message: str
 
 
-def odd(
+def find_odd_years(
     connection: DuckDBPyConnection,
     declarations: Sequence[Declaration],
 ) -> list[OddYear]:

@@ -130,7 +130,7 @@ class _Reader:
 
     def city_id(self, city: str) -> str:
         try:
-            return city_names.resolve(self._connection, city)
+            return city_names.resolve_city(self._connection, city)
         except city_names.NoSuchCityError as error:
             raise NoSuchThingError(str(error)) from error
         except (duckdb.CatalogException, duckdb.BinderException) as error:
@@ -307,7 +307,7 @@ class _Reader:
             for row in self.where("marts.fct_city_year_values", **cell)
         }
         sampled = self.where("estimates.estimation_samples", specification_id=name, **cell)
-        city = city_names.by_id(self._connection)[city_id]
+        city = city_names.read_city_names(self._connection)[city_id]
         lines = [f"{name}, {city} ({city_id}), {year}: {'in' if sampled else 'not in'} the sample"]
         inputs = self.where(
             "marts.dim_specification_series", "position, series", specification_id=name

@@ -94,7 +94,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
         anchor = anchors.of(store, release, manifest)
         drift = anchor.record(anchors.shown_estimates(release))
         headline_summary = headlines.read_headlines(release)
-        providers = freshness.of_release(release)
+        providers = freshness.read_freshness(release)
     age, release_name = (
         _compute_age(manifest.published_at),
         f"{manifest.release_id} of {manifest.published_at}",
@@ -108,7 +108,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
             "headlines": headline_summary.to_record(),
         },
         "anchor": drift,
-        "providers": [provider.record() for provider in providers],
+        "providers": [provider.to_record() for provider in providers],
     }
     files = f"{manifest.delivery_count} files"
     drift_line = "drift: not measured, as no release has had a headline estimate"

@@ -99,7 +99,7 @@ def publish_held_build(
             "reason": reasons,
             "published_at": clock.now(),
         }
-        current_basis = basis.read(store)
+        current_basis = basis.read_basis(store)
         previous = None if current_basis is None else current_basis.path
         with publishing.open_new_release(store, manifest_fields, previous) as new:
             release = duckdb_client.open_cursor(new.connection, "new")
@@ -191,7 +191,7 @@ def declare_revisions(
         If a revision is invalid, or the log is damaged.
     """
     with publishing.lock_release_folder(store, on_event):
-        current_basis = basis.read(store)
+        current_basis = basis.read_basis(store)
         try:
             declarations = declared_revisions.add_revisions(
                 revisions,

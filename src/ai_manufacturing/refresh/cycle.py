@@ -84,11 +84,13 @@ def refresh(
         StaleError, which is raised last.
     """
     with publishing.lock_release_folder(store, on_event):
-        freshness.allowed_ages()  # report an invalid declaration before the build
-        current_basis = basis.read(store)
+        freshness.read_allowed_ages()  # report an invalid declaration before the build
+        current_basis = basis.read_basis(store)
         current_manifest = None if current_basis is None else current_basis.manifest
         hashes = fingerprint.hash_deliveries(settings.extracts_dir())
-        declarations = basis.standing(_read_declarations(), current_basis, store)
+        declarations = basis.find_applicable_declarations(
+            _read_declarations(), current_basis, store
+        )
         publishing.require_declared_set(store, current_manifest, replaces)
         current_fingerprint = fingerprint.compute_fingerprint(hashes)
         may_lack_estimates = without_estimates or not _read_extract_set().has_estimates
