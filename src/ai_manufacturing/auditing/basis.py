@@ -48,7 +48,10 @@ def read_basis(store: Store) -> Basis | None:
         return None
     with store.open_release(path) as (manifest, connection):
         return Basis(
-            path, manifest, anchors.of(store, connection, manifest), deliveries.parts(connection)
+            path,
+            manifest,
+            anchors.of(store, connection, manifest),
+            deliveries.read_parts(connection),
         )
 
 

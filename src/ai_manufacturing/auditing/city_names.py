@@ -69,22 +69,16 @@ def resolve_city(connection: duckdb.DuckDBPyConnection, city: str) -> str:
         for name in plain_names
         if len(searched_name) >= MIN_COMPLETION_LETTERS and name.startswith(searched_name)
     ]
-    close_names = dict.fromkeys(
-        [
-            *completions,
-            *get_close_matches(
-                searched_name, plain_names, n=MAX_SUGGESTIONS, cutoff=MIN_SIMILARITY
-            ),
-        ]
+    similar_names = get_close_matches(
+        searched_name, plain_names, n=MAX_SUGGESTIONS, cutoff=MIN_SIMILARITY
     )
+    close_names = dict.fromkeys([*completions, *similar_names])
     suggestions = [
         label for name in close_names for label, other in labels.values() if other == name
     ][:MAX_SUGGESTIONS]
-    hint = (
-        f"Close to it: {', '.join(suggestions)}."
-        if suggestions
-        else "marts.dim_city has all names."
-    )
+    hint = "marts.dim_city has all names."
+    if suggestions:
+        hint = f"Close to it: {', '.join(suggestions)}."
     raise NoSuchCityError(
         f"No city {city!r} in marts.dim_city: give its six-digit code, or its Chinese or English"
         f" name. {hint}"

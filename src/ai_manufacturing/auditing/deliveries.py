@@ -32,66 +32,66 @@ class Delivery:
 
     Attributes
     ----------
-    since : str or None
+    compared_release_id : str or None
         Id of the published release; None if this extract set has none, so that every file counts
         as added.
-    added, replaced, withdrawn : tuple of str
+    added_paths, replaced_paths, withdrawn_paths : tuple of str
         Paths of files that are new, have different content, or no longer exist.
-    renamed : mapping of str to str
+    renamed_paths : mapping of str to str
         New path by old path of files that moved.
-    described : bool
+    has_new_description : bool
         Whether extract_set.yml changed, which does not count as a delivered file.
-    before, now : tuple of Part
-        Records in the published and in the current files; `now` is empty until they have landed.
+    parts_before, parts_now : tuple of Part
+        Records in the published and in the current files; `parts_now` is empty until they have landed.
     """
 
-    since: str | None
-    added: tuple[str, ...] = ()
-    replaced: tuple[str, ...] = ()
-    withdrawn: tuple[str, ...] = ()
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    described: bool = False
-    before: tuple[Part, ...] = ()
-    now: tuple[Part, ...] = ()
+    compared_release_id: str | None
+    added_paths: tuple[str, ...] = ()
+    replaced_paths: tuple[str, ...] = ()
+    withdrawn_paths: tuple[str, ...] = ()
+    renamed_paths: Mapping[str, str] = field(default_factory=dict)
+    has_new_description: bool = False
+    parts_before: tuple[Part, ...] = ()
+    parts_now: tuple[Part, ...] = ()
 
     @property
     def file_lines(self) -> list[str]:
         """File changes in words; withdrawn files come first because they explain most failures."""
         files = {
-            "withdrawn": [_named(path, self.before) for path in self.withdrawn],
-            "replaced": [self._replaced(path) for path in self.replaced],
-            "renamed": [f"{old} -> {new}" for old, new in self.renamed.items()],
-            "added": [_named(path, self.now) for path in self.added],
+            "withdrawn": [_describe_file(path, self.parts_before) for path in self.withdrawn_paths],
+            "replaced": [self._describe_replacement(path) for path in self.replaced_paths],
+            "renamed": [f"{old} -> {new}" for old, new in self.renamed_paths.items()],
+            "added": [_describe_file(path, self.parts_now) for path in self.added_paths],
         }
-        if self.added and self.since is None:
-            return [f"{len(self.added)} files, the first of this extract set."]
+        if self.added_paths and self.compared_release_id is None:
+            return [f"{len(self.added_paths)} files, the first of this extract set."]
         lines = [
             listed(f"{len(paths)} {change}:", paths, TABLE)
             for change, paths in files.items()
             if paths
         ]
-        if self.described:
+        if self.has_new_description:
             lines.append(f"{DESCRIPTION} changed.")
-        return lines or [f"The files are those of release {self.since}."]
+        return lines or [f"The files are those of release {self.compared_release_id}."]
 
     @property
     def record_lines(self) -> list[str]:
         """Providers and entities whose record counts changed, in words."""
         counts = [
-            _counts_in_words(row)
-            for row in self.records()
+            _describe_counts(row)
+            for row in self.count_records()
             if (row["records"], row["used"]) != (row["records_before"], row["used_before"])
         ]
-        if not counts and self.now:
-            same = f"as many records as in release {self.since}"
+        if not counts and self.parts_now:
+            same = f"as many records as in release {self.compared_release_id}"
             return [f"Of each provider and entity there are {same}."]
         return [listed("Records:", counts, TABLE)] if counts else []
 
-    def records(self) -> list[dict[str, Any]]:
+    def count_records(self) -> list[dict[str, Any]]:
         """Return record counts by provider and entity, now and before; empty until landing."""
         rows: dict[tuple[str, str], dict[str, Any]] = {}
-        for parts, suffix in ((self.before, "_before"), (self.now, "")):
-            for part in parts if self.now else ():
+        for parts, suffix in ((self.parts_before, "_before"), (self.parts_now, "")):
+            for part in parts if self.parts_now else ():
                 names = {"provider": part.provider, "entity": part.entity}
                 row = rows.setdefault(
                     (part.provider, part.entity), names | dict.fromkeys(COUNTS, 0)
@@ -100,77 +100,87 @@ class Delivery:
                 row[f"used{suffix}"] += part.used_count
         return [row for _, row in sorted(rows.items())]
 
-    def facts(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Return the delivery as a dict for the log and for the report of a held build."""
         return {
-            "since": self.since,
-            "added": [*self.added],
-            "replaced": [*self.replaced],
-            "withdrawn": [*self.withdrawn],
-            "renamed": {**self.renamed},
-            "records": self.records(),
+            "since": self.compared_release_id,
+            "added": [*self.added_paths],
+            "replaced": [*self.replaced_paths],
+            "withdrawn": [*self.withdrawn_paths],
+            "renamed": {**self.renamed_paths},
+            "records": self.count_records(),
             "lines": [*self.file_lines, *self.record_lines],
         }
 
     @property
     def causes(self) -> list[str]:
         """The changes in words, listed before any failures they may have caused."""
-        follows = ["What fails below may follow from this."] * self.has_changed
+        follows = ["What fails below may follow from this."] * self.has_file_changes
         return [*self.file_lines, *self.record_lines, *follows]
 
     @property
-    def has_changed(self) -> bool:
+    def has_file_changes(self) -> bool:
         """Whether files were added, replaced or withdrawn since the published release."""
-        return self.since is not None and bool(self.withdrawn or self.replaced or self.added)
+        return self.compared_release_id is not None and bool(
+            self.withdrawn_paths or self.replaced_paths or self.added_paths
+        )
 
-    def _replaced(self, path: str) -> str:
-        before, now = _of_file(path, self.before), _of_file(path, self.now)
-        if not now or not before:
-            return _named(path, self.now or self.before)
-        return f"{path} ({_origin(now)}, {_count(before)} -> {_count(now)} records{_unused(now)})"
+    def _describe_replacement(self, path: str) -> str:
+        parts_before, parts_now = (
+            _select_parts(path, self.parts_before),
+            _select_parts(path, self.parts_now),
+        )
+        if not parts_now or not parts_before:
+            return _describe_file(path, self.parts_now or self.parts_before)
+        return f"{path} ({_format_origin(parts_now)}, {_format_count(parts_before)} -> {_format_count(parts_now)} records{_explain_no_use(parts_now)})"
 
 
-def since(
-    published: Manifest | None,
+def compare_files(
+    published_manifest: Manifest | None,
     hashes: dict[str, str],
     extract_set: str,
-    before: tuple[Part, ...],
+    parts_before: tuple[Part, ...],
 ) -> Delivery:
     """Compare the files in the extracts folder with the files of the published release.
 
     Parameters
     ----------
-    published : Manifest or None
+    published_manifest : Manifest or None
         Manifest of the published release.
     hashes : dict of str to str
         SHA-256 of the delivered files by path, as returned by fingerprint.delivery_hashes.
     extract_set : str
         Name of the set in the folder. A release of another set is not compared.
-    before : tuple of Part
+    parts_before : tuple of Part
         Records in the files of the published release.
     """
-    if published is None or published.extract_set != extract_set:
-        return Delivery(None, added=tuple(sorted(fingerprint.drop_description(hashes))))
-    old = fingerprint.drop_description(published.delivery_hashes)
+    if published_manifest is None or published_manifest.extract_set != extract_set:
+        return Delivery(None, added_paths=tuple(sorted(fingerprint.drop_description(hashes))))
+    old = fingerprint.drop_description(published_manifest.delivery_hashes)
     new = fingerprint.drop_description(hashes)
-    gone = {digest: path for path, digest in sorted(old.items(), reverse=True) if path not in new}
-    renamed = {
-        gone.pop(digest): path
+    missing_paths = {
+        digest: path for path, digest in sorted(old.items(), reverse=True) if path not in new
+    }
+    renamed_paths = {
+        missing_paths.pop(digest): path
         for path, digest in sorted(new.items())
-        if path not in old and digest in gone
+        if path not in old and digest in missing_paths
     }
     return Delivery(
-        published.release_id,
-        added=tuple(sorted(new.keys() - old.keys() - {*renamed.values()})),
-        replaced=tuple(sorted(path for path in new.keys() & old.keys() if new[path] != old[path])),
-        withdrawn=tuple(sorted(old.keys() - new.keys() - renamed.keys())),
-        renamed=renamed,
-        described=published.delivery_hashes.get(DESCRIPTION) != hashes.get(DESCRIPTION),
-        before=before,
+        published_manifest.release_id,
+        added_paths=tuple(sorted(new.keys() - old.keys() - {*renamed_paths.values()})),
+        replaced_paths=tuple(
+            sorted(path for path in new.keys() & old.keys() if new[path] != old[path])
+        ),
+        withdrawn_paths=tuple(sorted(old.keys() - new.keys() - renamed_paths.keys())),
+        renamed_paths=renamed_paths,
+        has_new_description=published_manifest.delivery_hashes.get(DESCRIPTION)
+        != hashes.get(DESCRIPTION),
+        parts_before=parts_before,
     )
 
 
-def parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
+def read_parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
     """Return the records of each delivered file; empty without a table of deliveries."""
     try:
         rows = database.execute(f"""
@@ -184,28 +194,32 @@ def parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
     return tuple(Part(*row) for row in rows)
 
 
-def _of_file(path: str, parts: tuple[Part, ...]) -> list[Part]:
+def _select_parts(path: str, parts: tuple[Part, ...]) -> list[Part]:
     """Return the parts of a file, or of all members of an archive."""
     return [
         part for part in parts if part.file_path == path or part.file_path.startswith(f"{path}/")
     ]
 
 
-def _named(path: str, parts: tuple[Part, ...]) -> str:
+def _describe_file(path: str, parts: tuple[Part, ...]) -> str:
     """Return a file's path with its provider, entities and record count, if they are known."""
-    found = _of_file(path, parts)
-    return f"{path} ({_origin(found)}, {_count(found)} records{_unused(found)})" if found else path
+    file_parts = _select_parts(path, parts)
+    return (
+        f"{path} ({_format_origin(file_parts)}, {_format_count(file_parts)} records{_explain_no_use(file_parts)})"
+        if file_parts
+        else path
+    )
 
 
-def _count(parts: list[Part]) -> str:
+def _format_count(parts: list[Part]) -> str:
     return f"{sum(part.record_count for part in parts):,}"
 
 
-def _origin(parts: list[Part]) -> str:
+def _format_origin(parts: list[Part]) -> str:
     return ", ".join(dict.fromkeys(f"{part.provider} {part.entity}" for part in parts))
 
 
-def _unused(parts: list[Part]) -> str:
+def _explain_no_use(parts: list[Part]) -> str:
     """Explain why no record of a file is used; empty if at least one is."""
     if any(part.used_count for part in parts):
         return ""
@@ -213,7 +227,7 @@ def _unused(parts: list[Part]) -> str:
     return ": ".join([", none used", *remedies])
 
 
-def _counts_in_words(row: Mapping[str, Any]) -> str:
-    before = f"{row['records_before']:,} -> " if row["records_before"] else ""
-    used = "" if row["used"] == row["records"] else f" ({row['used']:,} used)"
-    return f"{row['provider']} {row['entity']} {before}{row['records']:,}{used}"
+def _describe_counts(row: Mapping[str, Any]) -> str:
+    before_note = f"{row['records_before']:,} -> " if row["records_before"] else ""
+    used_note = "" if row["used"] == row["records"] else f" ({row['used']:,} used)"
+    return f"{row['provider']} {row['entity']} {before_note}{row['records']:,}{used_note}"

@@ -199,8 +199,10 @@ def _land_and_build(run: Run) -> tuple[BuildResult, Comparison | None]:
     """Land and build the deliveries, and compare the result with the published release."""
     current_manifest = None if run.basis is None else run.basis.manifest
     parts = () if run.basis is None else run.basis.parts
-    delivery = deliveries.since(current_manifest, run.hashes, _read_extract_set().name, parts)
-    run.on_event("delivery", delivery.facts())
+    delivery = deliveries.compare_files(
+        current_manifest, run.hashes, _read_extract_set().name, parts
+    )
+    run.on_event("delivery", delivery.to_record())
     paths_read_again = _prepare_landing(run)
     if run.held_build is not None:
         shutil.copyfile(run.store.locate_held_build(run.held_build) / WAREHOUSE, run.warehouse)
@@ -258,8 +260,8 @@ def _report_build(
     origin = Origin(manifest_fields["extract_set"], manifest_fields["extract_set_kind"])
     subject = f"The build of {publishing.describe_extracts()}"
     publishing.require_same_set(run.store, current_manifest, origin, subject, run.replaces)
-    delivery = replace(delivery, now=deliveries.parts(warehouse))
-    run.on_event("landed", {"records": delivery.records(), "lines": delivery.record_lines})
+    delivery = replace(delivery, parts_now=deliveries.read_parts(warehouse))
+    run.on_event("landed", {"records": delivery.count_records(), "lines": delivery.record_lines})
     if not failed_gate and run.held_build is None:
         run.on_event("built", {"release_id": run.release_id})
     has_same_set = current_manifest is not None and current_manifest.origin == origin
@@ -368,7 +370,7 @@ def _hold_for_judgement(
         f"Release {run.release_id} is held: it rewrites what was published. The published release"
         " is unchanged."
     )
-    causes = result.delivery.causes if result.delivery.has_changed else []
+    causes = result.delivery.causes if result.delivery.has_file_changes else []
     return HeldError("\n".join([heading, *causes, *decision.why, *decision.way_out]))
 
 
@@ -383,7 +385,7 @@ def _hold_build(
         "outcome": error.__name__,
         "manifest": result.manifest_fields,
         "found": reasons,
-        "delivery": result.delivery.facts(),
+        "delivery": result.delivery.to_record(),
     }
     report |= extra_fields
     report["judged_by"] = judgement.list_judgement_inputs(
