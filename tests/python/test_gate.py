@@ -197,7 +197,7 @@ def test_the_gate_names_the_place_of_each_fault_and_no_estimate_is_made(delivery
         assert any(row.items() <= found.items() for found in failing_rows), (suite, failing_rows)
     # The unit slip is listed first, because it causes other failures.
     with open_read_only(delivery.warehouse) as warehouse:
-        assert findings.failed(warehouse, "critical")[0].suite == "units"
+        assert findings.read_failures(warehouse, "critical")[0].suite == "units"
     assert {*run.failed} == {"no_critical_failure_gate_results_"}
     assert "gate_results" in run.ran
     assert "est_coefficients" not in run.ran

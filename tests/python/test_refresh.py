@@ -430,7 +430,7 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
         )
         failure = findings.Finding(suite, "", "critical", None, rows, ())
         with open_read_only(warehouse) as connection:
-            return findings.lost_records(connection, [failure])
+            return findings.describe_lost_records(connection, [failure])
 
     lines = lost("landed_sources", "firm_survival")
     assert lines[:2] == [

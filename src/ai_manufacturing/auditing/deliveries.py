@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from ai_manufacturing.auditing.findings import listed
+from ai_manufacturing.auditing.findings import join_items
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest
@@ -42,7 +42,8 @@ class Delivery:
     has_new_description : bool
         Whether extract_set.yml changed, which does not count as a delivered file.
     parts_before, parts_now : tuple of Part
-        Records in the published and in the current files; `parts_now` is empty until they have landed.
+        Records in the published and in the current files; `parts_now` is empty until they have
+        landed.
     """
 
     compared_release_id: str | None
@@ -66,7 +67,7 @@ class Delivery:
         if self.added_paths and self.compared_release_id is None:
             return [f"{len(self.added_paths)} files, the first of this extract set."]
         lines = [
-            listed(f"{len(paths)} {change}:", paths, TABLE)
+            join_items(f"{len(paths)} {change}:", paths, TABLE)
             for change, paths in files.items()
             if paths
         ]
@@ -85,7 +86,7 @@ class Delivery:
         if not counts and self.parts_now:
             same = f"as many records as in release {self.compared_release_id}"
             return [f"Of each provider and entity there are {same}."]
-        return [listed("Records:", counts, TABLE)] if counts else []
+        return [join_items("Records:", counts, TABLE)] if counts else []
 
     def count_records(self) -> list[dict[str, Any]]:
         """Return record counts by provider and entity, now and before; empty until landing."""
@@ -126,13 +127,12 @@ class Delivery:
         )
 
     def _describe_replacement(self, path: str) -> str:
-        parts_before, parts_now = (
-            _select_parts(path, self.parts_before),
-            _select_parts(path, self.parts_now),
-        )
-        if not parts_now or not parts_before:
+        before = _select_parts(path, self.parts_before)
+        now = _select_parts(path, self.parts_now)
+        if not now or not before:
             return _describe_file(path, self.parts_now or self.parts_before)
-        return f"{path} ({_format_origin(parts_now)}, {_format_count(parts_before)} -> {_format_count(parts_now)} records{_explain_no_use(parts_now)})"
+        counts = f"{_format_count(before)} -> {_format_count(now)} records{_explain_no_use(now)}"
+        return f"{path} ({_format_origin(now)}, {counts})"
 
 
 def compare_files(
@@ -204,11 +204,10 @@ def _select_parts(path: str, parts: tuple[Part, ...]) -> list[Part]:
 def _describe_file(path: str, parts: tuple[Part, ...]) -> str:
     """Return a file's path with its provider, entities and record count, if they are known."""
     file_parts = _select_parts(path, parts)
-    return (
-        f"{path} ({_format_origin(file_parts)}, {_format_count(file_parts)} records{_explain_no_use(file_parts)})"
-        if file_parts
-        else path
-    )
+    if not file_parts:
+        return path
+    count = f"{_format_count(file_parts)} records{_explain_no_use(file_parts)}"
+    return f"{path} ({_format_origin(file_parts)}, {count})"
 
 
 def _format_count(parts: list[Part]) -> str:

@@ -36,7 +36,7 @@ class Moves:
         if not self.judged.is_beyond(limit):
             return []
         estimates = [line for line in self.judged.lines if " -> " in line]
-        largest = join_first(estimates, findings.LISTED_ROWS, "; ", "; and {} more")
+        largest = join_first(estimates, findings.MAX_LISTED_ROWS, "; ", "; and {} more")
         return [
             f"{self.judged.moved(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows:"
             f" {largest}."

@@ -170,7 +170,7 @@ def _build_and_publish(run: Run) -> Manifest:
             )
             if other_changes.lines:
                 heading = f"Years outside {run.years_in_words} also changed."
-                run.warn(findings.listed(heading, other_changes.lines, "release.changes"))
+                run.warn(findings.join_items(heading, other_changes.lines, "release.changes"))
         estimates = anchors.shown_estimates(release)
         anchor = anchors.new_anchor(release, run.release_id)
         decision = None
@@ -266,7 +266,7 @@ def _report_build(
         run.on_event("built", {"release_id": run.release_id})
     has_same_set = current_manifest is not None and current_manifest.origin == origin
     release = duckdb_client.open_cursor(connection, "old") if has_same_set else None
-    for facts in findings.warnings(warehouse, release, current_manifest):
+    for facts in findings.list_warnings(warehouse, release, current_manifest):
         run.on_event("warning", facts)
     if current_manifest is not None and not has_same_set and not failed_gate:
         run.warn(f"Release {run.release_id} of {origin} replaces one of {current_manifest.origin}.")
@@ -317,8 +317,8 @@ def _compare(run: Run, result: BuildResult, connection: DuckDBPyConnection) -> C
 def _hold_at_gate(run: Run, result: BuildResult) -> GateFailedError:
     """Hold a build that failed the gate, and return the error to raise."""
     with duckdb_client.open_read_only(run.warehouse, reads_files=True) as warehouse:
-        failures = findings.failed(warehouse, "critical")
-        lost_records = findings.lost_records(warehouse, failures)
+        failures = findings.read_failures(warehouse, "critical")
+        lost_records = findings.describe_lost_records(warehouse, failures)
     lines = [
         f"The gate holds back release {run.release_id}; the published release is unchanged.",
         *result.delivery.causes,
@@ -330,7 +330,7 @@ def _hold_at_gate(run: Run, result: BuildResult) -> GateFailedError:
         ),
     ]
     # hold the build last, because that moves the warehouse
-    _hold_build(run, result, GateFailedError, [failure.record() for failure in failures])
+    _hold_build(run, result, GateFailedError, [failure.to_record() for failure in failures])
     return GateFailedError("\n".join(lines), run.release_id)
 
 

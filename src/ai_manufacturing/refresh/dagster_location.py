@@ -144,7 +144,7 @@ def _report_check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
             severity=SEVERITIES[severity],
             metadata={
                 "observed": "not evaluated" if success is None else observed_value or "",
-                "failing_rows": (failing or "")[: findings.PRINTED],
+                "failing_rows": (failing or "")[: findings.MAX_FAILING_ROWS_CHARS],
             },
         )
 

@@ -221,7 +221,7 @@ def build_site(store: Store, on_event: OnEvent) -> None:
         check=False,
     )
     if run.returncode:
-        why = run.stderr.strip()[-findings.VALUE :]
+        why = run.stderr.strip()[-findings.MAX_VALUE_CHARS :]
         warn(on_event, f"{folder}: the site could not be built; the old site stays. {why}")
     else:
         on_event("site", {"path": str(folder)})
