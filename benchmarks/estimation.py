@@ -102,7 +102,7 @@ def permuted_columns(data: pd.DataFrame) -> np.ndarray:
 
     codes, cities = pd.factorize(data["city_id"], sort=True)
     weights = data.groupby("city_id")["weight"].first().to_numpy()
-    drawn = randomisation.permutations([str(city) for city in cities], draws=PERMUTATIONS)
+    drawn = randomisation.draw_permutations([str(city) for city in cities], draws=PERMUTATIONS)
     picked = weights[drawn.donors.T[codes]]
     columns: np.ndarray = np.log1p(picked * data["scaling_value"].to_numpy()[:, None])
     return columns
@@ -123,18 +123,18 @@ def ours(
         effects = fixed_effects.Effects(city, year)
         columns = effects.remove_from(data[["y", *CONTROLS, *regressors]].to_numpy())
         clusters = {"city": np.arange(CITIES)}
-        return panel_regressions.slopes(
+        return panel_regressions.fit_slopes(
             city, columns[:, 0], columns[:, 1:4], columns[:, 4:], clusters, YEARS
         )
 
     def permuted() -> Any:
         regression = fixed_effects.partial_out(data, "y", terms)
         weights = data.groupby("city_id")["weight"].first().to_numpy()
-        drawn = randomisation.permutations(
+        drawn = randomisation.draw_permutations(
             [str(city) for city in np.unique(data["city_id"])], draws=PERMUTATIONS
         )
         scaling = data["scaling_value"].to_numpy()
-        return randomisation.permuted_slopes(regression, weights, scaling, "ln1p", drawn)
+        return randomisation.fit_permutations(regression, weights, scaling, "ln1p", drawn)
 
     def resampled() -> Any:
         wild.draw_sign_vectors.cache_clear()

@@ -24,6 +24,6 @@ def model(dbt, session):
         event_window=dbt.config.meta_get("event_window"),
     )
     cities = dbt.ref("dim_city").df()
-    return randomisation.permuted_weights(
+    return randomisation.estimate_permuted_weights(
         specifications.read_main_specification(inputs.specifications), inputs, cities
     )

@@ -24,4 +24,6 @@ def model(dbt, session):
         event_window=dbt.config.meta_get("event_window"),
     )
     chosen = specifications.read_main_specification(inputs.specifications)
-    return specification_curve.curve(chosen, dbt.ref("int_specification_curve").df(), inputs)
+    return specification_curve.estimate_curve(
+        chosen, dbt.ref("int_specification_curve").df(), inputs
+    )

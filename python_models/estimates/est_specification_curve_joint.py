@@ -27,6 +27,6 @@ def model(dbt, session):
     draws = int(dbt.config.meta_get("permutations"))
     axes = dbt.ref("curve_axes").df()
     errors = axes.loc[(axes["axis"] == "errors") & (axes["standing"] != "dominated"), "value"]
-    return specification_curve.joint(
+    return specification_curve.estimate_joint_tests(
         chosen, dbt.ref("int_specification_curve").df(), [*errors], inputs, draws
     )

@@ -102,12 +102,15 @@ class Bumped(specification_curve.Panel):
 
     donors: Codes | None = None
 
-    def _own_and_permuted(
+    def _stack_permutations(
         self, measure: specification_curve.Measure, _: Codes, at: Codes
     ) -> Floats:
         cities = self.city_codes[at]
         donors = cities if self.donors is None else self.donors[cities]
-        count = self._scaling(measure)[at] * self._weights(measure)[donors, self._year_codes[at]]
+        count = (
+            self._read_scaling(measure)[at]
+            * self._compute_weights(measure)[donors, self._year_codes[at]]
+        )
         transformed = randomisation.TRANSFORMS[measure.transform]
         columns = np.repeat(transformed(count)[:, None], 1 + len(self.cities), axis=1)
         columns[np.arange(len(at)), 1 + donors] = transformed(count * np.exp(STEP))
@@ -115,9 +118,9 @@ class Bumped(specification_curve.Panel):
 
     def moved(self, choice: dict[str, Any], at: Codes) -> dict[str, Floats] | None:
         """Return a regression's statistics, at the true weights and with each one increased."""
-        (fitted,) = self.fits(at, [choice], None)
+        (fitted,) = self.fit_choices(at, [choice], None)
         found = fitted.answer
-        if not isinstance(found, specification_curve.Slopes):
+        if not isinstance(found, specification_curve.PermutationSlopes):
             return None
         return {
             "estimate": found.estimates,
@@ -249,7 +252,7 @@ def add_draws(numbers: Sensitivities, known: World, path: Path) -> None:
     at = _headline_rows(known, panel)
     members = np.unique(panel.city_codes[at])
     names = [panel.cities[code] for code in members]
-    for donors in randomisation.permutations(names, panel.strata[members]).donors[:DRAWS]:
+    for donors in randomisation.draw_permutations(names, panel.strata[members]).donors[:DRAWS]:
         panel.donors = np.arange(len(panel.cities))
         panel.donors[members] = members[donors]
         if moved := panel.moved(_headline_choice(known), at):

@@ -286,7 +286,9 @@ def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
     )
 
     def joint(choices: pd.DataFrame, draws: int = 19) -> pd.DataFrame:
-        return specification_curve.joint(headline, choices, ["province"], tables, draws).to_pandas()
+        return specification_curve.estimate_joint_tests(
+            headline, choices, ["province"], tables, draws
+        ).to_pandas()
 
     return joint
 

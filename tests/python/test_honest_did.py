@@ -13,8 +13,8 @@ from ai_manufacturing.robustness.honest_did import (
     Restriction,
     Sensitivity,
     Target,
-    of_event_study,
-    of_path,
+    bound_event_study,
+    bound_path,
 )
 from tests.python.estimator_tools import approx, golden, grid, refusal
 
@@ -27,7 +27,7 @@ TARGETS: tuple[Target, ...] = ("first", "average")
 
 @cache
 def ehec() -> Sensitivity:
-    return of_path(PATH, COVARIANCE, BEFORE, magnitudes=[row["Mbar"] for row in TIGHT])
+    return bound_path(PATH, COVARIANCE, BEFORE, magnitudes=[row["Mbar"] for row in TIGHT])
 
 
 def ends(found: Sensitivity, restriction: Restriction, target: Target = "first") -> Floats:
@@ -63,7 +63,7 @@ def test_the_usual_interval_and_relative_magnitudes_are_those_of_r() -> None:
 
 
 def test_without_any_difference_in_trends_the_interval_is_the_usual_one() -> None:
-    found = of_path(*made_up(4, 3, seed=5), 4, magnitudes=[0.0])
+    found = bound_path(*made_up(4, 3, seed=5), 4, magnitudes=[0.0])
     for target in TARGETS:
         usual = ends(found, "parallel_trends", target)
         assert_allclose(ends(found, "relative_magnitude", target), usual, rtol=1e-6)
@@ -72,7 +72,7 @@ def test_without_any_difference_in_trends_the_interval_is_the_usual_one() -> Non
 def test_the_unit_and_the_sign_of_the_outcome_do_not_matter() -> None:
     path, covariance = made_up(3, 3, seed=7)
     path[3:] += 12
-    ours, scaled = of_path(path, covariance, 3), of_path(-1e6 * path, 1e12 * covariance, 3)
+    ours, scaled = bound_path(path, covariance, 3), bound_path(-1e6 * path, 1e12 * covariance, 3)
     for one, other in zip(ours.bounds, scaled.bounds, strict=True):
         mirrored = [-1e6 * one.conf_high, -1e6 * one.conf_low]
         assert [other.conf_low, other.conf_high] == approx(mirrored, rel=1e-6)
@@ -86,7 +86,7 @@ def test_without_sampling_error_the_interval_is_the_identified_set() -> None:
     """
     path = np.array([0.2, -0.1, 0.1, 1.0, 1.2, 1.7])
     roots = np.random.default_rng(2).normal(size=(6, 9))
-    found = of_path(path, 1e-12 * roots @ roots.T, 3, magnitudes=[0.5, 2.0])
+    found = bound_path(path, 1e-12 * roots @ roots.T, 3, magnitudes=[0.5, 2.0])
     expected = {"first": [[0.85, 1.15], [0.4, 1.6]], "average": [[1.0, 1.6], [0.1, 2.5]]}
     for target in TARGETS:
         assert_allclose(ends(found, "relative_magnitude", target), expected[target], atol=1e-4)
@@ -96,14 +96,14 @@ def test_at_the_breakdown_value_the_interval_ends_at_zero() -> None:
     """R's interval for the first effect excludes zero at Mbar 1.5 and contains it at 2."""
     assert 1.5 < breakdown(ehec()) < 2
     for target in TARGETS:
-        at = of_path(PATH, COVARIANCE, BEFORE, magnitudes=[breakdown(ehec(), target)])
+        at = bound_path(PATH, COVARIANCE, BEFORE, magnitudes=[breakdown(ehec(), target)])
         low, high = ends(at, "relative_magnitude", target)[0]
         assert low == approx(0, abs=1e-6)
         assert high > 0.08
     # With equal variances the vertices tie, and no breakdown value is found.
-    unfound = of_path(np.array([0.1, -0.2, 0.3, 0.5]), np.eye(4), 2)
+    unfound = bound_path(np.array([0.1, -0.2, 0.3, 0.5]), np.eye(4), 2)
     assert [row.value for row in unfound.breakdowns] == [None] * 2
-    assert not any(bound.is_empty_or_unbounded for bound in unfound.bounds)
+    assert not any(bound.has_no_finite_interval for bound in unfound.bounds)
 
 
 @cache
@@ -119,20 +119,22 @@ def study() -> EventStudyFit:
 def test_an_effect_with_parallel_trends_survives_as_large_changes_as_before() -> None:
     """The terms of years -5 and 4 are outside the window and not restricted."""
     fitted = study()
-    found = of_event_study(fitted, window=(-4, 3))
+    found = bound_event_study(fitted, window=(-4, 3))
     assert breakdown(found) > 1
     low, high = ends(found, "relative_magnitude")[1]
     assert 0 < low < 1 < high
     assert fitted.event_times == (-5, -4, -3, -2, 0, 1, 2, 3, 4)
     inside = slice(1, 8)
-    assert found == of_path(fitted.estimates[inside], fitted.covariance_matrix[inside, inside], 3)
+    assert found == bound_path(
+        fitted.estimates[inside], fitted.covariance_matrix[inside, inside], 3
+    )
     assert [(row.restriction, row.bound) for row in found.bounds] == 2 * [
         ("parallel_trends", 0.0),
         ("relative_magnitude", 0.5),
         ("relative_magnitude", 1.0),
         ("relative_magnitude", 2.0),
     ]
-    assert not any(row.is_empty_or_unbounded for row in found.bounds)
+    assert not any(row.has_no_finite_interval for row in found.bounds)
 
 
 def test_what_a_path_does_not_tell_is_a_reason() -> None:
@@ -142,10 +144,13 @@ def test_what_a_path_does_not_tell_is_a_reason() -> None:
     fitted = study()
     gap = EventStudyFit(**{**vars(fitted), "event_times": (-6, -5, -3, -2, 0, 1, 2, 3, 4)})
     for reason, part in (
-        (refusal(of_path, ones, identity, 3), "no term after the omitted period"),
-        (refusal(of_event_study, fitted, window=(-1, 3)), "no term before the event"),
-        (refusal(of_path, np.ones(5), roots @ roots.T, 2), "covariance of the 5 terms has rank 3"),
-        (refusal(of_path, ones, np.diag([1.0, 0.0, 1.0]), 1), "fitted exactly"),
-        (refusal(of_event_study, gap, window=(-6, 4)), "the path lacks before4"),
+        (refusal(bound_path, ones, identity, 3), "no term after the omitted period"),
+        (refusal(bound_event_study, fitted, window=(-1, 3)), "no term before the event"),
+        (
+            refusal(bound_path, np.ones(5), roots @ roots.T, 2),
+            "covariance of the 5 terms has rank 3",
+        ),
+        (refusal(bound_path, ones, np.diag([1.0, 0.0, 1.0]), 1), "fitted exactly"),
+        (refusal(bound_event_study, gap, window=(-6, 4)), "the path lacks before4"),
     ):
         assert part in reason

@@ -12,9 +12,9 @@ from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.randomisation import (
     TRANSFORMS,
-    PermutedSlopes,
-    permutations,
-    permuted_slopes,
+    PermutationTest,
+    draw_permutations,
+    fit_permutations,
 )
 from tests.python.estimator_tools import approx, grid
 
@@ -54,12 +54,12 @@ def permuted(
     draws: int = 999,
     transform: str = "ln1p",
     cluster: str = "city_id",
-) -> PermutedSlopes:
+) -> PermutationTest:
     """Return the slopes of y on m, controlling for x, with the weights of m permuted."""
     regression = fixed_effects.partial_out(data, "y", ["m", "x"], cluster=cluster)
-    drawn = permutations(sorted({*data["city_id"]}), strata, draws=draws)
+    drawn = draw_permutations(sorted({*data["city_id"]}), strata, draws=draws)
     scaling = data["scaling_value"].to_numpy()
-    return permuted_slopes(regression, weights_of(data), scaling, transform, drawn)
+    return fit_permutations(regression, weights_of(data), scaling, transform, drawn)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_slopes_and_p_are_those_of_refits(
     extreme = int((np.abs(others[:, 2]) >= abs(own[2]) * (1 - 1e-8)).sum())
     assert 0 < extreme < draws
     p = extreme / draws if is_enumerated else (1 + extreme) / (1 + draws)
-    by_t = found.by_t()
+    by_t = found.infer_by_t()
     assert (by_t.p_value, by_t.draws, by_t.is_enumerated) == (p, draws, is_enumerated)
     error = 0 if is_enumerated else math.sqrt(p * (1 - p) / draws)
     assert by_t.monte_carlo_error == approx(error)
@@ -111,10 +111,10 @@ def test_slopes_and_p_are_those_of_refits(
 def test_samples_share_a_permutation_wherever_both_have_the_donor() -> None:
     cities = [f"c{number:02}" for number in range(40)]
     strata = np.arange(40) % 3
-    union = permutations(cities, strata, draws=200, seed=8)
+    union = draw_permutations(cities, strata, draws=200, seed=8)
     first, second = cities[:30], cities[4:]
     for part in (first, second):
-        drawn = union.among(part)
+        drawn = union.restrict_to(part)
         assert drawn.cities == tuple(part)
         assert (np.sort(drawn.donors, axis=1) == np.arange(len(part))).all()
         for draw in range(200):
@@ -126,8 +126,8 @@ def test_samples_share_a_permutation_wherever_both_have_the_donor() -> None:
 
 
 def test_the_permutations_of_a_part_are_all_equally_likely() -> None:
-    union = permutations(list("abcdefg"), draws=5040)
-    part = union.among("bdeg")
+    union = draw_permutations(list("abcdefg"), draws=5040)
+    part = union.restrict_to("bdeg")
     listed, counts = np.unique(part.donors, axis=0, return_counts=True)
     assert (len(listed), set(counts)) == (24, {210})
     assert part.is_enumerated
@@ -135,11 +135,11 @@ def test_the_permutations_of_a_part_are_all_equally_likely() -> None:
 
 def test_the_order_of_cities_does_not_matter_and_the_seed_does() -> None:
     cities, strata = [f"c{number:02}" for number in range(20)], np.arange(20) // 5
-    forward = permutations(cities, strata, draws=50)
-    backward = permutations(cities[::-1], strata[::-1], draws=50)
+    forward = draw_permutations(cities, strata, draws=50)
+    backward = draw_permutations(cities[::-1], strata[::-1], draws=50)
     assert forward.cities == backward.cities
     np.testing.assert_array_equal(forward.donors, backward.donors)
-    assert (permutations(cities, strata, draws=50, seed=1).donors != forward.donors).any()
+    assert (draw_permutations(cities, strata, draws=50, seed=1).donors != forward.donors).any()
 
 
 def test_in_logs_a_permutation_changes_nothing() -> None:
@@ -175,7 +175,7 @@ def test_an_identity_has_slopes_and_no_t() -> None:
         found = permuted(data.assign(y=y), draws=99)
         assert found.estimate == approx(estimate, abs=1e-12)
         with pytest.raises(NotEstimable, match="fitted exactly"):
-            found.by_t()
+            found.infer_by_t()
 
 
 def test_a_permutation_that_fits_the_outcome_exactly_is_as_extreme_as_can_be() -> None:
@@ -190,10 +190,10 @@ def test_a_permutation_that_fits_the_outcome_exactly_is_as_extreme_as_can_be() -
 
 def test_cities_that_are_each_alone_cannot_be_permuted() -> None:
     with pytest.raises(NotEstimable, match="Each of the 3 cities is alone in its stratum"):
-        permutations(["a", "b", "c"], np.array([1, 2, 3]))
-    union = permutations(["a", "b", "c"], np.array([1, 1, 2]))
+        draw_permutations(["a", "b", "c"], np.array([1, 2, 3]))
+    union = draw_permutations(["a", "b", "c"], np.array([1, 1, 2]))
     with pytest.raises(NotEstimable, match="Each of the 2 cities is alone"):
-        union.among(["a", "c"])
+        union.restrict_to(["a", "c"])
 
 
 def test_the_transforms_are_those_of_the_measures() -> None:

@@ -15,8 +15,8 @@ from ai_manufacturing.estimators.columns import Codes
 from ai_manufacturing.robustness import joint_test
 from ai_manufacturing.robustness.panel_regressions import (
     PanelEffects,
-    slopes,
-    without_effects,
+    fit_slopes,
+    remove_effects,
 )
 from tests.python.estimator_tools import grid, refusal
 
@@ -73,10 +73,10 @@ def test_slopes_of_permutations_are_regressions_on_all_dummies(
     np.testing.assert_allclose(effects.remove_from(raw)[:, 0], outcome, atol=1e-12)
     assert effects.period_count == len(np.unique(periods))
     clusters = {"city": np.arange(CITIES), "province": np.arange(CITIES) // 4}
-    measures = without_effects(effects, regressors)
+    measures = remove_effects(effects, regressors)
     for names in CONTROL_SETS:
         design = np.reshape([controls[name] for name in names], (len(names), len(data))).T
-        found = slopes(city, outcome, design, measures, clusters, effects.period_count)
+        found = fit_slopes(city, outcome, design, measures, clusters, effects.period_count)
         for draw, regressor in enumerate(within[3:]):
             terms = np.column_stack([regressor, design])
             ratio = np.linalg.norm(regressor) / np.linalg.norm(outcome)
@@ -107,11 +107,11 @@ def test_a_permutation_that_effects_or_controls_absorb_says_so() -> None:
     effects = PanelEffects(city, year, OF_THE_YEAR, ["constant"])
     for absorbed in (1.0 * year, np.full(len(data), np.nan)):
         columns = np.column_stack([data["z"], absorbed])
-        assert "does not vary" in refusal(without_effects, effects, columns)
+        assert "does not vary" in refusal(remove_effects, effects, columns)
     outcome, control, other = effects.remove_from(data[["y", "z", "w"]].to_numpy()).T
     measures, clusters = np.column_stack([other, control]), {"city": np.arange(CITIES)}
     absorbed = (city, outcome, control[:, None], measures, clusters, YEARS)
-    assert "does not vary" in refusal(slopes, *absorbed)
+    assert "does not vary" in refusal(fit_slopes, *absorbed)
 
 
 def test_a_row_that_the_effects_of_its_city_fit_exactly_is_dropped() -> None:
@@ -131,7 +131,7 @@ def test_joint_statistics_are_those_counted_by_hand() -> None:
     p_values = np.array(
         [[0.01, 0.2, 0.04, 0.01, 0.9], [0.20, 0.04, 0.3, 0.6, 0.04], [0.03, 0.01, 0.02, 0.02, 0.8]]
     )
-    tests = joint_test.joint_tests(standardised, p_values, [4])
+    tests = joint_test.run_joint_tests(standardised, p_values, [4])
     found = {test.statistic: (test.observed, test.p_value, test.permuted_mean) for test in tests}
     # The median is 0.3, and 0.1, -0.1, 0.3, 0.1 permuted: one of four is as far from zero.
     assert found["median_estimate"] == pytest.approx((0.3, 2 / 5, 0.1))
@@ -144,7 +144,7 @@ def test_joint_statistics_are_those_counted_by_hand() -> None:
 @pytest.mark.parametrize("shape", [(0, 5), (3, 1)])
 def test_nothing_to_test_is_said(shape: tuple[int, int]) -> None:
     nothing = (np.zeros(shape), np.ones(shape), [shape[1] - 1])
-    assert "CURVE_PERMUTATIONS" in refusal(joint_test.joint_tests, *nothing)
+    assert "CURVE_PERMUTATIONS" in refusal(joint_test.run_joint_tests, *nothing)
 
 
 LOOKS = (100, 200, 400, 500)
@@ -156,7 +156,7 @@ LOOKS = (100, 200, 400, 500)
 )
 def test_a_test_ends_at_the_first_look_with_twenty_as_large(larger: range, draws: int) -> None:
     is_larger = np.isin(np.arange(500), larger)
-    assert joint_test.draws_needed(is_larger, LOOKS) == draws
+    assert joint_test.count_draws(is_larger, LOOKS) == draws
 
 
 @pytest.mark.parametrize("looks", [(10,), (4, 8, 10), (3, 6, 10), tuple(range(2, 11))])
@@ -172,7 +172,7 @@ def test_a_test_that_ends_early_rejects_a_true_null_no_more_often_than_its_level
     monkeypatch.setattr(joint_test, "ENOUGH", enough)
     chances: dict[Fraction, Fraction] = {}
     for outcome in itertools.product([False, True], repeat=10):
-        draws = joint_test.draws_needed(np.array(outcome), looks)
+        draws = joint_test.count_draws(np.array(outcome), looks)
         p_value = Fraction(1 + sum(outcome[:draws]), 1 + draws)
         chance = Fraction(1, 11 * math.comb(10, sum(outcome)))
         chances[p_value] = chances.get(p_value, Fraction(0)) + chance
@@ -187,7 +187,7 @@ def test_each_statistic_ends_with_its_own_draws() -> None:
     rng = np.random.default_rng(3)
     standardised = np.append(5.0, rng.normal(size=500))[None]
     p_values = np.append(0.5, rng.uniform(size=500))[None]
-    tests = joint_test.joint_tests(standardised, p_values, LOOKS)
+    tests = joint_test.run_joint_tests(standardised, p_values, LOOKS)
     found = {test.statistic: (test.draws, test.larger_draws, test.p_value) for test in tests}
     assert found == {
         "median_estimate": (500, 0, pytest.approx(1 / 501)),

@@ -93,7 +93,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "neighbours": spillover.add_neighbours,
         "average": _check_average,
         "pre_trend": _check_pre_trend,
-        "randomisation": randomisation.permuted_weights_test,
+        "randomisation": randomisation.check_permuted_weights,
         "poisson": poisson.fit_event_study_of_counts,
     },
     "influence": {
@@ -106,7 +106,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "robustness_value": check_first_term(sensitivity.compute_clustered_robustness_value),
         "negative_weights": check_first_term(sensitivity.sum_negative_weights),
         "share_of_variation": check_first_term(scaled_series.compute_share_of_variation),
-        "honest_did": honest_did.bounds_and_breakdowns,
+        "honest_did": honest_did.report_bounds_and_breakdowns,
         "pre_test_power": event_paths.report_detectable_trend,
     },
 }

@@ -36,9 +36,9 @@ ZOOMS = 4  # number of such refinements
 DOUBLINGS = 40
 
 
-def bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
+def report_bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
     """Yield the intervals of an event study under a restriction, and its breakdown values."""
-    sensitivity = _sensitivity(case)
+    sensitivity = _compute_sensitivity(case)
     for bound in sensitivity.bounds:
         if bound.restriction == restriction:
             yield {
@@ -46,18 +46,22 @@ def bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
                 "bound": bound.bound,
                 "conf_low": bound.conf_low,
                 "conf_high": bound.conf_high,
-                "is_unbounded": bound.is_empty_or_unbounded,
+                "is_unbounded": bound.has_no_finite_interval,
             }
     for breakdown in sensitivity.breakdowns if restriction == "relative_magnitude" else ():
-        unbounded = breakdown.value is not None and np.isinf(breakdown.value)
-        yield {"term": breakdown.target, "value": breakdown.value or 0.0, "is_unbounded": unbounded}
+        is_infinite = breakdown.value is not None and np.isinf(breakdown.value)
+        yield {
+            "term": breakdown.target,
+            "value": breakdown.value or 0.0,
+            "is_unbounded": is_infinite,
+        }
 
 
 @lru_cache(maxsize=1)  # consecutive calls are for the restrictions of one case
-def _sensitivity(case: Case) -> "Sensitivity":
+def _compute_sensitivity(case: Case) -> "Sensitivity":
     study = case.event_study
     case.require_valid_years_before()
-    return of_event_study(study, window=case.inputs.event_window)
+    return bound_event_study(study, window=case.inputs.event_window)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Bound:
     conf_high: float
 
     @property
-    def is_empty_or_unbounded(self) -> bool:
+    def has_no_finite_interval(self) -> bool:
         """Whether the interval is empty or has an infinite bound."""
         return not -np.inf < self.conf_low <= self.conf_high < np.inf
 
@@ -122,7 +126,7 @@ class Sensitivity:
     breakdowns: tuple[Breakdown, ...]
 
 
-def of_event_study(study: EventStudyFit, *, window: tuple[int, int]) -> Sensitivity:
+def bound_event_study(study: EventStudyFit, *, window: tuple[int, int]) -> Sensitivity:
     """Return the robust intervals of an event study that omits the year before the event.
 
     Parameters
@@ -135,12 +139,12 @@ def of_event_study(study: EventStudyFit, *, window: tuple[int, int]) -> Sensitiv
     Returns
     -------
     Sensitivity
-        Result of of_path.
+        Result of bound_path.
 
     Raises
     ------
     NotEstimable
-        If a year of the path has no term, or for any reason that of_path raises it.
+        If a year of the path has no term, or for any reason that bound_path raises it.
     """
     within = [
         j for j, event_time in enumerate(study.event_times) if window[0] <= event_time <= window[1]
@@ -151,14 +155,14 @@ def of_event_study(study: EventStudyFit, *, window: tuple[int, int]) -> Sensitiv
         raise NotEstimable(
             "broken_path", terms=[name_term(event_time) for event_time in sorted(absent)]
         )
-    return of_path(
+    return bound_path(
         study.estimates[within],
         study.covariance_matrix[np.ix_(within, within)],
         sum(study.event_times[j] < OMITTED_TIME for j in within),
     )
 
 
-def of_path(
+def bound_path(
     estimates: Floats,
     covariance: Floats,
     pre_count: int,
@@ -234,17 +238,17 @@ def of_path(
         bounds.append(Bound(target, "parallel_trends", 0.0, estimate - half, estimate + half))
         relative = _RelativeMagnitudes(estimates, covariance, pre_count, weights)
         for bound in magnitudes:
-            low, high = relative.interval(bound)
+            low, high = relative.find_interval(bound)
             bounds.append(Bound(target, "relative_magnitude", bound, low, high))
-        breakdowns.append(Breakdown(target, _breakdown(relative.interval)))
+        breakdowns.append(Breakdown(target, _find_breakdown(relative.find_interval)))
     return Sensitivity(tuple(bounds), tuple(breakdowns))
 
 
-def _breakdown(interval: Callable[[float], tuple[float, float]]) -> float | None:
+def _find_breakdown(find_interval: Callable[[float], tuple[float, float]]) -> float | None:
     """Return the bound at which the interval first includes zero; None if it does at zero."""
 
     def distance(bound: float) -> float:
-        low, high = interval(bound)
+        low, high = find_interval(bound)
         return max(low, -high)
 
     if distance(0.0) <= 0:
@@ -282,12 +286,12 @@ class _RelativeMagnitudes:
         # Lower Cholesky factors of the covariance of the target's estimate and the largest change.
         self._root = np.linalg.cholesky(joint).astype(float)
 
-    def interval(self, magnitude: float) -> tuple[float, float]:
+    def find_interval(self, magnitude: float) -> tuple[float, float]:
         """Return the smallest and largest value of the target that at least one test accepts."""
         common = self._after_variance + magnitude**2 * self._largest_variance
-        crossed = 2 * magnitude * self._covariance
-        # Standard errors s+_t and s-_t of the moments (see of_path), each of shape (s, t).
-        up, down = (np.sqrt(common - crossed), np.sqrt(common + crossed))
+        cross_terms = 2 * magnitude * self._covariance
+        # Standard errors s+_t and s-_t of the moments (see bound_path), each of shape (s, t).
+        up, down = (np.sqrt(common - cross_terms), np.sqrt(common + cross_terms))
         both = up + down
         slack = magnitude * self._sums.sum()
         vertices = np.zeros((len(up), 4, 2))
@@ -296,7 +300,7 @@ class _RelativeMagnitudes:
         vertices[:, 2, 1] = -2 * magnitude / both.min(axis=1)
         # Only the smallest and the largest sum can attain the maximum over periods.
         vertices[:, 3, 1] = -2 * magnitude / both.max(axis=1)
-        least, most = _Tests(vertices, self._root, self._largest).accepted_range()
+        least, most = _Tests(vertices, self._root, self._largest).find_accepted_range()
         return self._estimate - most, self._estimate - least
 
 
@@ -321,33 +325,33 @@ class _Tests:
         self._by_excess = vertices[:, :, 0]
         self._at_zero = vertices[:, :, 1] * largest[:, None]
         self._covariance = rows @ rows.transpose(0, 2, 1)
-        self._critical = _least_favourable(rows)
+        self._critical = _compute_critical_values(rows)
 
-    def accepted_range(self) -> tuple[float, float]:
+    def find_accepted_range(self) -> tuple[float, float]:
         """Return the smallest and largest u that at least one test accepts."""
         # The first stage rejects outside this range.
         most, least = (
             (self._critical - self._at_zero[:, j]) / self._by_excess[:, j] for j in (0, 1)
         )
-        first, last = self._first_accepted(least, most), self._first_accepted(most, least)
+        first, last = self._find_outermost(least, most), self._find_outermost(most, least)
         return float(np.fmin.reduce(first, initial=np.inf)), float(
             np.fmax.reduce(last, initial=-np.inf)
         )
 
-    def _first_accepted(self, outer: Floats, inner: Floats) -> Floats:
+    def _find_outermost(self, outer: Floats, inner: Floats) -> Floats:
         """Return each test's accepted u nearest to the outer end; NaN if it accepts none."""
         tests = np.arange(len(outer))
-        has_accepted: NDArray[np.bool_] = np.zeros(len(outer), dtype=bool)
+        has_inside: NDArray[np.bool_] = np.zeros(len(outer), dtype=bool)
         for size in (GRID, *[ZOOM] * ZOOMS):
             excess = outer[:, None] + (inner - outer)[:, None] * np.linspace(0, 1, size)
-            accepted = self._accepted(excess)
-            accepted[:, -1] |= has_accepted  # rounding must not undo the previous acceptance
-            has_accepted = np.logical_or.reduce(accepted, axis=1)
-            place = accepted.argmax(axis=1)
+            is_inside = self._accepts(excess)
+            is_inside[:, -1] |= has_inside  # rounding must not undo the previous acceptance
+            has_inside = np.logical_or.reduce(is_inside, axis=1)
+            place = is_inside.argmax(axis=1)
             inner, outer = excess[tests, place], excess[tests, np.maximum(place - 1, 0)]
-        return np.where(has_accepted, inner, np.nan)
+        return np.where(has_inside, inner, np.nan)
 
-    def _accepted(self, excess: Floats) -> NDArray[np.bool_]:
+    def _accepts(self, excess: Floats) -> NDArray[np.bool_]:
         """Flag the values of u, shape (s, n), that the tests accept."""
         values = self._by_excess[:, None] * excess[:, :, None] + self._at_zero[:, None]  # (s, n, 4)
         tests, greatest = np.arange(len(excess))[:, None], values.argmax(axis=2)
@@ -373,13 +377,13 @@ class _Tests:
             )
         # A statistic of zero or less is not evidence against the null. Its p-value may be
         # undefined, because its vertex may have zero variance.
-        rejected: NDArray[np.bool_] = (statistic > self._critical[:, None]) | (
+        rejects: NDArray[np.bool_] = (statistic > self._critical[:, None]) | (
             (statistic > 0) & (p_value < SECOND_STAGE)
         )
-        return ~rejected
+        return ~rejects
 
 
-def _least_favourable(rows: Floats) -> Floats:
+def _compute_critical_values(rows: Floats) -> Floats:
     """Return the critical values of the first stage, shape (s,).
 
     Each is the value that the largest of four mean-zero normal variables exceeds with probability

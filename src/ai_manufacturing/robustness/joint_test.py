@@ -48,7 +48,9 @@ class JointTest:
     specification_count: int
 
 
-def joint_tests(standardised: Floats, p_values: Floats, looks: Sequence[int]) -> list[JointTest]:
+def run_joint_tests(
+    standardised: Floats, p_values: Floats, looks: Sequence[int]
+) -> list[JointTest]:
     """Test all specifications jointly against permuted weights.
 
     Parameters
@@ -80,25 +82,25 @@ def joint_tests(standardised: Floats, p_values: Floats, looks: Sequence[int]) ->
     if count == 0 or draws < 1:
         raise NotEstimable("no_joint_test", specifications=count, draws=max(draws, 0))
     medians = np.median(standardised, axis=0)
-    of_sign = np.sign(standardised) == np.sign(medians)
+    has_sign = np.sign(standardised) == np.sign(medians)
     statistics = {
         "median_estimate": medians,
-        "share_of_sign": of_sign.mean(axis=0),
-        "share_significant": (of_sign & (p_values < LEVEL)).mean(axis=0),
+        "share_of_sign": has_sign.mean(axis=0),
+        "share_significant": (has_sign & (p_values < LEVEL)).mean(axis=0),
     }
     tests = []
     for name, values in statistics.items():
         sizes = np.abs(values)
         is_larger = sizes[1:] >= sizes[0] * (1 - TIE)
-        draws = draws_needed(is_larger, looks)
+        draws = count_draws(is_larger, looks)
         larger = int(is_larger[:draws].sum())
-        permuted = values[1 : 1 + draws]
-        low, high = np.quantile(permuted, [0.025, 0.975])
+        draw_values = values[1 : 1 + draws]
+        low, high = np.quantile(draw_values, [0.025, 0.975])
         tests.append(
             JointTest(
                 statistic=name,
                 observed=float(values[0]),
-                permuted_mean=float(permuted.mean()),
+                permuted_mean=float(draw_values.mean()),
                 permuted_low=float(low),
                 permuted_high=float(high),
                 p_value=(1 + larger) / (1 + draws),
@@ -110,7 +112,7 @@ def joint_tests(standardised: Floats, p_values: Floats, looks: Sequence[int]) ->
     return tests
 
 
-def draws_needed(is_larger: NDArray[np.bool_], looks: Sequence[int]) -> int:
+def count_draws(is_larger: NDArray[np.bool_], looks: Sequence[int]) -> int:
     """Return the number of draws after which a test stops.
 
     It stops at the first look with at least ENOUGH larger draws, or at the last look.
@@ -120,7 +122,7 @@ def draws_needed(is_larger: NDArray[np.bool_], looks: Sequence[int]) -> int:
     is_larger : ndarray of bool, shape (draws,)
         Whether the statistic of a permutation is at least as large as the sample's.
     looks : sequence of int
-        As in joint_tests.
+        As in run_joint_tests.
     """
     counts = np.cumsum(is_larger)
     return next((draws for draws in looks if counts[draws - 1] >= ENOUGH), looks[-1])

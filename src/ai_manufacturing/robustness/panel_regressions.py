@@ -51,45 +51,45 @@ class PanelEffects:
     def __init__(
         self, entities: Codes, years: Codes, blocks: Codes, entity_effects: Sequence[str]
     ) -> None:
-        self._entities, self._of_entities = entities, build_dummies(entities)
-        from_middle = years - (self._of_entities @ years / np.bincount(entities))[entities]
+        self._entities, self._entity_dummies = entities, build_dummies(entities)
+        from_middle = years - (self._entity_dummies @ years / np.bincount(entities))[entities]
         shapes = {"constant": np.ones(len(years)), "trend": from_middle}
         # Scale the shapes to be orthonormal within each entity.
         self._shapes = [
-            shapes[name] / np.sqrt(self._of_entities @ shapes[name] ** 2)[entities]
+            shapes[name] / np.sqrt(self._entity_dummies @ shapes[name] ** 2)[entities]
             for name in entity_effects
         ]
         year_count = int(years.max()) + 1
         self._periods = blocks[entities] * year_count + years
         self.period_count = len(np.unique(self._periods))
-        self._of_periods = sparse.csr_array(
+        self._period_dummies = sparse.csr_array(
             (np.ones(len(years)), (self._periods, np.arange(len(years)))),
             shape=((int(blocks.max()) + 1) * year_count, len(years)),
         )
         # Gram matrices of each block's year dummies, net of the entity effects.
-        grams = self._of_periods @ self._centred(np.eye(year_count)[years])
+        grams = self._period_dummies @ self._remove_entity_effects(np.eye(year_count)[years])
         self._inverses = np.linalg.pinv(
             grams.reshape(-1, year_count, year_count), rcond=DEPENDENT, hermitian=True
         )
 
     def remove_from(self, columns: Floats) -> Floats:
         """Project the effects out of columns of shape (n, m)."""
-        centred = self._centred(columns)
-        sums = (self._of_periods @ centred).reshape(*self._inverses.shape[:2], -1)
+        residuals = self._remove_entity_effects(columns)
+        sums = (self._period_dummies @ residuals).reshape(*self._inverses.shape[:2], -1)
         periods = (self._inverses @ sums).reshape(-1, columns.shape[1])
-        centred -= self._centred(periods[self._periods])
-        return centred
+        residuals -= self._remove_entity_effects(periods[self._periods])
+        return residuals
 
-    def _centred(self, columns: Floats) -> Floats:
+    def _remove_entity_effects(self, columns: Floats) -> Floats:
         """Project the entity effects out of columns of shape (n, m)."""
         residuals = columns.copy()
         for shape in self._shapes:
-            loadings = self._of_entities @ (residuals * shape[:, None])
+            loadings = self._entity_dummies @ (residuals * shape[:, None])
             residuals -= loadings[self._entities] * shape[:, None]
         return residuals
 
 
-def without_effects(effects: Effects, regressors: Floats) -> Floats:
+def remove_effects(effects: Effects, regressors: Floats) -> Floats:
     """Project the effects out of regressors of shape (n, m).
 
     Raises
@@ -98,16 +98,16 @@ def without_effects(effects: Effects, regressors: Floats) -> Floats:
         If the effects absorb a regressor, or a regressor has values that are not finite.
     """
     with np.errstate(invalid="ignore"):  # the log of a donor's zero weight is infinite
-        centred = regressors - regressors.mean(axis=0)
-        within = effects.remove_from(centred)
-        lengths, spreads = (np.linalg.norm(columns, axis=0) for columns in (within, centred))
+        deviations = regressors - regressors.mean(axis=0)
+        within = effects.remove_from(deviations)
+        lengths, spreads = (np.linalg.norm(columns, axis=0) for columns in (within, deviations))
     if not (lengths > ABSORBED * spreads).all():
         raise NotEstimable("constant_permutation")
     return within
 
 
 @dataclass(frozen=True, eq=False)
-class Slopes:
+class PermutationSlopes:
     """Slopes of one regressor and of its permutations in one specification.
 
     Arrays have shape (1 + draws,); the first element belongs to the regressor itself.
@@ -135,12 +135,12 @@ class Slopes:
         statistics = np.abs(self.estimates / self.std_errors[cluster])
         return np.asarray(2 * special.stdtr(self.degrees_of_freedom[cluster], -statistics))
 
-    def extended(self, more: "Slopes") -> "Slopes":
+    def extend(self, more: "PermutationSlopes") -> "PermutationSlopes":
         """Append the slopes of more permutations of the same regressor."""
         std_errors = {}
         for name, errors in self.std_errors.items():
             std_errors[name] = np.append(errors, more.std_errors[name][1:])
-        return Slopes(
+        return PermutationSlopes(
             estimates=np.append(self.estimates, more.estimates[1:]),
             standardised=np.append(self.standardised, more.standardised[1:]),
             std_errors=std_errors,
@@ -148,14 +148,14 @@ class Slopes:
         )
 
 
-def slopes(
+def fit_slopes(
     entities: Codes,
     outcome: Floats,
     controls: Floats,
     regressors: Floats,
     clusters: Mapping[str, Codes],
     periods: int,
-) -> Slopes:
+) -> PermutationSlopes:
     """Fit one specification with a regressor and with each of its permutations.
 
     Parameters
@@ -175,7 +175,7 @@ def slopes(
 
     Returns
     -------
-    Slopes
+    PermutationSlopes
 
     Raises
     ------
@@ -187,21 +187,23 @@ def slopes(
     -----
     Slopes follow from the Frisch-Waugh-Lovell theorem; standard errors equal fixed_effects.fit.
     """
-    residuals = without_controls(controls, regressors)
+    residuals = remove_controls(controls, regressors)
     variation = np.einsum("ij,ij->j", residuals, residuals)
     whole = np.einsum("ij,ij->j", regressors, regressors)
     if not (variation > COLLINEAR**2 * np.maximum(whole, np.finfo(float).tiny)).all():
         raise NotEstimable("constant_permutation")
-    outcome_left = without_controls(controls, outcome)
-    estimates = outcome_left @ residuals / variation
-    scores = build_dummies(entities) @ (residuals * (outcome_left[:, None] - residuals * estimates))
+    residual_outcome = remove_controls(controls, outcome)
+    estimates = residual_outcome @ residuals / variation
+    scores = build_dummies(entities) @ (
+        residuals * (residual_outcome[:, None] - residuals * estimates)
+    )
     std_errors, degrees_of_freedom = {}, {}
     for name, codes in clusters.items():
-        of_clusters = build_dummies(codes) @ scores
-        factor = cluster_factor(len(outcome), len(of_clusters), controls.shape[1] + 1, periods)
-        std_errors[name] = np.sqrt(factor) * np.linalg.norm(of_clusters, axis=0) / variation
-        degrees_of_freedom[name] = len(of_clusters) - 1
-    return Slopes(
+        cluster_scores = build_dummies(codes) @ scores
+        factor = cluster_factor(len(outcome), len(cluster_scores), controls.shape[1] + 1, periods)
+        std_errors[name] = np.sqrt(factor) * np.linalg.norm(cluster_scores, axis=0) / variation
+        degrees_of_freedom[name] = len(cluster_scores) - 1
+    return PermutationSlopes(
         estimates=estimates,
         standardised=estimates * np.sqrt(whole / (outcome @ outcome)),
         std_errors=std_errors,
@@ -209,7 +211,7 @@ def slopes(
     )
 
 
-def without_controls(controls: Floats, columns: Floats) -> Floats:
+def remove_controls(controls: Floats, columns: Floats) -> Floats:
     """Project controls, shape (n, k), out of columns of shape (n,) or (n, m)."""
     basis = np.linalg.qr(controls)[0]
     residuals: Floats = columns - basis @ (basis.T @ columns)

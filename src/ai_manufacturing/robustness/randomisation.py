@@ -23,9 +23,9 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case, get_case
 from ai_manufacturing.robustness.panel_regressions import (
-    slopes,
-    without_controls,
-    without_effects,
+    fit_slopes,
+    remove_controls,
+    remove_effects,
 )
 
 # Transforms of weight times scaling value; levels are in units of 10,000.
@@ -37,15 +37,15 @@ TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
 }
 SAME = 1e-6  # largest distance of two unit-length columns that count as the same measure
 DRAWS_AT_ONCE = 100  # batch size whose columns fit into the processor's cache
-CLUSTER = "cluster"  # key for the only type of clusters passed to `slopes`
+CLUSTER = "cluster"  # key for the only type of clusters passed to fit_slopes
 
 
-def permuted_weights_test(case: Case) -> Iterator[Row]:
+def check_permuted_weights(case: Case) -> Iterator[Row]:
     """Test the measure, the first term, by permuting its weights within strata."""
-    yield {"term": case.specification.regressor, **vars(_permuted_slopes(case).by_t())}
+    yield {"term": case.specification.regressor, **vars(_fit_case_permutations(case).infer_by_t())}
 
 
-def permuted_weights(
+def estimate_permuted_weights(
     specifications: Iterable[Specification], inputs: Inputs, cities: pd.DataFrame
 ) -> pa.Table:
     """Return the slope and t statistic of each permutation of the weights within strata.
@@ -64,15 +64,15 @@ def permuted_weights(
     cities = cities.set_index("city_id")
 
     def make_rows(specification: Specification) -> Iterator[Row]:
-        permuted = _permuted_slopes(get_case(specification, inputs, cities))
-        pairs = zip(permuted.slopes, permuted.statistics, strict=True)
+        test = _fit_case_permutations(get_case(specification, inputs, cities))
+        pairs = zip(test.slopes, test.statistics, strict=True)
         for number, (slope, statistic) in enumerate(pairs, start=1):
             yield {"permutation": number, "estimate": slope, "statistic": statistic}
 
     return build_estimates_table(specifications, inputs, "est_permuted_weights", make_rows)
 
 
-def _permuted_slopes(case: Case) -> "PermutedSlopes":
+def _fit_case_permutations(case: Case) -> "PermutationTest":
     scaling, weight = (
         case.rows[name].to_numpy(dtype=float, na_value=np.nan)
         for name in ("scaling_value", "weight")
@@ -81,8 +81,8 @@ def _permuted_slopes(case: Case) -> "PermutedSlopes":
     weights[case.regression.entities] = weight
     codes = case.inputs.number_strata(pd.Series(case.city_ids))
     transform = case.specification.transform
-    return permuted_slopes(
-        case.regression, weights, scaling, transform, permutations(case.city_ids, codes)
+    return fit_permutations(
+        case.regression, weights, scaling, transform, draw_permutations(case.city_ids, codes)
     )
 
 
@@ -113,7 +113,7 @@ class Permutations:
         alone = int((np.bincount(self.strata) == 1).sum())
         return (sentence("alone_in_stratum", count=alone, all=len(self.cities)),) if alone else ()
 
-    def among(self, cities: Iterable[str]) -> "Permutations":
+    def restrict_to(self, cities: Iterable[str]) -> "Permutations":
         """Restrict the permutations to a subset of the cities.
 
         A donor outside the subset is replaced by its own donor, repeatedly if necessary. A cycle
@@ -131,10 +131,10 @@ class Permutations:
         donors = self.donors[:, is_member]
         draws, takers = np.nonzero(~is_member[donors])
         while len(draws):
-            passed = self.donors[draws, donors[draws, takers]]
-            donors[draws, takers] = passed
-            draws, takers = draws[~is_member[passed]], takers[~is_member[passed]]
-        return _checked(
+            next_donors = self.donors[draws, donors[draws, takers]]
+            donors[draws, takers] = next_donors
+            draws, takers = draws[~is_member[next_donors]], takers[~is_member[next_donors]]
+        return _require_donors(
             Permutations(
                 tuple(members),
                 renumber(self.strata[is_member]),
@@ -144,13 +144,13 @@ class Permutations:
         )
 
 
-def permutations(
+def draw_permutations(
     cities: Sequence[str], strata: Codes | None = None, *, draws: int = 999, seed: int = 2020
 ) -> Permutations:
     """Draw permutations of cities, or enumerate them if there are no more than `draws`.
 
     To use the same permutations in several specifications, draw them for the union of their cities
-    and restrict them to each sample with `among`. The result is the same for the same set of
+    and restrict them to each sample with `restrict_to`. The result is the same for the same set of
     cities, strata, draws and seed.
 
     Parameters
@@ -190,17 +190,19 @@ def permutations(
         )
     donors = np.empty_like(orders)
     donors[:, np.concatenate(members)] = orders
-    return _checked(Permutations(tuple(cities[i] for i in order), codes, donors, is_enumerated))
+    return _require_donors(
+        Permutations(tuple(cities[i] for i in order), codes, donors, is_enumerated)
+    )
 
 
-def _checked(draws: Permutations) -> Permutations:
+def _require_donors(draws: Permutations) -> Permutations:
     if np.bincount(draws.strata).max() == 1:
         raise NotEstimable("all_alone", count=len(draws.cities))
     return draws
 
 
 @dataclass(frozen=True, eq=False)
-class PermutedSlopes:
+class PermutationTest:
     """The slope of a measure, and its slopes with permuted weights.
 
     Attributes
@@ -228,10 +230,10 @@ class PermutedSlopes:
         """Share of |t| at least as large as the sample's own, which counts as one of them."""
         extreme = np.abs(self.statistics) >= abs(self.statistic) * (1 - TIE)
         # Enumerated draws already include the sample.
-        counted = 0 if self.permutations.is_enumerated else 1
-        return float((counted + extreme.sum()) / (counted + len(extreme)))
+        extra_draws = 0 if self.permutations.is_enumerated else 1
+        return float((extra_draws + extreme.sum()) / (extra_draws + len(extreme)))
 
-    def by_t(self) -> Inference:
+    def infer_by_t(self) -> Inference:
         """Test with the absolute clustered t statistic.
 
         Slopes of different permutations differ in precision if cities are heterogeneous, but their
@@ -259,13 +261,13 @@ class PermutedSlopes:
         )
 
 
-def permuted_slopes(
+def fit_permutations(
     regression: PartialledOut,
     weights: Floats,
     scaling: Floats,
     transform: str,
-    permuted: Permutations,
-) -> PermutedSlopes:
+    permutations: Permutations,
+) -> PermutationTest:
     """Regress the outcome on a measure, and on the measure with each permutation of its weights.
 
     Parameters
@@ -279,12 +281,12 @@ def permuted_slopes(
         Scaling value of each row.
     transform : {"level", "ln", "ln1p", "asinh"}
         Transform of weight times scaling value.
-    permuted : Permutations
+    permutations : Permutations
         Permutations of the entities, in their order.
 
     Returns
     -------
-    PermutedSlopes
+    PermutationTest
         Slope of the measure, and its permutation distribution under the null that the assignment of
         weights to cities is irrelevant.
 
@@ -316,29 +318,29 @@ def permuted_slopes(
         raise NotEstimable("same_weights")
 
     controls = regression.design[:, 1:]
-    outcome_left = without_controls(controls, regression.outcome)[:, None]
+    residual_outcome = remove_controls(controls, regression.outcome)[:, None]
     clusters = {CLUSTER: regression.clusters[np.unique(entities, return_index=True)[1]]}
     periods = regression.time_count
 
-    def measures(donors: Codes) -> Floats:
+    def compute_measures(donors: Codes) -> Floats:
         """Return the measure with the donors' weights, net of the effects, shape (n, draws)."""
-        # The log of a zero weight is not finite; without_effects raises for it.
+        # The log of a zero weight is not finite; remove_effects raises for it.
         with np.errstate(divide="ignore"):
-            drawn = TRANSFORMS[transform](scaling[:, None] * weights[donors.T[entities]])
-        return without_effects(regression.effects, drawn)
+            measures = TRANSFORMS[transform](scaling[:, None] * weights[donors.T[entities]])
+        return remove_effects(regression.effects, measures)
 
-    own_and_donors = np.vstack([np.arange(len(weights)), permuted.donors])
+    own_and_donors = np.vstack([np.arange(len(weights)), permutations.donors])
     fits = []
     for start in range(0, len(own_and_donors), DRAWS_AT_ONCE):
-        within = measures(own_and_donors[start : start + DRAWS_AT_ONCE])
-        fitted = slopes(entities, regression.outcome, controls, within, clusters, periods)
+        within = compute_measures(own_and_donors[start : start + DRAWS_AT_ONCE])
+        slopes = fit_slopes(entities, regression.outcome, controls, within, clusters, periods)
         # After rounding, the standard error of an exact fit is not exactly zero, so check the
         # residuals instead.
-        residuals = outcome_left - without_controls(controls, within) * fitted.estimates
+        residuals = residual_outcome - remove_controls(controls, within) * slopes.estimates
         is_exact = np.linalg.norm(residuals, axis=0) <= EXACT * np.linalg.norm(regression.outcome)
-        fits.append((fitted.estimates, np.where(is_exact, 0.0, fitted.std_errors[CLUSTER])))
+        fits.append((slopes.estimates, np.where(is_exact, 0.0, slopes.std_errors[CLUSTER])))
     estimates, errors = np.hstack(fits)
-    own = measures(own_and_donors[:1])[:, 0]
+    own = compute_measures(own_and_donors[:1])[:, 0]
     length = float(np.linalg.norm(own))
     if np.linalg.norm(own / length - regression.design[:, 0]) > SAME:
         raise NotEstimable("not_weight_times_scaling")
@@ -346,12 +348,12 @@ def permuted_slopes(
     statistics = np.full(len(errors), np.inf)
     np.divide(estimates, errors, out=statistics, where=errors > 0)
     unit = float(regression.units[0] * length)  # undoes the scaling of outcome and regressor
-    return PermutedSlopes(
+    return PermutationTest(
         estimate=unit * float(estimates[0]),
         std_error=unit * float(errors[0]),
         statistic=float(statistics[0]),
         slopes=unit * estimates[1:],
         statistics=statistics[1:],
         cluster_count=regression.cluster_count,
-        permutations=permuted,
+        permutations=permutations,
     )

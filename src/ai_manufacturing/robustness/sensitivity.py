@@ -12,7 +12,7 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case, infer_by_city_or_province
-from ai_manufacturing.robustness.panel_regressions import without_controls
+from ai_manufacturing.robustness.panel_regressions import remove_controls
 
 
 def compute_clustered_robustness_value(case: Case, position: int, cluster: str) -> float:
@@ -75,7 +75,7 @@ def compute_effect_weights(regression: PartialledOut, position: int, measure: Fl
     not binary.
     """
     controls = np.delete(regression.design, position, axis=1)
-    products = without_controls(controls, regression.design[:, position]) * measure
+    products = remove_controls(controls, regression.design[:, position]) * measure
     weights: Floats = products / products.sum()
     return weights
 

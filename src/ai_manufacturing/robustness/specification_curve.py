@@ -24,9 +24,9 @@ from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness import joint_test, randomisation
 from ai_manufacturing.robustness.panel_regressions import (
     PanelEffects,
-    Slopes,
-    slopes,
-    without_effects,
+    PermutationSlopes,
+    fit_slopes,
+    remove_effects,
 )
 from ai_manufacturing.system import settings, workers
 
@@ -53,24 +53,26 @@ Choice = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class CombinationFit:
     """One combination of choices, with its slopes or the reason for having none."""
 
     choice: Choice
-    answer: Slopes | Sentence
+    answer: PermutationSlopes | Sentence
     observation_count: int | None = None
     city_count: int | None = None
 
-    def extended(self, more: "Fitted") -> "Fitted":
+    def extend(self, more: "CombinationFit") -> "CombinationFit":
         """Append the slopes of more permutations, or return the operand that has a reason."""
         if isinstance(self.answer, Sentence):
             return self
         if isinstance(more.answer, Sentence):
             return more
-        return replace(self, answer=self.answer.extended(more.answer))
+        return replace(self, answer=self.answer.extend(more.answer))
 
 
-def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs) -> pa.Table:
+def estimate_curve(
+    chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
+) -> pa.Table:
     """Estimate every combination of choices.
 
     Parameters
@@ -91,31 +93,31 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
     """
 
     def make_rows(specification: Specification) -> Iterator[Choice]:
-        for fitted in _Combinations(specification, choices, inputs).fitted():
+        for fit in _Combinations(specification, choices, inputs).fit():
             for cluster in CLUSTERS:
-                row = {name: fitted.choice[name] for name in ("curve_id", *AXES, "is_dominated")}
+                row = {name: fit.choice[name] for name in ("curve_id", *AXES, "is_dominated")}
                 row |= {
                     "errors": cluster,
-                    "outcome": f"{specification.outcome}{fitted.choice['outcome_suffix']}",
-                    "control_variables": fitted.choice["control_variables"] or None,
-                    "observation_count": fitted.observation_count,
-                    "city_count": fitted.city_count,
+                    "outcome": f"{specification.outcome}{fit.choice['outcome_suffix']}",
+                    "control_variables": fit.choice["control_variables"] or None,
+                    "observation_count": fit.observation_count,
+                    "city_count": fit.city_count,
                 }
-                if isinstance(fitted.answer, Sentence):
-                    yield make_reason_row(fitted.answer, **row)
+                if isinstance(fit.answer, Sentence):
+                    yield make_reason_row(fit.answer, **row)
                     continue
                 yield row | {
-                    "estimate": fitted.answer.estimates[0],
-                    "std_error": fitted.answer.std_errors[cluster][0],
-                    "standardised_estimate": fitted.answer.standardised[0],
-                    "p_value": fitted.answer.p_values(cluster)[0],
-                    "degrees_of_freedom": fitted.answer.degrees_of_freedom[cluster],
+                    "estimate": fit.answer.estimates[0],
+                    "std_error": fit.answer.std_errors[cluster][0],
+                    "standardised_estimate": fit.answer.standardised[0],
+                    "p_value": fit.answer.p_values(cluster)[0],
+                    "degrees_of_freedom": fit.answer.degrees_of_freedom[cluster],
                 }
 
     return build_estimates_table(chosen, inputs, "est_specification_curve", make_rows)
 
 
-def joint(
+def estimate_joint_tests(
     chosen: Iterable[Specification],
     choices: pd.DataFrame,
     errors: Sequence[str],
@@ -143,8 +145,8 @@ def joint(
 
     def make_rows(specification: Specification) -> Iterator[Choice]:
         rows: list[Choice] = []
-        for fitted, looks in _rounds(specification, choices, inputs, draws):
-            rows = [*_joint_rows(fitted, errors, looks)]
+        for fits, looks in _fit_rounds(specification, choices, inputs, draws):
+            rows = [*_make_joint_rows(fits, errors, looks)]
             if all(row.get("larger_draws", joint_test.ENOUGH) >= joint_test.ENOUGH for row in rows):
                 break
         yield from rows
@@ -152,48 +154,52 @@ def joint(
     return build_estimates_table(chosen, inputs, "est_specification_curve_joint", make_rows)
 
 
-def _rounds(
+def _fit_rounds(
     specification: Specification, choices: pd.DataFrame, inputs: Inputs, draws: int
-) -> Iterator[tuple[list[Fitted], list[int]]]:
+) -> Iterator[tuple[list[CombinationFit], list[int]]]:
     """Yield the fits with growing numbers of permutations, and the cumulative draws per round."""
     if draws == 0:
         yield [], [0]
         return
     combinations = _Combinations(specification, choices, inputs)
-    fitted: list[Fitted] = []
+    fits: list[CombinationFit] = []
     looks: list[int] = []
     while not looks or looks[-1] < draws:
-        made = looks[-1] if looks else 0
-        looks.append(min(draws, max(FIRST_LOOK, 2 * made)))
-        more = combinations.fitted(draws=looks[-1] - made, seed=SEED + len(looks) - 1)
-        if fitted:
-            more = [one.extended(other) for one, other in zip(fitted, more, strict=True)]
-        fitted = more
-        yield fitted, looks
+        draw_count = looks[-1] if looks else 0
+        looks.append(min(draws, max(FIRST_LOOK, 2 * draw_count)))
+        more_fits = combinations.fit(draws=looks[-1] - draw_count, seed=SEED + len(looks) - 1)
+        if fits:
+            more_fits = [one.extend(other) for one, other in zip(fits, more_fits, strict=True)]
+        fits = more_fits
+        yield fits, looks
 
 
-def _joint_rows(fitted: list[Fitted], errors: Sequence[str], looks: list[int]) -> Iterator[Choice]:
+def _make_joint_rows(
+    fits: list[CombinationFit], errors: Sequence[str], looks: list[int]
+) -> Iterator[Choice]:
     """Yield the joint tests of all combinations, and of those without dominated choices."""
     for name, members, clusters in (
-        ("all", fitted, [*CLUSTERS]),
-        ("without_dominated", [one for one in fitted if not one.choice["is_dominated"]], errors),
+        ("all", fits, [*CLUSTERS]),
+        ("without_dominated", [one for one in fits if not one.choice["is_dominated"]], errors),
     ):
-        slopes = [one.answer for one in members if isinstance(one.answer, Slopes)]
+        slopes = [one.answer for one in members if isinstance(one.answer, PermutationSlopes)]
         reasons = [one.answer for one in members if isinstance(one.answer, Sentence)]
         for cluster in clusters:
             common = {"choices": name, "errors": cluster}
             if reasons and not slopes:
                 yield make_reason_row(reasons[0], **common)
                 continue
-            for row in get_rows_or_reason(partial(_joint, slopes, cluster, looks), **common):
+            for row in get_rows_or_reason(partial(_test_jointly, slopes, cluster, looks), **common):
                 yield {**common, **row}
 
 
-def _joint(fitted: list[Slopes], cluster: str, looks: list[int]) -> Iterator[Choice]:
-    shape = (len(fitted), 1 + looks[-1])
-    tests = joint_test.joint_tests(
-        np.array([slopes.standardised for slopes in fitted]).reshape(shape),
-        np.array([slopes.p_values(cluster) for slopes in fitted]).reshape(shape),
+def _test_jointly(
+    all_slopes: list[PermutationSlopes], cluster: str, looks: list[int]
+) -> Iterator[Choice]:
+    shape = (len(all_slopes), 1 + looks[-1])
+    tests = joint_test.run_joint_tests(
+        np.array([slopes.standardised for slopes in all_slopes]).reshape(shape),
+        np.array([slopes.p_values(cluster) for slopes in all_slopes]).reshape(shape),
         looks,
     )
     return (vars(test) for test in tests)
@@ -203,46 +209,46 @@ class _Combinations:
     """All combinations, grouped so that those on one sample share effects and permuted measures."""
 
     def __init__(self, specification: Specification, choices: pd.DataFrame, inputs: Inputs) -> None:
-        self._refused: list[Fitted] = []
+        self._unestimable: list[CombinationFit] = []
         samples: dict[tuple[Any, ...], list[Choice]] = {}
         self._panel = get_result_or_reason(partial(Panel, specification, inputs))
         for choice in choices.to_dict("records"):
             if isinstance(self._panel, Sentence):
-                self._refused.append(Fitted(choice, self._panel))
+                self._unestimable.append(CombinationFit(choice, self._panel))
                 continue
             positions = get_result_or_reason(partial(self._panel.sample, choice))
             if isinstance(positions, Sentence):
-                self._refused.append(Fitted(choice, positions))
+                self._unestimable.append(CombinationFit(choice, positions))
                 continue
-            shared = (choice["period_effects"], choice["dynamics"], choice["prices"])
-            samples.setdefault((*shared, tuple(positions.tolist())), []).append(choice)
+            sample_key = (choice["period_effects"], choice["dynamics"], choice["prices"])
+            samples.setdefault((*sample_key, tuple(positions.tolist())), []).append(choice)
         self._samples = [(np.array(key[-1]), members) for key, members in samples.items()]
 
-    def fitted(self, draws: int = 0, seed: int = SEED) -> list[Fitted]:
+    def fit(self, draws: int = 0, seed: int = SEED) -> list[CombinationFit]:
         """Fit all combinations with the measure and with `draws` permutations of its weights."""
         if isinstance(self._panel, Sentence) or not self._samples:
-            return self._refused
+            return self._unestimable
         if draws == 0:
-            return self._refused + _fits(self._panel, self._samples, None)
+            return self._unestimable + _fit_samples(self._panel, self._samples, None)
         cities, strata = self._panel.cities, self._panel.strata
-        permuted = randomisation.permutations(cities, strata, draws=draws, seed=seed)
+        permutations = randomisation.draw_permutations(cities, strata, draws=draws, seed=seed)
         sizes = np.cumsum([len(members) * len(at) for at, members in self._samples])
         half = int(np.searchsorted(sizes, sizes[-1] / 2))
         first, second = workers.call_twice(
-            _fits,
-            (self._panel, self._samples[:half], permuted),
-            (self._panel, self._samples[half:], permuted),
+            _fit_samples,
+            (self._panel, self._samples[:half], permutations),
+            (self._panel, self._samples[half:], permutations),
         )
-        return [*self._refused, *first, *second]
+        return [*self._unestimable, *first, *second]
 
 
-def _fits(
+def _fit_samples(
     panel: "Panel",
     samples: Iterable[tuple[Codes, list[Choice]]],
-    permuted: randomisation.Permutations | None,
-) -> list[Fitted]:
+    permutations: randomisation.Permutations | None,
+) -> list[CombinationFit]:
     """Fit all combinations of the given samples."""
-    return [fit for at, members in samples for fit in panel.fits(at, members, permuted)]
+    return [fit for at, members in samples for fit in panel.fit_choices(at, members, permutations)]
 
 
 class Measure(NamedTuple):
@@ -272,28 +278,28 @@ class Panel:
         self.strata = inputs.number_strata(first["city_id"])
         self._cells = np.full((len(first), int(self._year_codes.max()) + 1), -1)
         self._cells[self.city_codes, self._year_codes] = np.arange(len(panel))
-        flagged = inputs.find_flagged_city_years(specification, sample)
+        flagged_city_years = inputs.find_flagged_city_years(specification, sample)
         city_years = pd.MultiIndex.from_frame(panel[["city_id", "year"]])
         city_count = first.groupby("province_id")["city_id"].transform("size")
-        self._left_out = {
+        self._exclusions = {
             "all": np.zeros(len(panel), dtype=bool),
-            "without_flagged": city_years.isin([*flagged]),
+            "without_flagged": city_years.isin([*flagged_city_years]),
             "without_municipalities": city_count.eq(1).to_numpy()[self.city_codes],
         }
 
-    def _leaves_out(self, city_sample: str) -> NDArray[np.bool_]:
+    def _find_excluded_rows(self, city_sample: str) -> NDArray[np.bool_]:
         """Flag the city-years that a sample excludes.
 
         The sample `without_<grouping>` excludes the cities in any group except the reference group.
         """
-        if city_sample not in self._left_out:
+        if city_sample not in self._exclusions:
             grouping = city_sample.removeprefix("without_")
             groups = self._inputs.look_up_groups(grouping, pd.Series(self.cities))
             reference = self._inputs.reference_group(grouping)
             in_group = (groups.notna() & groups.ne(reference)).to_numpy()
-            self._left_out[city_sample] = in_group[self.city_codes]
-        left_out: NDArray[np.bool_] = self._left_out[city_sample]
-        return left_out
+            self._exclusions[city_sample] = in_group[self.city_codes]
+        is_excluded: NDArray[np.bool_] = self._exclusions[city_sample]
+        return is_excluded
 
     def sample(self, choice: Choice) -> Codes:
         """Return the positions of the city-years with all variables of a combination.
@@ -302,24 +308,26 @@ class Panel:
         """
         # Require a scaling value for observed counts too, so that both weightings use the same
         # city-years and have weights to permute.
-        measure = self._measure(choice)
-        complete = np.isfinite(self.own(measure)) & np.isfinite(self._scaling(measure))
+        measure = self._name_measure(choice)
+        complete = np.isfinite(self.read_measure(measure)) & np.isfinite(
+            self._read_scaling(measure)
+        )
         complete &= (choice["first_year"] <= self.years) & (self.years <= choice["last_year"])
-        complete &= ~self._leaves_out(choice["city_sample"])
-        variables = self._variables(choice)
+        complete &= ~self._find_excluded_rows(choice["city_sample"])
+        variables = self._list_variables(choice)
         for variable in variables:
-            complete &= np.isfinite(self.values(variable))
+            complete &= np.isfinite(self.read_variable(variable))
         if lag := int(choice["difference_years"]):
-            earlier = self._earlier(lag)
+            earlier = self._find_earlier_rows(lag)
             complete &= (earlier >= 0) & complete[earlier]
         positions = np.flatnonzero(complete)
         cities, years = self.city_codes[positions], self._year_codes[positions]
-        remaining = find_rows_without_singletons(
+        rows = find_rows_without_singletons(
             cities,
-            self._blocks(choice)[cities] * self._cells.shape[1] + years,
+            self._find_blocks(choice)[cities] * self._cells.shape[1] + years,
             entity_effects=len(choice["city_effects"].split()),
         )
-        if len(remaining) == 0:
+        if len(rows) == 0:
             names = [variables[0], self._specification.measure, *variables[1:]]
             first, last = int(choice["first_year"]), int(choice["last_year"])
             if lag:
@@ -327,18 +335,18 @@ class Panel:
                     "no_earlier_city_year", names=names, lag=lag, first=first, last=last
                 )
             raise NotEstimable("no_city_year", names=names, first=first, last=last)
-        return positions[remaining]
+        return positions[rows]
 
-    def fits(
-        self, at: Codes, members: list[Choice], permuted: randomisation.Permutations | None
-    ) -> Iterator[Fitted]:
+    def fit_choices(
+        self, at: Codes, members: list[Choice], permutations: randomisation.Permutations | None
+    ) -> Iterator[CombinationFit]:
         """Fit combinations with the same rows, effects and outcome."""
         first = members[0]
         lag = int(first["difference_years"])
         cities, entities = np.unique(self.city_codes[at], return_inverse=True)
         donors = np.empty((0, len(cities)), dtype=np.intp)
-        if permuted is not None:
-            donors = cities[permuted.among([self.cities[city] for city in cities]).donors]
+        if permutations is not None:
+            donors = cities[permutations.restrict_to([self.cities[city] for city in cities]).donors]
         clusters = {
             "city": np.arange(len(cities)),
             "province": renumber(self._province_of_city[cities]),
@@ -346,47 +354,53 @@ class Panel:
         effects = PanelEffects(
             entities,
             self._year_codes[at],
-            renumber(self._blocks(first)[cities]),
+            renumber(self._find_blocks(first)[cities]),
             first["city_effects"].split(),
         )
 
-        def differenced(value_at: Callable[[Codes], Floats]) -> Floats:
+        def take_difference(value_at: Callable[[Codes], Floats]) -> Floats:
             """Return the values in the rows, differenced over `lag` years unless it is zero."""
             values = value_at(at)
-            return values - value_at(self._earlier(lag)[at]) if lag else values
+            return values - value_at(self._find_earlier_rows(lag)[at]) if lag else values
 
-        def within(variable: str) -> Floats:
-            values = differenced(self.values(variable).__getitem__)
+        def project_variable(variable: str) -> Floats:
+            values = take_difference(self.read_variable(variable).__getitem__)
             return effects.remove_from((values - values.mean())[:, None])[:, 0]
 
         @cache
-        def regressors(measure: Measure) -> Floats | Sentence:
-            values = differenced(partial(self._own_and_permuted, measure, donors[:, entities]))
-            return get_result_or_reason(partial(without_effects, effects, values))
+        def project_measures(measure: Measure) -> Floats | Sentence:
+            values = take_difference(
+                partial(self._stack_permutations, measure, donors[:, entities])
+            )
+            return get_result_or_reason(partial(remove_effects, effects, values))
 
         # Cached because combinations can be the same regression, for example if a combination
         # excludes only cities that have no rows.
         @cache
-        def answer(measure: Measure, variables: tuple[str, ...]) -> Slopes | Sentence:
-            within_measures = regressors(measure)
+        def fit_combination(
+            measure: Measure, variables: tuple[str, ...]
+        ) -> PermutationSlopes | Sentence:
+            within_measures = project_measures(measure)
             if isinstance(within_measures, Sentence):
                 return within_measures
             outcome, *controls = (columns[variable] for variable in variables)
             design = np.reshape(controls, (len(controls), len(outcome))).T
             return get_result_or_reason(
-                lambda: slopes(
+                lambda: fit_slopes(
                     entities, outcome, design, within_measures, clusters, effects.period_count
                 )
             )
 
-        used = dict.fromkeys(name for choice in members for name in self._variables(choice))
-        columns = {variable: within(variable) for variable in used}
+        variables = dict.fromkeys(
+            name for choice in members for name in self._list_variables(choice)
+        )
+        columns = {variable: project_variable(variable) for variable in variables}
         for choice in members:
-            fitted = answer(self._measure(choice), self._variables(choice))
-            sizes = () if isinstance(fitted, Sentence) else (len(entities), len(cities))
-            yield Fitted(choice, fitted, *sizes)
+            slopes = fit_combination(self._name_measure(choice), self._list_variables(choice))
+            sizes = () if isinstance(slopes, Sentence) else (len(entities), len(cities))
+            yield CombinationFit(choice, slopes, *sizes)
 
-    def _own_and_permuted(self, measure: Measure, donors: Codes, at: Codes) -> Floats:
+    def _stack_permutations(self, measure: Measure, donors: Codes, at: Codes) -> Floats:
         """Return a measure, followed by its versions with donor weights, shape (n, 1 + draws).
 
         Parameters
@@ -397,29 +411,29 @@ class Panel:
         at : ndarray of int, shape (n,)
             Positions of the rows.
         """
-        own = self.own(measure)[at, None]
+        own = self.read_measure(measure)[at, None]
         if not len(donors):
             return own
-        scaling, weights = self._scaling(measure)[at], self._weights(measure)
+        scaling, weights = self._read_scaling(measure)[at], self._compute_weights(measure)
         with np.errstate(divide="ignore"):  # the log of a donor's zero weight
-            drawn = randomisation.TRANSFORMS[measure.transform](
+            permuted_measures = randomisation.TRANSFORMS[measure.transform](
                 scaling[:, None] * weights[donors.T, self._year_codes[at][:, None]]
             )
-        return np.column_stack([own, drawn])
+        return np.column_stack([own, permuted_measures])
 
-    def _blocks(self, choice: Choice) -> Codes:
+    def _find_blocks(self, choice: Choice) -> Codes:
         """Return the block of each city; the cities of a block share their year effects."""
         provinces = self._province_of_city
         return np.zeros_like(provinces) if choice["period_effects"] == "year" else provinces
 
-    def _earlier(self, lag: int) -> Codes:
+    def _find_earlier_rows(self, lag: int) -> Codes:
         """Return the position of each row's city `lag` years earlier; -1 if it is absent."""
         earlier = np.full_like(self._cells, -1)
         earlier[:, lag:] = self._cells[:, : max(self._cells.shape[1] - lag, 0)]
         positions: Codes = earlier[self.city_codes, self._year_codes]
         return positions
 
-    def _measure(self, choice: Choice) -> Measure:
+    def _name_measure(self, choice: Choice) -> Measure:
         name, second = self._specification.measure, choice["second_provider"]
         return Measure(
             f"{name}@{second}" if isinstance(second, str) else name,
@@ -428,41 +442,41 @@ class Panel:
             choice["transform"],
         )
 
-    def own(self, measure: Measure) -> Floats:
+    def read_measure(self, measure: Measure) -> Floats:
         """Return the transformed measure, shape (city-years,)."""
-        return self._measured(measure, TRANSFORMS[measure.transform])
+        return self._read_measure_column(measure, TRANSFORMS[measure.transform])
 
-    def _scaling(self, measure: Measure) -> Floats:
+    def _read_scaling(self, measure: Measure) -> Floats:
         weighting = settings.variables()["default_measure"]["weighting"]
-        return self._measured(measure._replace(weighting=weighting), "scaling_value")
+        return self._read_measure_column(measure._replace(weighting=weighting), "scaling_value")
 
-    def _weights(self, measure: Measure) -> Floats:
+    def _compute_weights(self, measure: Measure) -> Floats:
         """Return each city's weight in each year, shape (cities, years)."""
         if measure.weighting == "observed":
-            scaling = self._scaling(measure)
-            count = self._measured(measure, "measure_10k")
+            scaling = self._read_scaling(measure)
+            count = self._read_measure_column(measure, "measure_10k")
             weight = 10_000 * count / np.where(scaling > 0, scaling, np.inf)
             weight = np.where(np.isfinite(weight), weight, 0.0)
         else:
-            weight = self._measured(measure, "weight")
+            weight = self._read_measure_column(measure, "weight")
         weights = np.zeros(self._cells.shape)
         weights[self.city_codes, self._year_codes] = weight
         return weights
 
-    def _variables(self, choice: Choice) -> tuple[str, ...]:
+    def _list_variables(self, choice: Choice) -> tuple[str, ...]:
         """Return the outcome, in the combination's prices, and the controls."""
         outcome = f"{self._specification.outcome}{choice['outcome_suffix']}"
         return (outcome, *choice["control_variables"].split())
 
-    def values(self, variable: str) -> Floats:
+    def read_variable(self, variable: str) -> Floats:
         """Return a panel variable, shape (city-years,)."""
-        return self._ordered((variable,), self._inputs.panel, variable)
+        return self._read_column((variable,), self._inputs.panel, variable)
 
-    def _measured(self, measure: Measure, column: str) -> Floats:
+    def _read_measure_column(self, measure: Measure, column: str) -> Floats:
         key = (measure.name, measure.weighting, measure.scope)
-        return self._ordered((*key, column), self._inputs.read_measure(key), column)
+        return self._read_column((*key, column), self._inputs.read_measure(key), column)
 
-    def _ordered(self, key: tuple[str, ...], table: pd.DataFrame, column: str) -> Floats:
+    def _read_column(self, key: tuple[str, ...], table: pd.DataFrame, column: str) -> Floats:
         if key not in self._columns:
             values = table[column].to_numpy(dtype=float, na_value=np.nan)
             self._columns[key] = values[self._order]
