@@ -136,13 +136,13 @@ def test_changes_are_counted_in_their_units_and_kept_in_the_new_release(
     ]
     assert moved == pytest.approx(2 * 0.16 / 0.05)
     assert flags == [True, False, True]
-    summary = changes.between(
+    summary = changes.compare_releases(
         store.locate_past_release("000001"), store.locate_past_release("000002")
     )
     assert summary.counts == {"cell_changed": 5, "estimate_changed": 1, "estimate_lost": 1}
     assert summary.largest_move == moved
     with open_read_only(store.published_path) as published:
-        assert changes.recorded(published) == summary
+        assert changes.read_changes(published) == summary
     sizes = {line.split(":")[0]: line.split(", ")[-1] for line in summary.lines[:5]}
     assert sizes["fdi_1m_usd"] == "by at most 4"
     assert sizes["gdp_100m_cny"] == "by at most 3 %"
@@ -481,7 +481,7 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
         refreshes.run()
     assert store.read_current_manifest().release_id == "000002"
     with open_read_only(store.published_path) as published:
-        assert changes.recorded(published).lines == ()
+        assert changes.read_changes(published).lines == ()
     with pytest.raises(StaleError, match="Nothing new since release 000002") as raised:
         refreshes.run()
     assert (raised.value.exit_code, raised.value.is_published) == (8, False)
@@ -673,7 +673,7 @@ def test_a_number_that_is_no_release_reaches_no_path(store: Store) -> None:
 def test_a_move_is_said_in_the_digits_that_tell_it_from_its_limit(
     largest: float, limit: float, said: str
 ) -> None:
-    moved = changes.Summary({}, largest).moved(limit)
+    moved = changes.Summary({}, largest).describe_move(limit)
     assert moved == f"An estimate moved by {said} standard errors"
 
 
@@ -977,7 +977,7 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     assert (summary["critical"], summary["not_evaluated"]) == (0, 10)
     # Every cell of the panel and every estimate must equal the build of the tests.
     with open_read_only(store.published_path) as published:
-        assert changes.recorded(published).counts == {}
+        assert changes.read_changes(published).counts == {}
     counts = {
         name: sample_build.value(f"select count(*) from {name}") for name in manifest.row_counts
     }

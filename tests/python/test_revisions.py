@@ -600,7 +600,7 @@ def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_the
                     false as is_interval_changed
             """)
         moved = moves.between(published, release, release, 2, frozenset(), doubted)
-    assert moved.judged.is_beyond(2) is is_judged
+    assert moved.judged.exceeds(2) is is_judged
     assert (moved.notes == ()) is is_judged
 
 

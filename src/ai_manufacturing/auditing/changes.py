@@ -15,8 +15,8 @@ from ai_manufacturing.system.sql_text import build_create_table, quote_identifie
 PANEL = "marts.fct_city_year_panel"
 COEFFICIENTS = "reports.rpt_coefficients"
 LOGARITHMS = ("ln_", "ln1p_", "asinh_")  # name prefixes of log-transformed columns
-NEAR_ZERO = 10  # larger relative changes are reported in the column's unit
-SAME = 1e-9  # relative tolerance for differences in summation order
+MAX_RELATIVE_CHANGE = 10  # larger relative changes are reported in the column's unit
+RELATIVE_TOLERANCE = 1e-9  # relative tolerance for differences in summation order
 
 COLUMNS = {
     "change_kind": (
@@ -77,13 +77,13 @@ class Summary:
             ),
             *(
                 f"{row['column_name']}: {row['count']} cells of {row['cities']} cities changed, "
-                f"{row['first_year']}-{row['last_year']}, {_size(row)}"
+                f"{row['first_year']}-{row['last_year']}, {_describe_size(row)}"
                 for row in self.cells
             ),
-            *map(_estimate_in_words, self.estimates),
+            *map(_describe_estimate, self.estimates),
         )
 
-    def moved(self, limit: float = math.inf) -> str:
+    def describe_move(self, limit: float = math.inf) -> str:
         """Describe the largest move, with enough digits to show that it exceeds a limit."""
         digits = 2
         while self.largest_move > limit and float(f"{self.largest_move:.{digits}f}") <= limit:
@@ -92,14 +92,14 @@ class Summary:
         sentence = f"An estimate moved by {self.largest_move:.{digits}f} standard errors"
         return sentence + (f", {lost} are lost" if lost else "")
 
-    def is_beyond(self, limit: float) -> bool:
+    def exceeds(self, limit: float) -> bool:
         """Return whether a move exceeds a limit; a lost estimate exceeds any finite limit."""
         return self.largest_move > limit or (
             math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0
         )
 
 
-def write(connection: DuckDBPyConnection, *, follows: bool) -> None:
+def write_changes(connection: DuckDBPyConnection, *, follows: bool) -> None:
     """Write new.release.changes, the changes since the previous release, which may be empty.
 
     Parameters
@@ -115,21 +115,21 @@ def write(connection: DuckDBPyConnection, *, follows: bool) -> None:
     )
     connection.execute(build_create_table("new.release.changes", COLUMNS, comment))
     if follows:
-        connection.execute(f"insert into new.release.changes {_changes(connection)}")
+        connection.execute(f"insert into new.release.changes {_build_query(connection)}")
 
 
-def between(old: Path, new: Path) -> Summary:
+def compare_releases(old: Path, new: Path) -> Summary:
     """Summarise the differences between two release files."""
     with (
         tempfile.TemporaryDirectory() as spill,
         duckdb_client.open_attached(Path(spill) / "spill", {"old": old, "new": new}) as connection,
     ):
         connection.execute(build_create_table("changes", COLUMNS, ""))
-        connection.execute(f"insert into changes {_changes(connection)}")
-        return _summary(connection)
+        connection.execute(f"insert into changes {_build_query(connection)}")
+        return _summarise(connection)
 
 
-def recorded(release: DuckDBPyConnection, condition: str = "true", *values: Any) -> Summary:
+def read_changes(release: DuckDBPyConnection, condition: str = "true", *values: Any) -> Summary:
     """Summarise the changes that an open release records against its predecessor.
 
     Parameters
@@ -143,18 +143,18 @@ def recorded(release: DuckDBPyConnection, condition: str = "true", *values: Any)
     """
     query = f"from release.changes where {condition}"
     release.execute(f"create or replace temp table changes as {query}", values)
-    return _summary(release)
+    return _summarise(release)
 
 
-def differs(old: str, new: str) -> str:
+def build_difference_condition(old: str, new: str) -> str:
     """Return an SQL condition that is true if two numbers or nulls differ."""
     return (
-        f"(abs({old} - {new}) > {SAME} * greatest(abs({old}), abs({new})) or ({old} is null) <>"
+        f"(abs({old} - {new}) > {RELATIVE_TOLERANCE} * greatest(abs({old}), abs({new})) or ({old} is null) <>"
         f" ({new} is null))"
     )
 
 
-def estimate_changes() -> str:
+def build_estimate_query() -> str:
     """Return a query for the estimates that differ between `old` and `new`, shaped as COLUMNS."""
     return f"""
         select
@@ -174,11 +174,11 @@ def estimate_changes() -> str:
         full join new.{COEFFICIENTS} as n
             on o.specification_id = n.specification_id and o.term = n.term
         where
-            {differs("o.estimate", "n.estimate")} or {differs("o.std_error", "n.std_error")}
+            {build_difference_condition("o.estimate", "n.estimate")} or {build_difference_condition("o.std_error", "n.std_error")}
     """
 
 
-def _numeric_columns(connection: DuckDBPyConnection) -> list[str]:
+def _list_numeric_columns(connection: DuckDBPyConnection) -> list[str]:
     """Return the numeric panel columns that both releases contain."""
     schema, table = PANEL.split(".")
     rows = connection.execute(
@@ -190,10 +190,10 @@ def _numeric_columns(connection: DuckDBPyConnection) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _changes(connection: DuckDBPyConnection) -> str:
-    columns = _numeric_columns(connection)
+def _build_query(connection: DuckDBPyConnection) -> str:
+    columns = _list_numeric_columns(connection)
 
-    def present(database: str) -> str:
+    def select_city_years(database: str) -> str:
         """Select the city-years with at least one value, as the panel lists every city-year."""
         any_value = ", ".join(quote_identifier(name) for name in columns)
         return (
@@ -210,10 +210,10 @@ def _changes(connection: DuckDBPyConnection) -> str:
     nulls = "null, null, null, null, null, null"
     return f"""
         select 'city_year_lost', city_id, year, null, null, null, null, null, {nulls}
-        from ({present("old")} except {present("new")})
+        from ({select_city_years("old")} except {select_city_years("new")})
         union all
         select 'city_year_gained', city_id, year, null, null, null, null, null, {nulls}
-        from ({present("new")} except {present("old")})
+        from ({select_city_years("new")} except {select_city_years("old")})
         union all
         select
             'cell_changed', city_id, year, cell.column_name, null, null,
@@ -223,13 +223,13 @@ def _changes(connection: DuckDBPyConnection) -> str:
             from old.{PANEL} as o
             inner join new.{PANEL} as n on o.city_id = n.city_id and o.year = n.year
         )
-        where {differs("cell.old_value", "cell.new_value")}
+        where {build_difference_condition("cell.old_value", "cell.new_value")}
         union all
-        {estimate_changes()}
+        {build_estimate_query()}
     """
 
 
-def _summary(connection: DuckDBPyConnection) -> Summary:
+def _summarise(connection: DuckDBPyConnection) -> Summary:
     counts = dict(
         connection.execute(
             "select change_kind, count(*) from changes group by all order by all"
@@ -264,9 +264,9 @@ def _summary(connection: DuckDBPyConnection) -> Summary:
     return Summary(counts, float(largest), *rows)
 
 
-def _estimate_in_words(row: Mapping[str, Any]) -> str:
+def _describe_estimate(row: Mapping[str, Any]) -> str:
     old, new = (
-        f"{_number(row[f'{when}_value'])} ({_number(row[f'{when}_std_error'])})"
+        f"{_format_number(row[f'{when}_value'])} ({_format_number(row[f'{when}_std_error'])})"
         for when in ("old", "new")
     )
     notes = (
@@ -283,7 +283,7 @@ def _estimate_in_words(row: Mapping[str, Any]) -> str:
     return ", ".join([f"{row['specification_id']} {row['term']}: {old} -> {new}", *notes])
 
 
-def _size(row: Mapping[str, Any]) -> str:
+def _describe_size(row: Mapping[str, Any]) -> str:
     """Describe the largest change among the cells of a column.
 
     A relative change is misleading for logarithms and for values near zero, so it is omitted.
@@ -295,10 +295,10 @@ def _size(row: Mapping[str, Any]) -> str:
         return f"by at most {change:.2g} in logarithms"
     return (
         f"by at most {change:.4g}"
-        if share is None or share > NEAR_ZERO
+        if share is None or share > MAX_RELATIVE_CHANGE
         else f"by at most {100 * share:.2g} %"
     )
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "none" if value is None else f"{value:.4g}"

@@ -302,7 +302,7 @@ class _Compared:
     def _differs(self, name: str) -> str:
         column = quote_identifier(name)
         if self._old[name] == self._new[name] and self._is_number(name):
-            return changes.differs(f"o.{column}", f"n.{column}")
+            return changes.build_difference_condition(f"o.{column}", f"n.{column}")
         return f"o.{column} is distinct from n.{column}"
 
     def _is_number(self, name: str) -> bool:
@@ -321,7 +321,7 @@ def _estimates(connection: DuckDBPyConnection) -> list[tuple[Any, ...]]:
         select
             specification_id, term, old_value, old_std_error, new_value, new_std_error,
             moved_std_errors
-        from ({changes.estimate_changes()}) as changed ({names})
+        from ({changes.build_estimate_query()}) as changed ({names})
         order by moved_std_errors desc nulls first, specification_id, term
     """).fetchall()
 

@@ -33,12 +33,12 @@ class Moves:
 
     def why_held(self, limit: float) -> list[str]:
         """Return a line that names the moves beyond a limit, or an empty list if there are none."""
-        if not self.judged.is_beyond(limit):
+        if not self.judged.exceeds(limit):
             return []
         estimates = [line for line in self.judged.lines if " -> " in line]
         largest = join_first(estimates, findings.MAX_LISTED_ROWS, "; ", "; and {} more")
         return [
-            f"{self.judged.moved(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows:"
+            f"{self.judged.describe_move(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows:"
             f" {largest}."
         ]
 
@@ -103,7 +103,9 @@ def between(
                 f" years. On the published years, {grown[name][0]}-{grown[name][1]}, it moved by"
                 f" {revised:.2f}"
             )
-    judged = changes.recorded(release, "list_contains(?, specification_id)", sorted(names - passed))
+    judged = changes.read_changes(
+        release, "list_contains(?, specification_id)", sorted(names - passed)
+    )
     return Moves(judged, tuple(notes), explained, again)
 
 

@@ -276,7 +276,7 @@ def summarise_changes(store: Store, old: str, new: str) -> changes.Summary:
             " release."
         )
     try:
-        return changes.between(*paths)
+        return changes.compare_releases(*paths)
     except duckdb.Error as error:
         raise RefreshError(
             f"{paths[0]} and {paths[1]} cannot be compared ({str(error).splitlines()[0]})."

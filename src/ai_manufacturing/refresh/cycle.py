@@ -157,7 +157,7 @@ def _build_and_publish(run: Run) -> Manifest:
     previous = run.basis.path if run.basis is not None else None
     with publishing.open_new_release(run.store, result.manifest_fields, previous) as new:
         release = duckdb_client.open_cursor(new.connection, "new")
-        summary = changes.recorded(release)
+        summary = changes.read_changes(release)
         facts = {
             "counts": summary.counts,
             "largest_move": summary.largest_move,
@@ -165,7 +165,7 @@ def _build_and_publish(run: Run) -> Manifest:
         }
         run.on_event("changes", facts)
         if run.years is not None:
-            other_changes = changes.recorded(
+            other_changes = changes.read_changes(
                 release, "year not between ? and ?", run.years[0], run.years[-1]
             )
             if other_changes.lines:
@@ -187,8 +187,8 @@ def _build_and_publish(run: Run) -> Manifest:
             raise _hold_for_judgement(run, result, comparison, decision, summary.lines)
         for note in decision.notes:
             run.warn(f"{note}.")
-    if summary.is_beyond(run.limits.warn_any_above):
-        run.warn(f"{summary.moved(run.limits.warn_any_above)}.")
+    if summary.exceeds(run.limits.warn_any_above):
+        run.warn(f"{summary.describe_move(run.limits.warn_any_above)}.")
     publishing.publish_release(run.store, new, anchor, run.on_event)
     if run.held_build is not None:
         shutil.rmtree(run.store.locate_held_build(run.held_build))

@@ -233,7 +233,7 @@ def _copy_release(
     revisions.write_series(connection)
     _write_previous(connection, previous_manifest)
     follows = previous_manifest is not None and previous_manifest.origin == release_manifest.origin
-    changes.write(connection, follows=follows)
+    changes.write_changes(connection, follows=follows)
     _write_history(connection, release_manifest, follows=follows)
     connection.execute("commit")
     return release_manifest

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ai_manufacturing.auditing import compare
-from ai_manufacturing.auditing.changes import SAME
+from ai_manufacturing.auditing.changes import RELATIVE_TOLERANCE
 from ai_manufacturing.disclosure import terms
 from ai_manufacturing.releases import databases
 from ai_manufacturing.replication import contents, withheld
@@ -180,7 +180,7 @@ def _read_cells(path: Path, is_table: bool) -> list[list[str]]:
 
 def _is_same_number(old: str, new: str) -> bool:
     try:
-        return _is_same(float(old), float(new), SAME)
+        return _is_same(float(old), float(new), RELATIVE_TOLERANCE)
     except ValueError:
         return False
 
@@ -188,4 +188,6 @@ def _is_same_number(old: str, new: str) -> bool:
 def _is_same(old: float | None, new: float | None, tolerance: float) -> bool:
     if old is None or new is None:
         return old is new
-    return math.isclose(old, new, rel_tol=tolerance, abs_tol=0 if tolerance == SAME else tolerance)
+    return math.isclose(
+        old, new, rel_tol=tolerance, abs_tol=0 if tolerance == RELATIVE_TOLERANCE else tolerance
+    )
