@@ -146,11 +146,11 @@ def read_changes(release: DuckDBPyConnection, condition: str = "true", *values: 
     return _summarise(release)
 
 
-def build_difference_condition(old: str, new: str) -> str:
+def build_inequality(old: str, new: str) -> str:
     """Return an SQL condition that is true if two numbers or nulls differ."""
     return (
-        f"(abs({old} - {new}) > {RELATIVE_TOLERANCE} * greatest(abs({old}), abs({new})) or ({old} is null) <>"
-        f" ({new} is null))"
+        f"(abs({old} - {new}) > {RELATIVE_TOLERANCE} * greatest(abs({old}), abs({new})) or"
+        f" ({old} is null) <> ({new} is null))"
     )
 
 
@@ -174,7 +174,8 @@ def build_estimate_query() -> str:
         full join new.{COEFFICIENTS} as n
             on o.specification_id = n.specification_id and o.term = n.term
         where
-            {build_difference_condition("o.estimate", "n.estimate")} or {build_difference_condition("o.std_error", "n.std_error")}
+            {build_inequality("o.estimate", "n.estimate")}
+            or {build_inequality("o.std_error", "n.std_error")}
     """
 
 
@@ -223,7 +224,7 @@ def _build_query(connection: DuckDBPyConnection) -> str:
             from old.{PANEL} as o
             inner join new.{PANEL} as n on o.city_id = n.city_id and o.year = n.year
         )
-        where {build_difference_condition("cell.old_value", "cell.new_value")}
+        where {build_inequality("cell.old_value", "cell.new_value")}
         union all
         {build_estimate_query()}
     """

@@ -71,7 +71,7 @@ def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
     """Compare the released schemas of two files of the same extract set.
 
     Rows are matched by the key that data_dictionary declares for their table. Floating-point
-    numbers count as equal within the relative tolerance changes.SAME, because the order of a
+    numbers count as equal within the relative tolerance changes.RELATIVE_TOLERANCE, because the order of a
     summation affects the last digits.
 
     Parameters
@@ -302,7 +302,7 @@ class _Compared:
     def _differs(self, name: str) -> str:
         column = quote_identifier(name)
         if self._old[name] == self._new[name] and self._is_number(name):
-            return changes.build_difference_condition(f"o.{column}", f"n.{column}")
+            return changes.build_inequality(f"o.{column}", f"n.{column}")
         return f"o.{column} is distinct from n.{column}"
 
     def _is_number(self, name: str) -> bool:

@@ -200,12 +200,14 @@ def list_warnings(
     for message in new_lines:
         yield {"state": "new", "message": message}
     if len(files) > len(undeclared_files):
-        known_lines.append(
-            f"delivered files that match no declaration ({len(files) - len(undeclared_files)})"
-        )
+        known_count = len(files) - len(undeclared_files)
+        known_lines.append(f"delivered files that match no declaration ({known_count})")
     if published_manifest is not None and known_lines:
-        heading = f"{len(known_lines)} known warnings, as in release {published_manifest.release_id}, with their"
-        message = join_items(f"{heading} rows in {RESULTS_TABLE}:", known_lines, RESULTS_TABLE)
+        heading = (
+            f"{len(known_lines)} known warnings, as in release {published_manifest.release_id},"
+            f" with their rows in {RESULTS_TABLE}:"
+        )
+        message = join_items(heading, known_lines, RESULTS_TABLE)
         yield {"state": "known", "count": len(known_lines), "message": message}
 
 

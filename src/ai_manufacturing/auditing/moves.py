@@ -38,8 +38,8 @@ class Moves:
         estimates = [line for line in self.judged.lines if " -> " in line]
         largest = join_first(estimates, findings.MAX_LISTED_ROWS, "; ", "; and {} more")
         return [
-            f"{self.judged.describe_move(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows:"
-            f" {largest}."
+            f"{self.judged.describe_move(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g})"
+            f" allows: {largest}."
         ]
 
 
