@@ -118,7 +118,7 @@ class Case:
         return coordinates
 
     @cached_property
-    def flagged(self) -> set[CityYear]:
+    def flagged_city_years(self) -> set[CityYear]:
         """City-years of the estimate that fail an expectation of the gate."""
         return self.inputs.find_flagged_city_years(self.specification, self.sample)
 

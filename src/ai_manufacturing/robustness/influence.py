@@ -59,7 +59,9 @@ def leave_out_flagged_rows(case: Case, cluster: str) -> Iterator[Row]:
         If a series or year fails as a whole, because no valid city-years remain for comparison.
     """
     case.require_flags_by_city_year()
-    is_flagged = pd.MultiIndex.from_frame(case.rows[["city_id", "year"]]).isin([*case.flagged])
+    is_flagged = pd.MultiIndex.from_frame(case.rows[["city_id", "year"]]).isin(
+        [*case.flagged_city_years]
+    )
     other, codes, other_rows = case.regression, case.codes(cluster), np.arange(len(is_flagged))
     if is_flagged.any():
         other, other_rows = cluster_errors.drop_rows(other, is_flagged)

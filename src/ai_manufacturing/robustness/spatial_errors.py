@@ -82,9 +82,9 @@ def scpc(
     Business & Economic Statistics 41(4). Grids and stopping rules follow their Stata program scpc
     and scpcR; tests/python/golden contains reference values from these programs.
     """
-    places = _places(coordinates)
-    estimate, influence, scale = _influence(regression, position)
-    components = _components(places, average_correlation)
+    places = _check_places(coordinates)
+    estimate, influence, scale = _compute_influence(regression, position)
+    components = _choose_components(places, average_correlation)
     std_error = float(
         np.sqrt(len(influence) / components.count)
         * np.linalg.norm(components.vectors.T @ influence)
@@ -97,7 +97,7 @@ def scpc(
         std_error=std_error,
         statistic=estimate / std_error,
         degrees_of_freedom=float(components.count),
-        p_value=float(rejection_rates(components.roots, abs(estimate / std_error)).max()),
+        p_value=float(compute_rejection_rates(components.roots, abs(estimate / std_error)).max()),
         conf_low=estimate - half_width,
         conf_high=estimate + half_width,
         cluster_count=len(influence),
@@ -134,7 +134,7 @@ class SpatialComponents:
         return int(self.vectors.shape[1])
 
 
-def rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
+def compute_rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
     """Return the probability that |statistic| exceeds a critical value.
 
     Mean and components are assumed to be jointly normal.
@@ -168,13 +168,13 @@ def rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
     return rates
 
 
-def critical_value(roots: Floats, level: float = LEVEL) -> float:
+def find_critical_value(roots: Floats, level: float = LEVEL) -> float:
     """Return the smallest critical value whose rejection rate never exceeds the level.
 
     Parameters
     ----------
     roots : ndarray, shape (g, q + 1, q + 1)
-        As in rejection_rates, starting with the strongest correlation.
+        As in compute_rejection_rates, starting with the strongest correlation.
     level : float
 
     Returns
@@ -186,32 +186,32 @@ def critical_value(roots: Floats, level: float = LEVEL) -> float:
     low = float(special.stdtrit(roots.shape[-1] - 1, 1 - level / 2))
     while True:
         high = low
-        while rejection_rates(roots[worst], high) > level:
+        while compute_rejection_rates(roots[worst], high) > level:
             low, high = high, high + step
         while high - low > CRITICAL_VALUE_TOLERANCE:
             middle = (low + high) / 2
-            if rejection_rates(roots[worst], middle) > level:
+            if compute_rejection_rates(roots[worst], middle) > level:
                 low = middle
             else:
                 high = middle
-        rates = rejection_rates(roots, high)
+        rates = compute_rejection_rates(roots, high)
         if rates.argmax() == worst or rates.max() <= level:
             return high
         worst, low = int(rates.argmax()), high
 
 
-def _influence(regression: PartialledOut, position: int) -> tuple[float, Floats, float]:
+def _compute_influence(regression: PartialledOut, position: int) -> tuple[float, Floats, float]:
     """Return the estimate, each entity's influence on it, and the norm of the rows' influence."""
-    fitted = fit_least_squares(regression)
-    if not fitted.residuals.any():
+    ols = fit_least_squares(regression)
+    if not ols.residuals.any():
         raise NotEstimable("no_spatial_error")
     unit = float(regression.units[position])
-    rows = unit * (regression.design @ fitted.bread[:, position]) * fitted.residuals
-    of_entities: Floats = np.bincount(regression.entities, weights=rows).astype(np.float64)
-    return unit * float(fitted.slopes[position]), of_entities, float(np.linalg.norm(rows))
+    rows = unit * (regression.design @ ols.bread[:, position]) * ols.residuals
+    entity_sums: Floats = np.bincount(regression.entities, weights=rows).astype(np.float64)
+    return unit * float(ols.slopes[position]), entity_sums, float(np.linalg.norm(rows))
 
 
-def _places(coordinates: Floats) -> Places:
+def _check_places(coordinates: Floats) -> Places:
     """Return the longitude and latitude of each city, and raise NotEstimable if one is invalid."""
     missing = int((~np.isfinite(coordinates)).any(axis=1).sum())
     if missing:
@@ -223,7 +223,7 @@ def _places(coordinates: Floats) -> Places:
 
 
 @lru_cache(maxsize=128)
-def _components(places: Places, average_correlation: float) -> SpatialComponents:
+def _choose_components(places: Places, average_correlation: float) -> SpatialComponents:
     least, most = min(floor for floor, _ in MOST_COMPONENTS), 0.99
     if not least <= average_correlation <= most:
         raise ValueError(
@@ -235,7 +235,7 @@ def _components(places: Places, average_correlation: float) -> SpatialComponents
         raise NotEstimable("too_few_locations", count=locations, least=FEWEST_LOCATIONS)
     pairs = angles[np.tril_indices(locations, -1)] / (2 * np.pi)
     mildest, steepest = (
-        _decay(pairs, average) for average in (average_correlation, LEAST_AVERAGE_CORRELATION)
+        _find_decay(pairs, average) for average in (average_correlation, LEAST_AVERAGE_CORRELATION)
     )
     if mildest > STEEPEST_DECAY:
         raise NotEstimable("locations_coincide", correlation=average_correlation)
@@ -245,26 +245,31 @@ def _components(places: Places, average_correlation: float) -> SpatialComponents
     covariance = np.exp(-mildest / (2 * np.pi) * angles)
     covariance -= covariance.mean(axis=0)
     covariance -= covariance.mean(axis=1, keepdims=True)
-    tried = next(count for floor, count in MOST_COMPONENTS if average_correlation >= floor)
+    candidate_count = next(
+        count for floor, count in MOST_COMPONENTS if average_correlation >= floor
+    )
     while True:
-        tried = min(tried, locations - 1)
-        vectors = linalg.eigh(covariance, subset_by_index=(locations - tried, locations - 1))[1][
-            :, ::-1
-        ]
+        candidate_count = min(candidate_count, locations - 1)
+        vectors = linalg.eigh(
+            covariance, subset_by_index=(locations - candidate_count, locations - 1)
+        )[1][:, ::-1]
         weights = np.column_stack([np.full(locations, locations**-0.5), vectors])
-        roots = _roots(angles, decays, weights)
+        roots = _compute_roots(angles, decays, weights)
         critical, count = min(
-            ((critical_value(roots[:, : q + 1, : q + 1]), q) for q in range(1, tried + 1)),
-            key=_expected_length,
+            (
+                (find_critical_value(roots[:, : q + 1, : q + 1]), q)
+                for q in range(1, candidate_count + 1)
+            ),
+            key=_compute_expected_length,
         )
-        if count < tried or tried == locations - 1:
+        if count < candidate_count or candidate_count == locations - 1:
             return SpatialComponents(
                 vectors[:, :count], decays, roots[:, : count + 1, : count + 1], critical
             )
-        tried = round(1.5 * tried)
+        candidate_count = round(1.5 * candidate_count)
 
 
-def _expected_length(candidate: tuple[float, int]) -> float:
+def _compute_expected_length(candidate: tuple[float, int]) -> float:
     """Return the interval's expected length under independence for a critical value and q."""
     critical, q = candidate
     return float(
@@ -272,20 +277,20 @@ def _expected_length(candidate: tuple[float, int]) -> float:
     )
 
 
-def _decay(pairs: Floats, average_correlation: float) -> float:
+def _find_decay(pairs: Floats, average_correlation: float) -> float:
     """Return the c for which exp(-c d) averages to a value over all pairs, to DECAY_TOLERANCE."""
 
-    def above(decay: float) -> bool:
+    def exceeds(decay: float) -> bool:
         return bool(np.exp(-decay * pairs).mean() > average_correlation)
 
     low = high = 10.0
-    while not above(low):
+    while not exceeds(low):
         low, high = low / 2, low
-    while above(high) and high < STEEPEST_DECAY:
+    while exceeds(high) and high < STEEPEST_DECAY:
         low, high = high, 2 * high
     while True:
         middle = float(np.sqrt(low * high))
-        if above(middle):
+        if exceeds(middle):
             low = middle
         else:
             high = middle
@@ -293,7 +298,7 @@ def _decay(pairs: Floats, average_correlation: float) -> float:
             return middle
 
 
-def _roots(angles: Floats, decays: Floats, weights: Floats) -> Floats:
+def _compute_roots(angles: Floats, decays: Floats, weights: Floats) -> Floats:
     """Return a lower triangular root of the covariance of weighted sums, for each decay rate.
 
     The shape is (g, k, k). A leading block of a root is the root of the covariance's leading block.
