@@ -57,8 +57,8 @@ def write(
     """Write a release that is its own anchor, like the first release of a set."""
     with writer.open_new_release(warehouse, target, manifest, previous) as new:
         release = duckdb_client.open_cursor(new.connection, "new")
-        shown = anchors.shown_estimates(release)
-        anchors.write(release, Anchor(manifest["release_id"], "", "", shown), shown)
+        shown = anchors.read_shown_estimates(release)
+        anchors.write_anchor(release, Anchor(manifest["release_id"], "", "", shown), shown)
         return new.manifest
 
 

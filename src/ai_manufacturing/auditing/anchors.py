@@ -20,7 +20,7 @@ from ai_manufacturing.system.sql_text import build_create_table, build_insert
 
 ACCEPTED = "accepted"  # outcome that `accept` writes to the log of refreshes
 WARN_SHARE = 0.5  # share of the hold limit above which drift causes a warning
-LISTED_TERMS = 3  # drifted terms named in a message
+MAX_LISTED_TERMS = 3  # drifted terms named in a message
 
 Estimates = Mapping[tuple[str, str], tuple[float, float]]
 """Estimate and standard error by specification and term."""
@@ -91,7 +91,7 @@ class Anchor:
             ": "
         )
 
-    def drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
+    def measure_drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
         """Return each estimate's distance from the anchor in standard errors, largest first."""
         moves_in_errors = {
             key: abs(estimate - self.estimates[key][0]) / self.estimates[key][1]
@@ -100,9 +100,9 @@ class Anchor:
         }
         return dict(sorted(moves_in_errors.items(), key=lambda item: (-item[1], item[0])))
 
-    def record(self, shown: Estimates) -> dict[str, Any]:
+    def to_record(self, estimates: Estimates) -> dict[str, Any]:
         """Return the anchor for `status --json`, with the largest drift of the shown estimates."""
-        drift = self.drift(shown).values()
+        drift = self.measure_drift(estimates).values()
         return {
             "release_id": self.release_id or None,
             "accepted_at": self.accepted_at or None,
@@ -110,55 +110,59 @@ class Anchor:
             "largest_drift": next(iter(drift), 0.0) if self.release_id else None,
         }
 
-    def moved_on(self, old: Estimates, new: Estimates, moved: moves.Moves) -> "Anchor":
+    def carry_forward(
+        self, old: Estimates, new: Estimates, estimate_moves: moves.Moves
+    ) -> "Anchor":
         """Return the anchor for the next release, adjusted for the explained moves.
 
         Parameters
         ----------
         old, new : mapping
             Shown estimates of the published release and of the release that follows it.
-        moved : Moves
+        estimate_moves : Moves
             How the estimates moved between them, and which moves are explained.
         """
 
-        def accepted(key: tuple[str, str]) -> tuple[float, float]:
+        def carry_estimate(key: tuple[str, str]) -> tuple[float, float]:
             estimate, error = new[key]
             if key not in self.estimates or key not in old:
                 return estimate, error
-            if key[0] in moved.explained:
+            if key[0] in estimate_moves.explained:
                 return self.estimates[key][0] + estimate - old[key][0], error
             # When the sample gains years, only their contribution to the move is explained.
-            if key in moved.on_published_years:
-                return self.estimates[key][0] + estimate - moved.on_published_years[key], error
+            if key in estimate_moves.on_published_years:
+                return self.estimates[key][0] + estimate - estimate_moves.on_published_years[
+                    key
+                ], error
             return self.estimates[key]
 
-        return replace(self, estimates={key: accepted(key) for key in new})
+        return replace(self, estimates={key: carry_estimate(key) for key in new})
 
 
 NO_ANCHOR = Anchor("", "", "", {})
 
 
-def shown_estimates(release: DuckDBPyConnection) -> Estimates:
+def read_shown_estimates(release: DuckDBPyConnection) -> Estimates:
     """Return the estimate and standard error of each term in a release's shown columns."""
-    is_estimated = "estimate is not null and std_error is not null"
-    of_shown = f"{changes.COEFFICIENTS} where {is_estimated} and list_contains(?, specification_id)"
-    return _estimates(release, of_shown, sorted(moves.shown(release)))
+    condition = "estimate is not null and std_error is not null"
+    table = f"{changes.COEFFICIENTS} where {condition} and list_contains(?, specification_id)"
+    return _read_estimates(release, table, sorted(moves.shown(release)))
 
 
-def new_anchor(release: DuckDBPyConnection, release_id: str) -> Anchor:
+def create_anchor(release: DuckDBPyConnection, release_id: str) -> Anchor:
     """Return an anchor at an open release, or NO_ANCHOR if it has no headline estimate."""
     if not headlines.read_headlines(release).estimated_count:
         return NO_ANCHOR
-    return Anchor(release_id, "", "", shown_estimates(release))
+    return Anchor(release_id, "", "", read_shown_estimates(release))
 
 
-def _estimates(release: DuckDBPyConnection, table: str, *values: Any) -> Estimates:
+def _read_estimates(release: DuckDBPyConnection, table: str, *values: Any) -> Estimates:
     query = f"select specification_id, term, estimate, std_error from {table}"
     rows = release.execute(query, values).fetchall()
     return {(name, term): (estimate, error) for name, term, estimate, error in rows}
 
 
-def of(store: Store, release: DuckDBPyConnection, manifest: Manifest) -> Anchor:
+def read_anchor(store: Store, release: DuckDBPyConnection, manifest: Manifest) -> Anchor:
     """Return the anchor of a release.
 
     Parameters
@@ -172,12 +176,16 @@ def of(store: Store, release: DuckDBPyConnection, manifest: Manifest) -> Anchor:
     """
     for line in reversed(store.read_refreshes()):
         if line["outcome"] == ACCEPTED and line["release_id"] == manifest.release_id:
-            return Anchor(manifest.release_id, line["at"], line["reason"], shown_estimates(release))
+            return Anchor(
+                manifest.release_id, line["at"], line["reason"], read_shown_estimates(release)
+            )
     ((release_id, accepted_at, reason),) = release.execute("from release.anchor").fetchall()
-    return Anchor(release_id, accepted_at, reason, _estimates(release, "release.anchor_estimates"))
+    return Anchor(
+        release_id, accepted_at, reason, _read_estimates(release, "release.anchor_estimates")
+    )
 
 
-def write(release: DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None:
+def write_anchor(release: DuckDBPyConnection, anchor: Anchor, estimates: Estimates) -> None:
     """Write release.anchor and release.anchor_estimates into an open release.
 
     Parameters
@@ -186,11 +194,11 @@ def write(release: DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None
         The open release file.
     anchor : Anchor
         Anchor to store in the release.
-    shown : mapping
+    estimates : mapping
         Shown estimates of the release.
     """
-    drift = anchor.drift(shown)
-    keys = [key for key in sorted(anchor.estimates) if key in shown]
+    drift = anchor.measure_drift(estimates)
+    keys = [key for key in sorted(anchor.estimates) if key in estimates]
     rows = [[*key, *anchor.estimates[key], drift.get(key)] for key in keys]
     for table, (comment, columns) in TABLES.items():
         release.execute(build_create_table(f"release.{table}", columns, comment))
@@ -200,7 +208,7 @@ def write(release: DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None
         release.executemany(build_insert("release.anchor_estimates", len(rows[0])), rows)
 
 
-def drifted(anchor: Anchor, new: Estimates, above: float) -> str:
+def describe_drift(anchor: Anchor, new: Estimates, limit: float) -> str:
     """Describe the terms that drifted from the anchor by more than a limit, worst first.
 
     Parameters
@@ -209,14 +217,16 @@ def drifted(anchor: Anchor, new: Estimates, above: float) -> str:
         Anchor stored in the release.
     new : mapping
         Shown estimates of the release.
-    above : float
+    limit : float
         Limit, in standard errors.
     """
-    beyond = {key: moved for key, moved in anchor.drift(new).items() if moved > above}
+    distances = {
+        key: distance for key, distance in anchor.measure_drift(new).items() if distance > limit
+    }
     lines = [
         f"{name} {term}: {anchor.estimates[name, term][0]:.4g}"
-        f" ({anchor.estimates[name, term][1]:.4g}) -> {new[name, term][0]:.4g}, {moved:.2f}"
+        f" ({anchor.estimates[name, term][1]:.4g}) -> {new[name, term][0]:.4g}, {distance:.2f}"
         " standard errors"
-        for (name, term), moved in beyond.items()
+        for (name, term), distance in distances.items()
     ]
-    return join_first(lines, LISTED_TERMS, "; ", "; and {} more")
+    return join_first(lines, MAX_LISTED_TERMS, "; ", "; and {} more")

@@ -50,7 +50,7 @@ def read_basis(store: Store) -> Basis | None:
         return Basis(
             path,
             manifest,
-            anchors.of(store, connection, manifest),
+            anchors.read_anchor(store, connection, manifest),
             deliveries.read_parts(connection),
         )
 

@@ -71,8 +71,8 @@ def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
     """Compare the released schemas of two files of the same extract set.
 
     Rows are matched by the key that data_dictionary declares for their table. Floating-point
-    numbers count as equal within the relative tolerance changes.RELATIVE_TOLERANCE, because the order of a
-    summation affects the last digits.
+    numbers count as equal within changes.RELATIVE_TOLERANCE, because the order of a summation
+    affects the last digits.
 
     Parameters
     ----------

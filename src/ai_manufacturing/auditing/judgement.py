@@ -168,18 +168,18 @@ def judge(
             to_declare.append(declared_revisions.format_revision(*series))
         else:
             notes.append(line)
-    shown = anchors.shown_estimates(new)
-    anchor = basis.anchor.moved_on(anchors.shown_estimates(old), shown, moved)
+    shown = anchors.read_shown_estimates(new)
+    anchor = basis.anchor.carry_forward(anchors.read_shown_estimates(old), shown, moved)
     if not anchor.release_id:
-        anchor = anchors.new_anchor(new, release_id)
-    if drifted := anchors.drifted(anchor, shown, limit):
+        anchor = anchors.create_anchor(new, release_id)
+    if drifted := anchors.describe_drift(anchor, shown, limit):
         why.append(
             f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps"
             f" that no declaration explains: {drifted}. If the published numbers are right, measure"
             f" from them: ai-manufacturing accept {published.release_id} --reason '...', and"
             " refresh again."
         )
-    elif warned := anchors.drifted(anchor, shown, anchors.WARN_SHARE * limit):
+    elif warned := anchors.describe_drift(anchor, shown, anchors.WARN_SHARE * limit):
         notes.append(
             f"Drift from {anchor}: {warned}. Beyond {limit:.15g} a release is held. If the numbers"
             f" are right: ai-manufacturing accept {release_id} --reason '...'"

@@ -143,7 +143,7 @@ def releases(as_json: bool) -> None:
                 with store.open_release(store.published_path) as (current, release_file):
                     published_id, anchor_id = (
                         current.release_id,
-                        anchors.of(store, release_file, current).release_id,
+                        anchors.read_anchor(store, release_file, current).release_id,
                     )
         except RefreshError as error:  # raised after listing releases that can replace it
             errors.insert(0, error)

@@ -91,8 +91,8 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
     from ai_manufacturing.system.duckdb_client import open_read_only
 
     with open_read_only(store.published_path) as release:
-        anchor = anchors.of(store, release, manifest)
-        drift = anchor.record(anchors.shown_estimates(release))
+        anchor = anchors.read_anchor(store, release, manifest)
+        drift = anchor.to_record(anchors.read_shown_estimates(release))
         headline_summary = headlines.read_headlines(release)
         providers = freshness.read_freshness(release)
     age, release_name = (

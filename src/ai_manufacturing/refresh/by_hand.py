@@ -103,13 +103,13 @@ def publish_held_build(
         previous = None if current_basis is None else current_basis.path
         with publishing.open_new_release(store, manifest_fields, previous) as new:
             release = duckdb_client.open_cursor(new.connection, "new")
-            estimates = anchors.shown_estimates(release)
-            anchor = anchors.new_anchor(release, release_id)
+            estimates = anchors.read_shown_estimates(release)
+            anchor = anchors.create_anchor(release, release_id)
             if anchor.release_id:
                 anchor = replace(anchor, accepted_at=new.manifest.published_at, reason=reason)
             elif current_basis is not None and current_basis.manifest.origin == origin:
                 anchor = current_basis.anchor
-            anchors.write(release, anchor, estimates)
+            anchors.write_anchor(release, anchor, estimates)
         publishing.publish_release(store, new, anchor, on_event)
         shutil.rmtree(folder)
         return new.manifest

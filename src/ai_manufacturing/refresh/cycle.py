@@ -171,8 +171,8 @@ def _build_and_publish(run: Run) -> Manifest:
             if other_changes.lines:
                 heading = f"Years outside {run.years_in_words} also changed."
                 run.warn(findings.join_items(heading, other_changes.lines, "release.changes"))
-        estimates = anchors.shown_estimates(release)
-        anchor = anchors.new_anchor(release, run.release_id)
+        estimates = anchors.read_shown_estimates(release)
+        anchor = anchors.create_anchor(release, run.release_id)
         decision = None
         if result.basis is not None and comparison is not None:
             limit = run.limits.hold_shown_above
@@ -181,7 +181,7 @@ def _build_and_publish(run: Run) -> Manifest:
                 result.basis, result.manifest_fields, new.connection, limit, comparison, held_folder
             )
             anchor = decision.anchor
-        anchors.write(release, anchor, estimates)
+        anchors.write_anchor(release, anchor, estimates)
     if decision is not None:
         if decision.why:
             raise _hold_for_judgement(run, result, comparison, decision, summary.lines)
