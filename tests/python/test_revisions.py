@@ -599,8 +599,8 @@ def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_the
                     false as is_sign_changed, false as is_stars_changed,
                     false as is_interval_changed
             """)
-        moved = moves.between(published, release, release, 2, frozenset(), doubted)
-    assert moved.judged.exceeds(2) is is_judged
+        moved = moves.find_moves(published, release, release, 2, frozenset(), doubted)
+    assert moved.judged_changes.exceeds(2) is is_judged
     assert (moved.notes == ()) is is_judged
 
 

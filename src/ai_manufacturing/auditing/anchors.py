@@ -127,13 +127,12 @@ class Anchor:
             estimate, error = new[key]
             if key not in self.estimates or key not in old:
                 return estimate, error
-            if key[0] in estimate_moves.explained:
+            if key[0] in estimate_moves.explained_specifications:
                 return self.estimates[key][0] + estimate - old[key][0], error
             # When the sample gains years, only their contribution to the move is explained.
-            if key in estimate_moves.on_published_years:
-                return self.estimates[key][0] + estimate - estimate_moves.on_published_years[
-                    key
-                ], error
+            if key in estimate_moves.published_year_estimates:
+                old_estimate = estimate_moves.published_year_estimates[key]
+                return self.estimates[key][0] + estimate - old_estimate, error
             return self.estimates[key]
 
         return replace(self, estimates={key: carry_estimate(key) for key in new})
@@ -146,7 +145,7 @@ def read_shown_estimates(release: DuckDBPyConnection) -> Estimates:
     """Return the estimate and standard error of each term in a release's shown columns."""
     condition = "estimate is not null and std_error is not null"
     table = f"{changes.COEFFICIENTS} where {condition} and list_contains(?, specification_id)"
-    return _read_estimates(release, table, sorted(moves.shown(release)))
+    return _read_estimates(release, table, sorted(moves.read_shown_specifications(release)))
 
 
 def create_anchor(release: DuckDBPyConnection, release_id: str) -> Anchor:

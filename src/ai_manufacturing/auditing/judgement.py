@@ -150,13 +150,13 @@ def judge(
     rewritten = comparison.rewritten
     undeclared = [year for year in comparison.odd if not year.declared_by]
     doubted = {name for year in undeclared for name in year.specifications}
-    moved = moves.between(old, new, built, limit, rewritten.explained, doubted)
-    why, notes = [*rewritten.lines, *moved.why_held(limit)], [*rewritten.notes, *moved.notes]
+    moved = moves.find_moves(old, new, built, limit, rewritten.explained, doubted)
+    why, notes = [*rewritten.lines, *moved.describe_excess(limit)], [*rewritten.notes, *moved.notes]
     release_id = described["release_id"]
     to_declare = rewritten.to_declare
     beyond = {
         row["specification_id"]
-        for row in moved.judged.estimates
+        for row in moved.judged_changes.estimates
         if row["change_kind"] == "estimate_gained" or (row["moved_std_errors"] or 0) > limit
     }
     for year in undeclared:
