@@ -20,7 +20,7 @@ def served(tmp_path: Path) -> Iterator[str]:
     """Serve a folder with a text file and a binary file."""
     (tmp_path / "index.html").write_text("text " * 1000, encoding="utf-8")
     (tmp_path / "release.duckdb").write_bytes(BYTES)
-    with serve.server(tmp_path, 0) as server:
+    with serve.make_server(tmp_path, 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -108,7 +108,7 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
     expect(page.locator("#result")).to_be_empty()
     expect(chart).to_be_hidden()
     expect(page.get_by_role("button", name="CSV")).to_be_disabled()
-    for number, entry in enumerate(query_book.entries(book)):
+    for number, entry in enumerate(query_book.parse_entries(book)):
         questions.select_option(str(number))
         run.click()
         expect(status).to_have_text(f"{entry.answer.count(chr(10)) - 2} rows")
@@ -284,7 +284,7 @@ def test_the_query_page_of_a_public_copy_says_what_is_withheld(
     for name in query.BUNDLE:
         (bundle / name).write_text(ENGINE if name == "duckdb.js" else "", encoding="utf-8")
     monkeypatch.setattr(query, "bundle_dir", lambda: bundle)
-    assert query.write(restricted_sample.copy, folder)
+    assert query.write_bundle(restricted_sample.copy, folder)
     shutil.copytree(site.HERE / "assets", folder / "assets")
     with Release(restricted_sample.copy) as release:
         text = release.load_catalogue()

@@ -203,7 +203,7 @@ def test_a_catalogue_says_of_which_set_it_is_and_reaches_no_address(
     run = copied.command("catalogue", "--out", str(out))
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.splitlines()[0] == f"{origin}, warehouse, {warehouse}"
-    assert catalogue.origin_of(out) == origin
+    assert catalogue.read_origin(out) == origin
     assert [path.name for path in out.parent.iterdir()] == ["catalogue.html"]
     page = reader.page
     page.goto(out.as_uri() + "#!/model/model.ai_manufacturing.fct_city_year_panel")

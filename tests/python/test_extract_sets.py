@@ -119,7 +119,7 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
     assert read(store.published_path, "from release.changes") == []
     assert read(store.published_path, "from release.previous") == [("000001", *SAMPLE)]
     with Release(store.published_path) as shown:
-        assert use._replaced(shown) == SAMPLE, "the site says why nothing is compared"
+        assert use._find_replaced_origin(shown) == SAMPLE, "the site says why nothing is compared"
 
 
 def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
@@ -279,7 +279,7 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
 
     def marked(origin: Origin) -> str:
         marks = zip(Origin._fields, origin, strict=True)
-        return f"<head>{''.join(catalogue.META.format(*mark) for mark in marks)}</head>"
+        return f"<head>{''.join(catalogue.META_TAG.format(*mark) for mark in marks)}</head>"
 
     first, *lines = run(0, *report).stdout.splitlines()
     assert first == f"{SAMPLE}, release 000001, {store.published_path}"

@@ -117,7 +117,7 @@ def test_how_far_to_trust_follows_from_who_published_the_files(
         ],
         manifest=SimpleNamespace(origin=Origin("a_set", kind)),
     )
-    about = findings.about(cast(Release, release), Catalogue.load())
+    about = findings.summarise_sources(cast(Release, release), Catalogue.load())
     assert (about["trust"], about["providers"], about["licensed"]) == (trust, 2, 1)
     assert about["official"] == classes.count("official")
     assert {f"trust_{trust}", f"trust_{trust}_why"} <= Catalogue.load().texts.keys()

@@ -571,7 +571,7 @@ def test_what_cannot_be_evaluated_has_failed_with_the_reason(
 def test_the_site_counts_as_passed_what_neither_failed_nor_was_not_evaluated() -> None:
     counts = {"expectations": 5, "critical": 1, "warnings": 1, "not_evaluated": 1}
     release = Mock(manifest=Mock(gate_summary=counts))
-    found = quality._gate_counts(release)
+    found = quality._count_results(release)
     assert found == {"passed": 2, "not_evaluated": 1, "critical": 1, "warnings": 1}
 
 

@@ -79,7 +79,7 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(
     release(store, light_build.warehouse)
     out = tmp_path / "pages/site"
     values = zip(Origin._fields, ("sample", "synthetic"), strict=True)
-    marks = "".join(catalogue.META.format(*mark) for mark in values)
+    marks = "".join(catalogue.META_TAG.format(*mark) for mark in values)
 
     def with_catalogue() -> None:
         out.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from tests.python.conftest import PROJECT, Build
 from tests.python.site_reader import Restricted
 
 BOOK = (PROJECT / "docs/questions.md").read_text(encoding="utf-8")
-ENTRIES = query_book.entries(BOOK)
+ENTRIES = query_book.parse_entries(BOOK)
 WITHHELD = (3, 6, 7)
 """Questions that a public copy does not answer."""
 
@@ -31,7 +31,7 @@ def test_every_answer_is_that_of_the_sample_to_the_printed_digit_and_a_wrong_one
 ) -> None:
     assert "| 359 |" in BOOK
     wrong = BOOK.replace("| 359 |", "| 360 |")
-    found = query_book.answered(wrong, sample_build.warehouse)
+    found = query_book.update_answers(wrong, sample_build.warehouse)
     assert found.splitlines() == BOOK.splitlines()
 
 
@@ -43,7 +43,7 @@ def test_an_answer_keeps_twelve_digits_and_is_one_cell_of_markdown(tmp_path: Pat
         " true as e, 'x|y' as f"
     )
     book = f"### 1. Which?\n\n哪些？\n\n```sql\n{query}\n```\n\n| old |\n"
-    answer = query_book.answered(book, database).rpartition("```\n\n")[2]
+    answer = query_book.update_answers(book, database).rpartition("```\n\n")[2]
     assert answer.splitlines() == [
         "| a | b | c | d | e | f |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -52,7 +52,7 @@ def test_an_answer_keeps_twelve_digits_and_is_one_cell_of_markdown(tmp_path: Pat
 
 
 def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:
-    answers = query_book.entries(query_book.answered(BOOK, public_build.warehouse))
+    answers = query_book.parse_entries(query_book.update_answers(BOOK, public_build.warehouse))
     rows = [
         [line.strip("| ").split(" | ") for line in entry.answer.splitlines()[2:]]
         for entry in answers

@@ -438,7 +438,7 @@ def test_a_search_returns_verdicts_and_questions_before_columns(public: Door) ->
 def test_a_search_for_any_question_fits_in_five_kilobytes_and_says_how_to_see_more(
     copy: duckdb.DuckDBPyConnection, public: Door
 ) -> None:
-    book = query_book.entries((PROJECT / "docs/questions.md").read_text(encoding="utf-8"))
+    book = query_book.parse_entries((PROJECT / "docs/questions.md").read_text(encoding="utf-8"))
     for question in (words for entry in book for words in (entry.question, entry.question_zh)):
         found = search.find_best_lines(copy, question, {})
         assert found.lines, question

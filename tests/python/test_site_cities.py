@@ -58,7 +58,7 @@ def test_the_rows_behind_each_value_add_up_to_it(
         "where scope in ('industry', 'total') and year = 2015 and value is not null"
     )
     with Release(release(few, tmp_path, "synthetic")) as opened:
-        cities.write(opened, opened.load_catalogue(), tmp_path)
+        cities.write_city_scripts(opened, opened.load_catalogue(), tmp_path)
     found = {}
     for path in (tmp_path / "cities").iterdir():
         words = re.fullmatch(
@@ -98,7 +98,7 @@ GAP = {
 def test_a_gap_has_the_first_reason_that_is_known(
     known: dict[str, object], english: str, chinese: str
 ) -> None:
-    reasons = cities._reason(GAP | known, Catalogue.load())
+    reasons = cities._explain_gap(GAP | known, Catalogue.load())
     for words, reason in zip((english, chinese), reasons, strict=True):
         assert words in reason
     assert ("delivers no value of any city" in reasons[0]) == (not known)

@@ -344,7 +344,7 @@ def test_the_page_offers_what_the_command_writes_in_every_format_and_each_readin
     tmp_path: Path,
 ) -> None:
     with Release(sample_release) as release:
-        paper_tables.write(release, tmp_path)
+        paper_tables.write_tables(release, tmp_path)
     for language in ("en", "zh"):
         page = sample_page("tables", language)
         for name, table in sample_tables.items():

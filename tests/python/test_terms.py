@@ -286,7 +286,7 @@ def test_terms_are_those_that_the_provider_declares(
 
 def test_a_citation_of_a_set_of_any_name_is_bibtex(sample_release: Path) -> None:
     manifest = replace(read_manifest(sample_release), extract_set=HOSTILE)
-    text = downloads.bibliography(manifest)
+    text = downloads.build_bibliography(manifest)
     assert text.startswith("@misc{ai_manufacturing_50______all___1_000001,\n")
     assert r"extract set 50 \% \& \{all\}\_\#1." in text
 

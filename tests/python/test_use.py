@@ -348,9 +348,9 @@ def test_address_and_doi_are_settings_and_nothing_is_invented_without_them(
 ) -> None:
     def described() -> tuple[str, dict[str, Any], dict[str, Any]]:
         with Release(sample_release) as release:
-            about = metadata.dataset(release, release.load_catalogue())
-            package = metadata.package(release, about, metadata.tables(release))
-            return downloads.bibliography(release.manifest), about, package
+            about = metadata.describe_dataset(release, release.load_catalogue())
+            package = metadata.describe_package(release, about, metadata.read_tables(release))
+            return downloads.build_bibliography(release.manifest), about, package
 
     published_at = read_manifest(sample_release).published_at
     bibliography, about, package = described()
@@ -467,8 +467,8 @@ def test_values_that_may_not_be_passed_on_are_not_free_and_a_copy_without_them_i
     terms.write_public_copy(closed, opened)
     for path, is_free in ((closed, False), (opened, True)):
         with Release(path) as release:
-            about = metadata.dataset(release, release.load_catalogue())
-            package = metadata.package(release, about, metadata.tables(release))
+            about = metadata.describe_dataset(release, release.load_catalogue())
+            package = metadata.describe_package(release, about, metadata.read_tables(release))
         assert about["isAccessibleForFree"] is is_free
         assert {one["may_be_passed_on"] for one in package["sources"]} == {False}
         (panel,) = (one for one in package["resources"] if one["name"] == "fct_city_year_panel")
@@ -547,7 +547,7 @@ def test_a_paper_without_a_journal_is_cited(tmp_path: Path) -> None:
         origin=SimpleNamespace(is_synthetic=False),
     )
     cited = citation.read_citation(tmp_path)
-    text = downloads._filled(
+    text = downloads._render_template(
         downloads.BIBLIOGRAPHY, key="k", manifest=manifest, cited=cited, citation=citation
     )
     assert "  note = {extract set own.}\n" in text
@@ -583,14 +583,14 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
     monkeypatch.setattr(citation, "read_citation", lambda _: citation.Citation("There is none."))
     with Release(release) as opened:
         text = opened.load_catalogue()
-        about = metadata.dataset(opened, text)
-        listed = metadata.tables(opened)
-        package = metadata.package(opened, about, listed)
+        about = metadata.describe_dataset(opened, text)
+        listed = metadata.read_tables(opened)
+        package = metadata.describe_package(opened, about, listed)
         files = {table.parquet: metadata.Download(table.parquet, 1, "") for table in listed}
-        bibliography = downloads.bibliography(opened.manifest)
-        croissant = metadata.croissant(about, listed, files, bibliography)
-        feed = downloads._filled(
-            downloads.FEED, manifest=opened.manifest, history=[], cited=downloads._cited()
+        bibliography = downloads.build_bibliography(opened.manifest)
+        croissant = metadata.describe_croissant(about, listed, files, bibliography)
+        feed = downloads._render_template(
+            downloads.FEED, manifest=opened.manifest, history=[], cited=downloads._read_citation()
         )
         shown = site.build_page_content("use", opened, text)
         environment = site.make_environment(opened, text, files=_downloads_of(shown))

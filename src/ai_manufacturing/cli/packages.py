@@ -47,7 +47,7 @@ def queries(path: Path | None, out: Path | None) -> None:
             f"{book} contains the answers for the synthetic sample. Give --out for other sets."
         )
     with convert_errors(duckdb.Error, OSError):
-        text = query_book.answered(book.read_text(encoding="utf-8"), database.path)
+        text = query_book.update_answers(book.read_text(encoding="utf-8"), database.path)
         disk.replace_bytes(out or book, text.encode())
     click.echo(out or book)
 
@@ -68,7 +68,7 @@ def catalogue(path: Path | None, out: Path) -> None:
 
     database = choose_database(path, databases.WAREHOUSE)
     with convert_errors(catalogues.CatalogueError, OSError):
-        catalogues.write(database, out)
+        catalogues.write_catalogue(database, out)
     click.echo(out)
 
 
@@ -103,7 +103,7 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
     note = "Without dbt's catalogue: `make catalogue` writes it."
     try:
         if included_page is not None:
-            catalogues.require(included_page, database.origin)
+            catalogues.require_origin(included_page, database.origin)
     except catalogues.CatalogueError as error:
         if catalogue is not None:
             raise UsageError(str(error)) from error

@@ -156,10 +156,10 @@ def _write_site(
     shutil.copyfile(_bundle_vega(), folder / "assets" / "vega.js")
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / "catalogue.html")
-    pages = PAGES | ({"query": query} if query.write(public_release, folder) else {})
+    pages = PAGES | ({"query": query} if query.write_bundle(public_release, folder) else {})
     with Release(public_release) as release:
         text = release.load_catalogue()
-        files = downloads.write(public_release, release, text)
+        files = downloads.write_downloads(public_release, release, text)
         contents = {name: build_page_content(name, release, text) for name in pages}
         contents = {name: page_content for name, page_content in contents.items() if page_content}
         environment = make_environment(
@@ -171,9 +171,9 @@ def _write_site(
             has_catalogue=catalogue is not None,
         )
         if cities in pages.values():
-            cities.write(release, text, folder)
+            cities.write_city_scripts(release, text, folder)
         if paper_tables in pages.values():
-            paper_tables.write(release, folder)
+            paper_tables.write_tables(release, folder)
         for name, page_content in contents.items():
             markup = render_page(environment, name, page_content)
             (folder / f"{name}.html").write_text(markup, encoding="utf-8")
@@ -217,7 +217,9 @@ def make_environment(
         "pages": [*pages],
         "has_catalogue": has_catalogue,
         "downloads": (downloads_by_name := {file.name: file for file in files}),
-        "dataset": encode_json(metadata.dataset(release, text, downloads_by_name.values())),
+        "dataset": encode_json(
+            metadata.describe_dataset(release, text, downloads_by_name.values())
+        ),
     }
     return environment
 

@@ -11,7 +11,7 @@ from ai_manufacturing.system import dbt_process
 from ai_manufacturing.system.disk import replace_bytes
 
 NAME = "catalogue.html"  # file name within the site
-META = '<meta name="{}" content="{}">'
+META_TAG = '<meta name="{}" content="{}">'
 # Content security policy: dbt's page has inline scripts and styles and needs no network access.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; script-src'
@@ -24,7 +24,7 @@ class CatalogueError(Exception):
     """Raised if a catalogue cannot be written or must not be shown; the message has a remedy."""
 
 
-def write(database: Database, out: Path) -> None:
+def write_catalogue(database: Database, out: Path) -> None:
     """Generate dbt's documentation of a warehouse as a single file.
 
     Parameters
@@ -44,16 +44,16 @@ def write(database: Database, out: Path) -> None:
         with dbt_process.start_dbt(arguments, {"WAREHOUSE_PATH": str(database.path)}) as run:
             output, _ = run.communicate()
         if run.returncode:
-            printed = "\n".join(output.splitlines()[-dbt_process.PRINTED_LINES :])
+            last_lines = "\n".join(output.splitlines()[-dbt_process.PRINTED_LINES :])
             raise CatalogueError(
-                f"{out}: dbt could not write it; the file is unchanged.\n{printed}"
+                f"{out}: dbt could not write it; the file is unchanged.\n{last_lines}"
             )
         page = (Path(target) / "static_index.html").read_text(encoding="utf-8")
     marks = "".join(
-        META.format(name, html.escape(value))
+        META_TAG.format(name, html.escape(value))
         for name, value in zip(Origin._fields, database.origin, strict=True)
     )
-    marked, count = re.subn(
+    content, count = re.subn(
         r"<head[^>]*>", lambda head: str(head[0]) + POLICY + marks, page, count=1
     )
     if not count:
@@ -61,17 +61,17 @@ def write(database: Database, out: Path) -> None:
             f"{out}: dbt's page has no <head> element to mark. The file is unchanged."
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    replace_bytes(out, marked.encode())
+    replace_bytes(out, content.encode())
 
 
-def origin_of(path: Path) -> Origin | None:
+def read_origin(path: Path) -> Origin | None:
     """Return the extract set that a catalogue is marked with; None if it has no marks."""
     page = path.read_text(encoding="utf-8")
-    marks = [re.search(META.format(name, '([^"]*)'), page) for name in Origin._fields]
+    marks = [re.search(META_TAG.format(name, '([^"]*)'), page) for name in Origin._fields]
     return Origin(*(html.unescape(mark[1]) for mark in marks if mark)) if all(marks) else None
 
 
-def require(path: Path, origin: Origin) -> None:
+def require_origin(path: Path, origin: Origin) -> None:
     """Raise if a catalogue describes another extract set than the site.
 
     Raises
@@ -79,10 +79,10 @@ def require(path: Path, origin: Origin) -> None:
     CatalogueError
         If the extract sets differ; the message names both.
     """
-    found = origin_of(path)
-    if found != origin:
-        of = f"is of {found}" if found else "does not name its extract set"
+    actual = read_origin(path)
+    if actual != origin:
+        description = f"is of {actual}" if actual else "does not name its extract set"
         raise CatalogueError(
-            f"{path}: this catalogue {of}; the release is of {origin}. Write a catalogue of the"
-            " release's warehouse: ai-manufacturing catalogue --database FILE."
+            f"{path}: this catalogue {description}; the release is of {origin}. Write a catalogue"
+            " of the release's warehouse: ai-manufacturing catalogue --database FILE."
         )

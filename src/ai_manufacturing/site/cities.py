@@ -27,7 +27,7 @@ SQL = load_statements(__file__)
 SHOWN_ROWS = 3
 HEIGHT = 300  # height of the chart in pixels
 # Keys of the texts that the page's script needs, in both languages.
-WORDS = (
+SCRIPT_TEXTS = (
     "line_median",
     "among_all",
     "among_peers",
@@ -67,36 +67,38 @@ WORDS = (
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the ranks and series of all cities, and an empty chart for the script to fill."""
     cities = release.fetch_rows("select * from marts.dim_city order by city_id")
-    found = _series(release)
-    series = {row["series"]: row for row in found if row["has_values"]}
-    withheld = defaultdict(list)
-    for row in found:
+    series_rows = _read_series(release)
+    series = {row["series"]: row for row in series_rows if row["has_values"]}
+    withheld_series = defaultdict(list)
+    for row in series_rows:
         if row["is_delivered"] and not row["has_values"]:
-            withheld[row["provider"]].append(row["series"])
+            withheld_series[row["provider"]].append(row["series"])
     standings = release.fetch_frame(SQL["standings"])
     peers = dict(zip(standings["city_id"], standings["peer_group"], strict=True))
-    ranked = [*standings["variable"].unique()]
-    banded = [name for name in ranked if release.is_rounded and name not in series]
-    drawn = list(dict.fromkeys([*ranked, *series]))
+    ranked_variables = [*standings["variable"].unique()]
+    banded_variables = [
+        name for name in ranked_variables if release.is_rounded and name not in series
+    ]
+    chart_variables = list(dict.fromkeys([*ranked_variables, *series]))
     period = release.fetch_period()
     years = [period["first_year"], period["last_year"]]
 
     return {
         "values": encode_json(
             {
-                "series": drawn,
-                "ranked": ranked,
-                "banded": banded,
+                "series": chart_variables,
+                "ranked": ranked_variables,
+                "banded": banded_variables,
                 "units": {name: row["unit"] for name, row in series.items()},
                 "providers": {name: row["provider"] for name, row in series.items()},
                 "labels": (
-                    {name: text.find_labels(name) for name in drawn}
+                    {name: text.find_labels(name) for name in chart_variables}
                     | {
                         row["unit"]: text.find_labels_of_kind("unit", row["unit"])
                         for row in series.values()
                     }
                 ),
-                "words": {key: text.texts[key] for key in WORDS},
+                "words": {key: text.texts[key] for key in SCRIPT_TEXTS},
                 "cities": {
                     city["city_id"]: {
                         "names": [city["name_en"], city["name_zh"]],
@@ -112,17 +114,19 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
                 },
                 "peerGroups": {group: text.find_labels(group) for group in {*peers.values()}},
                 "files": release.fetch_frame(SQL["files"]).to_numpy().tolist(),
-                "values": convert_to_columns(_drawn(release) if drawn else pd.DataFrame()),
+                "values": convert_to_columns(
+                    _read_chart_values(release) if chart_variables else pd.DataFrame()
+                ),
                 "standings": convert_to_columns(standings.drop(columns="peer_group")),
             }
         ),
-        "figure": _figure(years, text) if drawn else None,
+        "figure": _draw_city_chart(years, text) if chart_variables else None,
         "has_values": bool(series),
-        "has_bands": bool(banded),
+        "has_bands": bool(banded_variables),
         "fewest": max(standings["fewest_of_a_share"].dropna(), default=None),
-        "missing": [row["series"] for row in found if not row["is_delivered"]],
+        "missing": [row["series"] for row in series_rows if not row["is_delivered"]],
         "withheld": [
-            {**row, "series": withheld[row["provider"]]}
+            {**row, "series": withheld_series[row["provider"]]}
             for row in release.find_withheld_providers(
                 "marts.fct_city_year_values", "marts.fct_delivered_values"
             )
@@ -130,48 +134,48 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def write(release: Release, text: Catalogue, folder: Path) -> None:
+def write_city_scripts(release: Release, text: Catalogue, folder: Path) -> None:
     """Write a script for each city with its delivered rows, gaps, corrections and doubtful values.
 
     Writes nothing if no series has values.
     """
-    if not any(row["has_values"] for row in _series(release)):
+    if not any(row["has_values"] for row in _read_series(release)):
         return
-    cells = _delivered_rows(release)
+    cells = _read_delivered_rows(release)
     missing: dict[str, Any] = defaultdict(lambda: defaultdict(dict))
     reasons: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
-    for row in _gaps(release):
-        known = reasons[row["city_id"]]
-        number = known.setdefault(tuple(_reason(row, text)), len(known))
+    for row in _read_gaps(release):
+        numbers = reasons[row["city_id"]]
+        number = numbers.setdefault(tuple(_explain_gap(row, text)), len(numbers))
         missing[row["city_id"]][row["series"]][row["year"]] = number
-    corrections = _corrections(release)
-    doubtful = _doubtful_values(release, text)
+    corrections = _read_corrections(release)
+    doubtful = _read_doubtful_values(release, text)
     target = folder / "cities"
     target.mkdir()
     for city_id in release.fetch_frame("select city_id from marts.dim_city")["city_id"]:
-        told = {
+        details = {
             "missing": missing[city_id],
             "reasons": [*reasons[city_id]],
             "corrections": corrections[city_id],
             "doubtful": doubtful[city_id],
         }
-        words = encode_json(told)
+        words = encode_json(details)
         script = f'cityDelivered("{city_id}",{words[:-1]},"cells":{cells.get(city_id, "{}")}}});\n'
         (target / f"{city_id}.js").write_text(script, encoding="utf-8")
 
 
-def _series(release: Release) -> list[dict[str, Any]]:
+def _read_series(release: Release) -> list[dict[str, Any]]:
     """Return the series of the page; restricted series have no values in a public copy."""
     release.connection.execute(SQL["shown_series"])
     return release.fetch_rows("from shown_series order by scope, series")
 
 
-def _number(value: Any) -> Any:
+def _shorten_number(value: Any) -> Any:
     """Convert a float without fractional part to int, and return anything else unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _reason(row: dict[str, Any], text: Catalogue) -> Words:
+def _explain_gap(row: dict[str, Any], text: Catalogue) -> Words:
     """Return the reason for a missing value, in both languages.
 
     A correction takes precedence, followed by a row set aside, and finally a gap in the delivery.
@@ -190,50 +194,52 @@ def _reason(row: dict[str, Any], text: Catalogue) -> Words:
     return text.format_words(key, provider=row["provider"], year=row["year"])
 
 
-def _delivered_rows(release: Release) -> dict[str, str]:
+def _read_delivered_rows(release: Release) -> dict[str, str]:
     """Return the delivered rows of each city as JSON.
 
     For each series and year these are the largest rows, and the sum of the others. The database
     assembles them, because the sample has a million.
     """
-    found = release.fetch_frame(SQL["delivered_rows"], most=SHOWN_ROWS)
-    return dict(zip(found["city_id"], found["cells"], strict=True))
+    frame = release.fetch_frame(SQL["delivered_rows"], most=SHOWN_ROWS)
+    return dict(zip(frame["city_id"], frame["cells"], strict=True))
 
 
-def _gaps(release: Release) -> list[dict[str, Any]]:
+def _read_gaps(release: Release) -> list[dict[str, Any]]:
     """Return the city-years without a value of a delivered series, with any known reason."""
     return release.fetch_rows(SQL["gaps"])
 
 
-def _corrections(release: Release) -> dict[str, list[list[Any]]]:
+def _read_corrections(release: Release) -> dict[str, list[list[Any]]]:
     """Return the corrections to series on the page, by city."""
-    found = release.fetch_frame(SQL["corrections"])
+    frame = release.fetch_frame(SQL["corrections"])
     corrections = defaultdict(list)
-    for city_id, *told in found.to_numpy().tolist():
-        corrections[city_id].append([*map(_number, told)])
+    for city_id, *values in frame.to_numpy().tolist():
+        corrections[city_id].append([*map(_shorten_number, values)])
     return corrections
 
 
-def _doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[Any]]]:
+def _read_doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[Any]]]:
     """Return the unexplained, copied and redefined values of series on the page, by city."""
-    found = release.fetch_frame(SQL["doubtful_values"])
+    frame = release.fetch_frame(SQL["doubtful_values"])
     doubtful = defaultdict(list)
-    for city_id, series, year, value, expected, cause, detail in found.to_numpy().tolist():
+    for city_id, series, year, value, expected, cause, detail in frame.to_numpy().tolist():
         words = text.find_labels(cause)
         if detail:
             words = text.format_words(
                 "cause_with_detail", cause=words, detail=text.find_labels(detail)
             )
-        doubtful[city_id].append([series, year, _number(value), _number(expected), *words])
+        doubtful[city_id].append(
+            [series, year, _shorten_number(value), _shorten_number(expected), *words]
+        )
     return doubtful
 
 
-def _drawn(release: Release) -> pd.DataFrame:
+def _read_chart_values(release: Release) -> pd.DataFrame:
     """Return the values of series, and the ranks by other variables, by city and year."""
     return release.fetch_frame(SQL["drawn"])
 
 
-def _figure(years: list[int], text: Catalogue) -> Figure:
+def _draw_city_chart(years: list[int], text: Catalogue) -> Figure:
     empty = pd.DataFrame({"who": [], "year": [], "value": []})
 
     def draw(language: str) -> alt.TopLevelMixin:

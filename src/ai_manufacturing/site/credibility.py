@@ -18,7 +18,7 @@ SQL = load_statements(__file__)
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the verdicts in the order of the paper, with the checks behind them."""
-    columns = paper_columns(release)
+    columns = read_paper_columns(release)
     checks = release.fetch_groups(
         "specification_id",
         "select * from reports.rpt_credibility order by specification_id, check_order",
@@ -31,9 +31,9 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         "columns": [
             {
                 **row,
-                **_checks(checks[row["specification_id"]]),
+                **_select_checks(checks[row["specification_id"]]),
                 "designs": [
-                    {**design, **_checks(checks[design["specification_id"]])}
+                    {**design, **_select_checks(checks[design["specification_id"]])}
                     for design in designs[f"{row['table_id']}{row['column_number']}"]
                 ],
             }
@@ -41,14 +41,16 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
             if row["cause"] != "no_data"
         ],
         "column_count": len(columns),
-        "without_data": columns_by([row for row in columns if row["cause"] == "no_data"], "reason"),
+        "without_data": group_columns(
+            [row for row in columns if row["cause"] == "no_data"], "reason"
+        ),
         "verdicts": release.fetch_rows(SQL["verdicts"]),
         "score": release.fetch_rows(SQL["score"])[0],
-        "permuted": _permuted(release, text),
+        "permuted": _draw_permuted_slopes(release, text),
     }
 
 
-def paper_columns(release: Release) -> list[dict[str, Any]]:
+def read_paper_columns(release: Release) -> list[dict[str, Any]]:
     """Return the printed columns, with labels, intervals and distinguishing variants.
 
     The verdict refers to the printed design; another column summarises all designs.
@@ -56,7 +58,7 @@ def paper_columns(release: Release) -> list[dict[str, Any]]:
     return release.fetch_rows(SQL["columns"])
 
 
-def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+def group_columns(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     """Return each distinct text, in both languages, with the columns that it applies to."""
     return [
         {"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows}
@@ -65,18 +67,20 @@ def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     ]
 
 
-def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
+def _select_checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the checks, or the common reason if none of them could be run."""
     first = checks[0]
-    is_one = all(row["figure"] is None and row["sentence"] == first["sentence"] for row in checks)
+    is_common = all(
+        row["figure"] is None and row["sentence"] == first["sentence"] for row in checks
+    )
     return {
-        "checks": [] if is_one else checks,
+        "checks": [] if is_common else checks,
         "unchecked": first["sentence"],
         "unchecked_zh": first["sentence_zh"],
     }
 
 
-def _permuted(release: Release, text: Catalogue) -> Figure | None:
+def _draw_permuted_slopes(release: Release, text: Catalogue) -> Figure | None:
     """Draw a histogram of the slopes with permuted weights, and mark the actual slope.
 
     The note states the printed number.
@@ -85,8 +89,9 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     if not len(data):
         return None
     estimates = data.set_index("kind")["estimate"].astype(float)
-    own, printed, slopes = estimates["own"], estimates["printed"], estimates.loc[["permuted"]]
-    low, high = min(slopes.min(), own), max(slopes.max(), own)
+    actual_slope, printed_slope = estimates["own"], estimates["printed"]
+    slopes = estimates.loc[["permuted"]]
+    low, high = min(slopes.min(), actual_slope), max(slopes.max(), actual_slope)
     margin = 0.08 * (high - low)
     step = (high - low + 2 * margin) / 40
     gaps = np.diff(np.unique(slopes))
@@ -122,29 +127,31 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                 ],
             )
         )
-        marked = CHART.transform_filter("datum.kind == 'own'")
-        is_right = own > (low + high) / 2
-        label = marked.mark_text(
+        actual = CHART.transform_filter("datum.kind == 'own'")
+        is_right = actual_slope > (low + high) / 2
+        label = actual.mark_text(
             color=BLUE,
             fontSize=13,
             fontWeight=600,
             align="right" if is_right else "left",
             dx=-6 if is_right else 6,
-            text=text.format_text("marked_own", language, value=f"{own:.3f}"),
+            text=text.format_text("marked_own", language, value=f"{actual_slope:.3f}"),
         )
-        line = marked.mark_rule(color=BLUE, strokeWidth=2.5).encode(x="estimate:Q")
+        line = actual.mark_rule(color=BLUE, strokeWidth=2.5).encode(x="estimate:Q")
         return alt.layer(
             bars, line, label.encode(x="estimate:Q", y=alt.value(14)), width="container", height=230
         )
 
-    described = text.format_words(
+    descriptions = text.format_words(
         "alt_permuted",
         count=len(slopes),
         low=f"{slopes.min():.3f}",
         high=f"{slopes.max():.3f}",
         mean=f"{slopes.mean():.3f}",
-        own=f"{own:.3f}",
-        printed=f"{printed:.3f}",
+        own=f"{actual_slope:.3f}",
+        printed=f"{printed_slope:.3f}",
     )
-    note = text.render_text("permuted_note", printed=f"{printed:g}")
-    return draw_figure("permuted", text.render_text("permuted_title"), data, draw, described, note)
+    note = text.render_text("permuted_note", printed=f"{printed_slope:g}")
+    return draw_figure(
+        "permuted", text.render_text("permuted_title"), data, draw, descriptions, note
+    )

@@ -40,7 +40,7 @@ QUICK_STARTS = {
 }
 
 
-def write(release_path: Path, release: Release, text: Catalogue) -> list[Download]:
+def write_downloads(release_path: Path, release: Release, text: Catalogue) -> list[Download]:
     """Write the downloads next to the release file, and return all files in the folder.
 
     Parameters
@@ -54,54 +54,59 @@ def write(release_path: Path, release: Release, text: Catalogue) -> list[Downloa
     """
     data = release_path.parent
     exports.export(release_path, data, *FORMATS)
-    for left in data.glob(".export*"):
-        left.unlink()
-    manifest, tables = release.manifest, metadata.tables(release)
+    for stale_path in data.glob(".export*"):
+        stale_path.unlink()
+    manifest, tables = release.manifest, metadata.read_tables(release)
     parquet = _write_tables(release_path, data, tables)
-    about, cited = metadata.dataset(release, text, folder=""), bibliography(manifest)
+    about = metadata.describe_dataset(release, text, folder="")
+    entries = build_bibliography(manifest)
     texts = {
-        **({BIBLIOGRAPHY: cited} if cited else {}),
-        PACKAGE: _json(metadata.package(release, about, tables)),
-        CROISSANT: _json(metadata.croissant(about, tables, parquet, cited)),
+        **({BIBLIOGRAPHY: entries} if entries else {}),
+        PACKAGE: _encode_json(metadata.describe_package(release, about, tables)),
+        CROISSANT: _encode_json(metadata.describe_croissant(about, tables, parquet, entries)),
         terms.DATA_LICENCE: terms.format_data_licence(release.connection),
-        FEED: _filled(FEED, manifest=manifest, history=history(release), cited=_cited()),
-        **quick_starts(release),
+        FEED: _render_template(
+            FEED, manifest=manifest, history=fetch_history(release), cited=_read_citation()
+        ),
+        **build_quick_starts(release),
     }
     for name, content in texts.items():
         (data / name).write_text(content, encoding="utf-8")
-    files = [_described(path) for path in sorted(data.iterdir())]
+    files = [_describe_file(path) for path in sorted(data.iterdir())]
     integrity.record_folder(data)
     return files
 
 
-def bibliography(manifest: Manifest) -> str | None:
+def build_bibliography(manifest: Manifest) -> str | None:
     """Return BibTeX entries for the release and the paper; None if the study has no citation."""
-    cited = _cited()
-    if cited.absence:
+    study_citation = _read_citation()
+    if study_citation.absence:
         return None
     key = re.sub(
         "[^A-Za-z0-9_-]", "_", f"ai_manufacturing_{manifest.extract_set}_{manifest.release_id}"
     )
-    return _filled(BIBLIOGRAPHY, key=key, manifest=manifest, cited=cited, citation=citation)
+    return _render_template(
+        BIBLIOGRAPHY, key=key, manifest=manifest, cited=study_citation, citation=citation
+    )
 
 
-def _cited() -> citation.Citation:
+def _read_citation() -> citation.Citation:
     return citation.read_citation(settings.project_root())
 
 
-def quick_starts(release: Release) -> dict[str, str]:
+def build_quick_starts(release: Release) -> dict[str, str]:
     """Return programs, by file name, that reproduce the main estimate from the downloads."""
     (row,) = release.fetch_rows(SQL["main_estimate"])
     row["controls"] = (row["controls"] or "").split()
-    return {name: _filled(name, **row) for name in QUICK_STARTS.values()}
+    return {name: _render_template(name, **row) for name in QUICK_STARTS.values()}
 
 
-def history(release: Release) -> list[dict[str, Any]]:
+def fetch_history(release: Release) -> list[dict[str, Any]]:
     """Return the extract set's releases up to this one with their headlines, newest first."""
     return release.fetch_rows("select * from release.history order by release_id desc")
 
 
-def _filled(name: str, **values: Any) -> str:
+def _render_template(name: str, **values: Any) -> str:
     """Render a text file from its template."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "files"),
@@ -117,7 +122,7 @@ def _filled(name: str, **values: Any) -> str:
     return environment.get_template(f"{name}.template").render(**values)
 
 
-def _described(path: Path) -> Download:
+def _describe_file(path: Path) -> Download:
     return Download(path.name, path.stat().st_size, integrity.sha256(path))
 
 
@@ -138,8 +143,8 @@ def _write_tables(release_path: Path, data: Path, tables: list[Table]) -> dict[s
                     f"copy built.{table.schema}.{table.name} to {quote_literal(data / name)}"
                     f" ({form})"
                 )
-    return {table.parquet: _described(data / table.parquet) for table in tables}
+    return {table.parquet: _describe_file(data / table.parquet) for table in tables}
 
 
-def _json(content: dict[str, Any]) -> str:
+def _encode_json(content: dict[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

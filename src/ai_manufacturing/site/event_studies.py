@@ -41,7 +41,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         row["shown"] = {
             name: f"{value:.3f}" for name, value in row.items() if isinstance(value, float)
         }
-    shared = _ranges(points[points["reading"] == "default"], "transform")
+    common_ranges = _compute_ranges(points[points["reading"] == "default"], "transform")
     columns = []
     for name, rows in group_rows(studies, "column_id").items():
         readings = [row for row in rows if row["status"] != "not_estimable"]
@@ -54,7 +54,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "missing": [row for row in rows if row["status"] == "not_estimable"],
                 "other_sign": other_sign.get(name, []),
                 "figure": (
-                    _column(f"event_study_{name}", readings, own, shared, text)
+                    _draw_column(f"event_study_{name}", readings, own, common_ranges, text)
                     if readings
                     else None
                 ),
@@ -63,7 +63,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {"columns": columns}
 
 
-def _ranges(points: pd.DataFrame, key: str) -> dict[Any, list[Any]]:
+def _compute_ranges(points: pd.DataFrame, key: str) -> dict[Any, list[Any]]:
     """Return the range of estimates, intervals and printed numbers for each value of a column."""
     reach = points[["estimate", "conf_low", "conf_high", "printed_estimate"]].astype(float)
     ends = pd.DataFrame({"low": reach.min(axis=1), "high": reach.max(axis=1)})
@@ -71,11 +71,11 @@ def _ranges(points: pd.DataFrame, key: str) -> dict[Any, list[Any]]:
     return by_key.T.to_dict("list")
 
 
-def _column(
+def _draw_column(
     id_: str,
     studies: list[dict[str, Any]],
     points: pd.DataFrame,
-    shared: dict[str, list[float]],
+    common_ranges: dict[str, list[float]],
     text: Catalogue,
 ) -> Figure:
     """Draw one column of the paper, with a choice of its readings.
@@ -83,15 +83,15 @@ def _column(
     Readings with the same transform as a printed column share the printed columns' axis range.
     """
     names = [study["specification_id"] for study in studies]
-    own = _ranges(points, "specification_id")
+    own = _compute_ranges(points, "specification_id")
     domains = {}
     for study in studies:
         low, high = own[study["specification_id"]]
-        common_low, common_high = shared.get(study["transform"], (low, high))
+        common_low, common_high = common_ranges.get(study["transform"], (low, high))
         domains[study["specification_id"]] = [min(low, common_low, 0), max(high, common_high, 0)]
-    shown = points.drop(columns=["column_id", "transform", "reading"])
+    chart_points = points.drop(columns=["column_id", "transform", "reading"])
     years = [int(points["event_time"].min()), int(points["event_time"].max())]
-    has_printed = shown["printed_estimate"].notna().any()
+    has_printed = chart_points["printed_estimate"].notna().any()
 
     def draw(language: str) -> alt.TopLevelMixin:
         keys = ("years_since_event", "estimate", "interval", "printed", "reading")
@@ -141,10 +141,10 @@ def _column(
         chart = alt.layer(*layers).add_params(reading)
         return chart.properties(width="container", height=240, usermeta={"state": {"reading": id_}})
 
-    first = shown[shown["specification_id"] == names[0]]
+    first = chart_points[chart_points["specification_id"] == names[0]]
     after = first[first["event_time"] >= 0].dropna(subset=["conf_low"])
     apart = after[(after["conf_low"] > 0) | (after["conf_high"] < 0)]
-    described = text.format_words(
+    descriptions = text.format_words(
         "alt_event_study",
         first=first["event_time"].min(),
         last=first["event_time"].max(),
@@ -152,4 +152,4 @@ def _column(
         after=len(after),
     )
     title = text.render_name(studies[0]["outcome_label_en"], studies[0]["outcome_label_zh"])
-    return draw_figure(id_, title, shown, draw, described)
+    return draw_figure(id_, title, chart_points, draw, descriptions)

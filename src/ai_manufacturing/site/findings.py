@@ -21,14 +21,14 @@ from ai_manufacturing.site.charts import (
     make_rule,
     make_tooltips,
 )
-from ai_manufacturing.site.credibility import paper_columns
+from ai_manufacturing.site.credibility import read_paper_columns
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, SUBSTITUTE_MARK, Catalogue
 
 SQL = load_statements(__file__)
 
-ROW = 28  # height of a claim's row in pixels
+ROW_HEIGHT = 28  # height of a claim's row in pixels
 # Colour and shape of the points in the forest plot, by source of the number and standard error.
 POINTS = {
     "printed": (ORANGE, "diamond"),
@@ -52,10 +52,10 @@ NO_LICENCE = "none stated"  # class or licence of a provider that does not state
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the content of the first page."""
-    claims = paper_columns(release)
+    claims = read_paper_columns(release)
     # Exclude columns whose regressor is constructed from the outcome: their estimates are
     # uninformative and would dominate the axis.
-    estimated = [
+    plotted_claims = [
         row for row in claims if row["estimate"] is not None and row["cause"] != "mechanical"
     ]
     return {
@@ -74,19 +74,19 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
                 column_number=claims[0]["column_number"],
             )
         ],
-        "strip": _strip(release, text, claims[0]),
+        "strip": _draw_strip(release, text, claims[0]),
         "headlines": headlines.read_headlines(release.connection),
         "period": release.fetch_period(),
-        "forest": _forest(estimated, text) if estimated else None,
-        "about": about(release, text),
+        "forest": _draw_forest(plotted_claims, text) if plotted_claims else None,
+        "about": summarise_sources(release, text),
     }
 
 
-def about(release: Release, text: Catalogue) -> dict[str, Any]:
+def summarise_sources(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the number of providers by class and licence, and how far to trust the data."""
     sources = release.fetch_sources()
     classes = {(row["provider"], row["provenance_class"] or NO_LICENCE) for row in sources}
-    licensed = {
+    open_providers = {
         row["provider"]
         for row in sources
         if not (row["licence"] or NO_LICENCE).startswith(NO_LICENCE)
@@ -94,7 +94,7 @@ def about(release: Release, text: Catalogue) -> dict[str, Any]:
     counts = {
         "providers": len({provider for provider, _ in classes}),
         "official": sum(class_ == "official" for _, class_ in classes),
-        "licensed": len(licensed),
+        "licensed": len(open_providers),
     }
     by_class = Counter(class_ for _, class_ in sorted(classes, key=lambda pair: pair[1]))
     official, providers = counts["official"], counts["providers"]
@@ -106,7 +106,7 @@ def about(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure | None:
+def _draw_strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure | None:
     """Draw the readings of the main claim's estimate, with intervals by province."""
     data = release.fetch_frame(
         SQL["strip"],
@@ -151,10 +151,10 @@ def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure |
                 x="estimate:Q", text=alt.Text("estimate:Q", format=".2f")
             ),
             width="container",
-            height=ROW * len(data),
+            height=ROW_HEIGHT * len(data),
         )
 
-    described = text.format_words(
+    descriptions = text.format_words(
         "alt_strip",
         count=len(data),
         low=f"{data['estimate'].min():.3f}",
@@ -165,12 +165,12 @@ def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure |
         text.render_text("strip_title"),
         data,
         draw,
-        described,
+        descriptions,
         text.render_text("strip_note"),
     )
 
 
-def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
+def _draw_forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
     """Draw the printed number and the estimate of each claim, with their intervals."""
     rows, main = [], claims[0]["regressor_en"]
     for claim in claims:
@@ -230,7 +230,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
                 x=alt.X("estimate:Q"), shape=alt.Shape("whose:N", scale=shapes, legend=legend)
             ),
             width="container",
-            height=ROW * len(claims),
+            height=ROW_HEIGHT * len(claims),
         )
 
     zero = sum(
@@ -238,12 +238,12 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         for claim in claims
         if claim["conf_low"] is not None
     )
-    described = text.format_words("alt_forest", count=len(claims), zero=zero)
+    descriptions = text.format_words("alt_forest", count=len(claims), zero=zero)
     return draw_figure(
         "forest",
         text.render_text("forest_title"),
         data,
         draw,
-        described,
+        descriptions,
         text.render_text("forest_note"),
     )

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from ai_manufacturing.site.readings import coefficient_plot
+from ai_manufacturing.site.readings import draw_coefficients
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
 SQL = load_statements(__file__)
 
-PARTS = ("grouping", "group_name", "reference", "reading")  # columns that name a group difference
+# Columns that name a group difference.
+GROUP_COLUMNS = ("grouping", "group_name", "reference", "reading")
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
             text.format_text(
                 "group_difference",
                 language,
-                **{name: text.find_labels(row[name]) for name in PARTS},
+                **{name: text.find_labels(row[name]) for name in GROUP_COLUMNS},
             )
             for row in differences.to_dict("records")
         ]
@@ -32,7 +33,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     is_estimated = groups["status"] != "not_estimable"
     return {
         "figure": (
-            coefficient_plot(
+            draw_coefficients(
                 "heterogeneity",
                 text.render_text(
                     "group_differences_note", measure=text.render_label(groups["regressor"][0])
@@ -40,7 +41,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
                 differences,
                 None,
                 text,
-                row=40,
+                row_height=40,
             )
             if len(differences)
             else None

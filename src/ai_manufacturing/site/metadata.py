@@ -41,7 +41,7 @@ TYPES = {
 }
 # Tables whose keys are foreign keys in other tables. A table precedes those that refer to it. The
 # values list exceptions: tables that use columns of the same name for something else.
-REFERENCED = {
+REFERENCE_EXCEPTIONS = {
     "dim_city": ("fct_delivered_values",),  # codes as delivered; the city may have merged since
     "dim_series": ("dim_variable", "dim_specification_series"),  # a value may name several series
     # A value may also be an interaction term, or the ratio of two variables.
@@ -50,7 +50,7 @@ REFERENCED = {
     "rpt_specifications": (),
     "rpt_column_specifications": (),
 }
-COMPUTED = ("estimates", "reports")  # schemas with estimates
+ESTIMATE_SCHEMAS = ("estimates", "reports")  # schemas with estimates
 CROISSANT = "http://mlcommons.org/croissant/"
 # Terms of Croissant's JSON-LD context, complete as in the specification.
 TERMS = """
@@ -133,20 +133,22 @@ class Table:
     def is_computed(self) -> bool:
         """Whether the table contains only estimates and no values of single cities."""
         names = {column["name"] for column in self.columns}
-        return self.schema in COMPUTED and names.isdisjoint(terms.UNIT_COLUMNS)
+        return self.schema in ESTIMATE_SCHEMAS and names.isdisjoint(terms.UNIT_COLUMNS)
 
 
-def tables(release: Release) -> list[Table]:
+def read_tables(release: Release) -> list[Table]:
     """Return the tables of a release."""
     columns = release.fetch_groups("in_table", SQL["columns"])
-    withheld = withholding.read_withheld_rows(release.connection)
-    listed = []
+    withheld_rows = withholding.read_withheld_rows(release.connection)
+    tables = []
     for row in release.fetch_rows(SQL["tables"], schemas=[*SCHEMAS]):
         name = row["in_table"]
         english, _, chinese = (row["comment"] or "").partition("\n\n")
-        blank = {one["column_name"] for one in withheld if one["table_name"] == name}
+        withheld_columns = {
+            one["column_name"] for one in withheld_rows if one["table_name"] == name
+        }
         key = [column["name"] for column in columns[name] if column["is_key"]]
-        listed.append(
+        tables.append(
             Table(
                 schema=row["schema_name"],
                 name=row["table_name"],
@@ -154,33 +156,33 @@ def tables(release: Release) -> list[Table]:
                 description=english,
                 description_zh=chinese,
                 columns=columns[name],
-                key=key if blank.isdisjoint(key) else [],
+                key=key if withheld_columns.isdisjoint(key) else [],
                 withheld=[
                     provider["provider"] for provider in release.find_withheld_providers(name)
                 ],
             )
         )
-    return listed
+    return tables
 
 
-def references(table: Table, others: Iterable[Table]) -> list[tuple[str, list[str]]]:
+def find_references(table: Table, others: Iterable[Table]) -> list[tuple[str, list[str]]]:
     """Return the tables that a table has foreign keys to, with their key columns.
 
     A table in REFERENCED can only refer to tables before it, which prevents circular references.
     """
     keys = {other.name: other.key for other in others}
     columns = {column["name"] for column in table.columns}
-    found = []
-    for name, exceptions in REFERENCED.items():
+    references = []
+    for name, exceptions in REFERENCE_EXCEPTIONS.items():
         if name == table.name:
             break
         key = keys.get(name)
         if key and columns.issuperset(key) and table.name not in exceptions:
-            found.append((name, key))
-    return found
+            references.append((name, key))
+    return references
 
 
-def dataset(
+def describe_dataset(
     release: Release,
     text: Catalogue,
     files: Iterable[Download] = (),
@@ -197,17 +199,17 @@ def dataset(
     folder : str
         Relative path to the downloads, used if the URL of the site is not known.
     """
-    cited = citation.read_citation(settings.project_root())
+    study_citation = citation.read_citation(settings.project_root())
     manifest, period = release.manifest, release.fetch_period()
     synthetic = manifest.origin.is_synthetic
     words = text.format_text(
         "about_release",
         "en",
-        title=cited.title or manifest.extract_set,
+        title=study_citation.title or manifest.extract_set,
         release=manifest.release_id,
         set=manifest.extract_set,
     )
-    keywords = [*cited.keywords, *(["synthetic data"] if synthetic else [])]
+    keywords = [*study_citation.keywords, *(["synthetic data"] if synthetic else [])]
     mark = f"{text.format_text('synthetic_mark', 'en')} {text.format_text('synthetic_text', 'en')} "
     (place,) = release.fetch_rows(
         """
@@ -217,23 +219,25 @@ def dataset(
         from marts.dim_city
         """
     )
-    known = {
+    optional = {
         "keywords": keywords,
-        "url": cited.url,
-        "identifier": cited.doi and citation.RESOLVER + cited.doi,
-        "creator": citation.format_makers(cited.authors),
-        "citation": cited.paper and citation.format_article(cited.paper),
+        "url": study_citation.url,
+        "identifier": study_citation.doi and citation.RESOLVER + study_citation.doi,
+        "creator": citation.format_makers(study_citation.authors),
+        "citation": study_citation.paper and citation.format_article(study_citation.paper),
     }
-    beside = _address(cited.url) or folder
+    base_address = _build_address(study_citation.url) or folder
     return {
         "@context": "https://schema.org/",
         "@type": "Dataset",
-        "name": f"{cited.title} ({manifest.extract_set})" if cited.title else manifest.extract_set,
+        "name": f"{study_citation.title} ({manifest.extract_set})"
+        if study_citation.title
+        else manifest.extract_set,
         "description": (mark if synthetic else "") + words,
         "version": manifest.release_id,
         "datePublished": manifest.published_at,
-        **{name: value for name, value in known.items() if value},
-        "license": [terms.ESTIMATES_LICENCE.address, f"{beside}{terms.DATA_LICENCE}"],
+        **{name: value for name, value in optional.items() if value},
+        "license": [terms.ESTIMATES_LICENCE.address, f"{base_address}{terms.DATA_LICENCE}"],
         # A public copy is freely accessible, because it withholds restricted values.
         "isAccessibleForFree": bool(release.withheld_tables) or not release.restricted_providers,
         "temporalCoverage": f"{period['first_year']}/{period['last_year']}",
@@ -251,7 +255,7 @@ def dataset(
         "distribution": [
             {
                 "@type": "DataDownload",
-                "contentUrl": f"{beside}{file.name}",
+                "contentUrl": f"{base_address}{file.name}",
                 "encodingFormat": MEDIA_TYPES[PurePath(file.name).suffix],
                 "contentSize": f"{file.size} B",
                 "sha256": file.sha256,
@@ -262,10 +266,12 @@ def dataset(
     }
 
 
-def package(release: Release, about: dict[str, Any], listed: list[Table]) -> dict[str, Any]:
+def describe_package(
+    release: Release, about: dict[str, Any], tables: list[Table]
+) -> dict[str, Any]:
     """Describe the CSV files as a Data Package; `about` is the result of dataset."""
     manifest = release.manifest
-    known = {
+    optional = {
         "homepage": about.get("url"),
         "id": about.get("identifier"),
         "keywords": about.get("keywords"),
@@ -278,7 +284,7 @@ def package(release: Release, about: dict[str, Any], listed: list[Table]) -> dic
         "description": about["description"],
         "version": manifest.release_id,
         "created": manifest.published_at,
-        **{name: value for name, value in known.items() if value},
+        **{name: value for name, value in optional.items() if value},
         "licenses": [
             {
                 "path": terms.DATA_LICENCE,
@@ -286,21 +292,21 @@ def package(release: Release, about: dict[str, Any], listed: list[Table]) -> dic
             },
             OWN_LICENCE,
         ],
-        "sources": [_source(row) for row in release.fetch_sources()],
+        "sources": [_describe_source(row) for row in release.fetch_sources()],
         "extract_set": manifest.extract_set,
         "is_synthetic": manifest.origin.is_synthetic,
-        "resources": [_resource(table, listed) for table in listed],
+        "resources": [_describe_resource(table, tables) for table in tables],
     }
 
 
-def croissant(
+def describe_croissant(
     about: dict[str, Any],
-    listed: list[Table],
+    tables: list[Table],
     files: dict[str, Download],
     bibliography: str | None,
 ) -> dict[str, Any]:
     """Describe the Parquet files, given by name, in the Croissant format."""
-    beside = _address(about.get("url"))
+    base_address = _build_address(about.get("url"))
     return {
         **about,
         "@context": CONTEXT,
@@ -311,40 +317,40 @@ def croissant(
                 "@type": "cr:FileObject",
                 "@id": table.parquet,
                 "name": table.parquet,
-                "contentUrl": f"{beside}{table.parquet}",
+                "contentUrl": f"{base_address}{table.parquet}",
                 "encodingFormat": PARQUET,
                 "contentSize": f"{files[table.parquet].size} B",
                 "sha256": files[table.parquet].sha256,
             }
-            for table in listed
+            for table in tables
         ],
-        "recordSet": [_record_set(table, listed) for table in listed],
+        "recordSet": [_describe_record_set(table, tables) for table in tables],
     }
 
 
-def _address(site: str | None) -> str:
+def _build_address(site: str | None) -> str:
     """Return the URL of the folder of downloads; empty if the site's URL is not known."""
     return f"{site.rstrip('/')}/{FOLDER}/" if site else ""
 
 
-def _source(row: Row) -> dict[str, Any]:
+def _describe_source(row: Row) -> dict[str, Any]:
     """Describe a provider as a Data Package source, with title, address and terms."""
     address, *_ = (row["links"] or "").split() or [None]
-    known = {
+    description = {
         "title": row["citation_en"] or row["publisher"] or row["provider"],
         "path": address,
         "provider": row["provider"],
         "licence": row["licence"],
         "may_be_passed_on": row["may_be_passed_on"],
     }
-    return {name: value for name, value in known.items() if value is not None}
+    return {name: value for name, value in description.items() if value is not None}
 
 
-def _resource(table: Table, others: list[Table]) -> dict[str, Any]:
+def _describe_resource(table: Table, others: list[Table]) -> dict[str, Any]:
     """Describe a table as a Data Package resource; a common source is given once per table."""
     sources = {column["source"] for column in table.columns}
     has_gaps = any(column["missing_share"] for column in table.columns if column["is_key"])
-    described: dict[str, Any] = {
+    description: dict[str, Any] = {
         "name": table.name,
         "path": table.csv,
         "format": "csv",
@@ -356,12 +362,12 @@ def _resource(table: Table, others: list[Table]) -> dict[str, Any]:
         "description_zh": table.description_zh,
     }
     if table.withheld:
-        described["withheld"] = table.withheld
+        description["withheld"] = table.withheld
     if table.is_computed:
-        described["licenses"] = [OWN_LICENCE]
+        description["licenses"] = [OWN_LICENCE]
     names = ["name", "title", "title_zh", "description", "description_zh", "unit"]
     if len(sources) == 1:
-        described["made_of"] = sources.pop()
+        description["made_of"] = sources.pop()
     else:
         names.append("source")
     schema: dict[str, Any] = {
@@ -378,23 +384,24 @@ def _resource(table: Table, others: list[Table]) -> dict[str, Any]:
         schema["uniqueKeys"] = [table.key]
     elif table.key:
         schema["primaryKey"] = table.key
-    if found := references(table, others):
+    if references := find_references(table, others):
         schema["foreignKeys"] = [
-            {"fields": key, "reference": {"resource": name, "fields": key}} for name, key in found
+            {"fields": key, "reference": {"resource": name, "fields": key}}
+            for name, key in references
         ]
-    return {**described, "schema": schema}
+    return {**description, "schema": schema}
 
 
-def _record_set(table: Table, others: list[Table]) -> dict[str, Any]:
+def _describe_record_set(table: Table, others: list[Table]) -> dict[str, Any]:
     """Describe a table as a Croissant RecordSet.
 
     References are limited to keys with a single column. In Croissant a reference belongs to a
     field, so a key of two columns would become two references, and a reader that joins on the first
     would duplicate rows.
     """
-    referred = {
+    references_by_column = {
         key[0]: {"references": {"field": {"@id": f"{name}/{key[0]}"}}}
-        for name, key in references(table, others)
+        for name, key in find_references(table, others)
         if len(key) == 1
     }
     key = [{"@id": f"{table.name}/{column}"} for column in table.key]
@@ -415,7 +422,7 @@ def _record_set(table: Table, others: list[Table]) -> dict[str, Any]:
                     "fileObject": {"@id": table.parquet},
                     "extract": {"column": column["name"]},
                 },
-                **referred.get(column["name"], {}),
+                **references_by_column.get(column["name"], {}),
             }
             for column in table.columns
         ],

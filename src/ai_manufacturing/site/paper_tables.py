@@ -24,17 +24,18 @@ from ai_manufacturing.tables import (
 
 SQL = load_statements(__file__)
 
-ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
+ESTIMATE_LINES = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
 # Kinds of lines to omit. The outcome is omitted because the column headings name it.
-HIDDEN = (
+HIDDEN_LINES = (
     *tables.INTERNAL_LINES,
     "outcome",
-    *(kind for kind in ERRORS.values() if kind not in ESTIMATED),
+    *(kind for kind in ERRORS.values() if kind not in ESTIMATE_LINES),
 )
-IN_PAPER = ("estimate", "std_error", "observations", "r2_inclusive")  # lines that the paper prints
+# Lines that the paper prints.
+PAPER_LINES = ("estimate", "std_error", "observations", "r2_inclusive")
 FOLDER = "tables"
 # File suffix and writer of each format on offer.
-OFFERED: dict[str, tuple[str, Callable[[PrintedTable], str | bytes]]] = {
+WRITERS: dict[str, tuple[str, Callable[[PrintedTable], str | bytes]]] = {
     "Word": (".docx", formats.word),
     "Excel": (".xlsx", formats.xlsx),
     "LaTeX": (".tex", formats.latex),
@@ -63,11 +64,11 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
                     (column.number, specifications[column.specification_id])
                     for column in table.prepare().columns
                 ],
-                "lines": _lines(table, scorecard[name], text),
+                "lines": _build_lines(table, scorecard[name], text),
                 "notes": {
                     language: table.prepare(language=language).notes for language in LANGUAGES
                 },
-                "endings": {kind: ending for kind, (ending, _) in OFFERED.items()},
+                "endings": {kind: ending for kind, (ending, _) in WRITERS.items()},
                 "other": next(
                     (column for column in table.columns if not column.is_default), table.columns[0]
                 ),
@@ -79,17 +80,17 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def write(release: Release, folder: Path) -> None:
+def write_tables(release: Release, folder: Path) -> None:
     """Write each table in both languages and in all formats."""
     (folder / FOLDER).mkdir()
     for name, table in release.tables.items():
         for language in LANGUAGES:
-            for ending, write_as in OFFERED.values():
+            for ending, write_as in WRITERS.values():
                 content = formats.encode_text(write_as(table.prepare(language=language)))
                 (folder / FOLDER / f"{name}_{language}{ending}").write_bytes(content)
 
 
-def _lines(
+def _build_lines(
     table: PaperTable, scorecard: list[dict[str, Any]], text: Catalogue
 ) -> Iterator[list[Markup | str]]:
     """Yield the lines of a table.
@@ -101,46 +102,48 @@ def _lines(
     lines = [
         (number, line)
         for number, line in table.lines.items()
-        if line.kind not in HIDDEN and any(number in column.cells for column in columns)
+        if line.kind not in HIDDEN_LINES and any(number in column.cells for column in columns)
     ]
-    known = {line.label[0] for _, line in lines}
-    labels = {row["label_en"]: row["label_zh"] for row in scorecard if row["label_en"] not in known}
-    position = sum(line.kind in ESTIMATED for _, line in lines)
+    line_labels = {line.label[0] for _, line in lines}
+    labels = {
+        row["label_en"]: row["label_zh"] for row in scorecard if row["label_en"] not in line_labels
+    }
+    position = sum(line.kind in ESTIMATE_LINES for _, line in lines)
     lines[position:position] = [
         (0, Line(kind, label if kind == "estimate" else ("", "")))
         for label in labels.items()
-        for kind in ESTIMATED
+        for kind in ESTIMATE_LINES
     ]
-    printed = _printed_cells(scorecard)
+    printed_cells = _collect_printed_cells(scorecard)
     term = ""
     for number, line in lines:
         term = line.label[0] if line.kind == "estimate" else term
         cells: list[Markup | str] = [text.render_name(*line.label) if line.label[0] else ""]
         for column in columns:
             cell = column.cells.get(number)
-            key = (column.number, line.kind, term if line.kind in ESTIMATED else "")
+            key = (column.number, line.kind, term if line.kind in ESTIMATE_LINES else "")
             cells += [
-                "" if cell is None else _cell(cell, column.specification_id),
-                printed.get(key, ""),
+                "" if cell is None else _render_cell(cell, column.specification_id),
+                printed_cells.get(key, ""),
             ]
         yield cells
 
 
-def _cell(cell: Cell, specification_id: str) -> Markup:
+def _render_cell(cell: Cell, specification_id: str) -> Markup:
     """Return a cell as markup; numbers and missing estimates link to their specification."""
     english, chinese = (cell.text(language, DEFAULT_DECIMALS) for language in LANGUAGES)
-    shown = escape(english) if english == chinese else render_pair(english, chinese)
+    markup = escape(english) if english == chinese else render_pair(english, chinese)
     if cell.value is None and not cell.is_missing:
-        return shown
-    return Markup('<a href="readings.html#{}">{}</a>').format(specification_id, shown)
+        return markup
+    return Markup('<a href="readings.html#{}">{}</a>').format(specification_id, markup)
 
 
-def _printed_cells(scorecard: list[dict[str, Any]]) -> dict[tuple[int, str, str], str]:
+def _collect_printed_cells(scorecard: list[dict[str, Any]]) -> dict[tuple[int, str, str], str]:
     """Return the printed numbers by column number, kind of line and term label."""
     cells = {}
     for row in scorecard:
-        for kind in IN_PAPER:
+        for kind in PAPER_LINES:
             if row[kind] is not None:
-                term = row["label_en"] if kind in ESTIMATED else ""
+                term = row["label_en"] if kind in ESTIMATE_LINES else ""
                 cells[row["column_number"], kind, term] = row[kind]
     return cells

@@ -23,8 +23,9 @@ from ai_manufacturing.system.text import LANGUAGES, Catalogue, render_pair
 
 SQL = load_statements(__file__)
 
-LISTED = 200  # maximum number of rows set aside to list; the page names the complete table
-FAILING_LISTED = 10  # maximum number of failing rows to list per expectation
+# Maximum number of rows set aside to list; the page names the complete table.
+MAX_ROWS_SET_ASIDE = 200
+MAX_FAILING_ROWS = 10  # maximum number of failing rows to list per expectation
 # Provinces whose Chinese short names have three characters instead of two.
 LONG_NAMES = ("内蒙古", "黑龙江")
 
@@ -40,8 +41,8 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         for row in release.fetch_rows("select city_id, name_en, name_zh from marts.dim_city")
     }
     for row in expectations:
-        row["failing"] = [] if row["success"] else _failing(row["failing_rows"], names)
-    coverage = _coverage(release)
+        row["failing"] = [] if row["success"] else _parse_failing_rows(row["failing_rows"], names)
+    coverage = _read_coverage(release)
     return {
         "deliveries": sorted(release.manifest.delivery_hashes.items()),
         "packages": sorted(release.manifest.package_versions.items()),
@@ -50,45 +51,47 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         ),
         "sources": release.fetch_rows(SQL["sources"]),
         "absent": sources.read_sources(release.connection)["absent"],
-        "gate": _gate_counts(release),
+        "gate": _count_results(release),
         "expectations": expectations,
         "accounting": release.fetch_rows(SQL["accounting"]),
         "set_aside": release.fetch_rows(SQL["set_aside"]),
         "set_aside_rows": release.fetch_rows(
             SQL["rows_set_aside"],
-            listed=LISTED,
+            listed=MAX_ROWS_SET_ASIDE,
         ),
         # The query combines a correction that applies to every city into one line.
         "corrections": release.fetch_rows(SQL["corrections"]),
         "withheld": release.find_withheld_providers("marts.fct_corrections", "gates.gate_results"),
         "coverage": (
-            [draw(coverage, text) for draw in (_by_series, _by_city)] if len(coverage) else []
+            [draw(coverage, text) for draw in (_draw_series_coverage, _draw_city_coverage)]
+            if len(coverage)
+            else []
         ),
     }
 
 
-def _gate_counts(release: Release) -> dict[str, int]:
+def _count_results(release: Release) -> dict[str, int]:
     """Count the expectations that passed, failed (by severity), or were not evaluated."""
-    failed = dict(release.manifest.gate_summary)
-    count = failed.pop("expectations")
-    return {"passed": count - sum(failed.values()), **failed}
+    failures = dict(release.manifest.gate_summary)
+    count = failures.pop("expectations")
+    return {"passed": count - sum(failures.values()), **failures}
 
 
-def _failing(rows: str | None, names: dict[str, Markup]) -> Any:
+def _parse_failing_rows(rows: str | None, names: dict[str, Markup]) -> Any:
     """Return the first failing rows, with city names instead of codes."""
-    failing = json.loads(rows or "[]")[:FAILING_LISTED]
+    failing = json.loads(rows or "[]")[:MAX_FAILING_ROWS]
     for row in failing:
         if "city_id" in row:
             row["city_id"] = names.get(row["city_id"], row["city_id"])
     return failing
 
 
-def _coverage(release: Release) -> pd.DataFrame:
+def _read_coverage(release: Release) -> pd.DataFrame:
     """Return whether each city, year and series of the panel has a value, even if withheld."""
     return release.fetch_frame(SQL["coverage"])
 
 
-def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
+def _draw_city_coverage(coverage: pd.DataFrame, text: Catalogue) -> Figure:
     """Draw the number of series with a value by city and year."""
     names = ["city_id", "name_en", "name_zh", "province_name_en", "province_name_zh"]
     cities = coverage[names].drop_duplicates("city_id")
@@ -100,25 +103,29 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
     def draw(language: str) -> alt.TopLevelMixin:
         title = text.format_text("series_with_value", language)
         labels = dict(
-            zip(firsts["city_id"], map(_short, firsts[f"province_name_{language}"]), strict=True)
+            zip(
+                firsts["city_id"],
+                map(_shorten_province, firsts[f"province_name_{language}"]),
+                strict=True,
+            )
         )
         axis = alt.Axis(
             values=list(firsts["city_id"]),
             labelExpr=build_label_expression("datum.value", labels),
             labelOverlap="greedy",
         )
-        under = make_tooltips(
+        tooltips = make_tooltips(
             (f"name_{language}:N", text.format_text("city", language)),
             ("year:O", text.format_text("year", language)),
             ("series_count:Q", title),
         )
         y = alt.Y("city_id:O", title=None, axis=axis)
-        return _heat_map("series_count", title, most, y, under, orient="top").properties(
+        return _draw_heat_map("series_count", title, most, y, tooltips, orient="top").properties(
             height=4 * len(cities)
         )
 
     complete, empty = (int((data["series_count"] == count).sum()) for count in (most, 0))
-    described = text.format_words(
+    descriptions = text.format_words(
         "alt_coverage_by_city", cities=len(cities), series=most, complete=complete, empty=empty
     )
     return draw_figure(
@@ -126,12 +133,12 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
         text.render_text("coverage_by_city"),
         data,
         draw,
-        described,
+        descriptions,
         shared=cities,
     )
 
 
-def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
+def _draw_series_coverage(coverage: pd.DataFrame, text: Catalogue) -> Figure:
     """Draw the number of cities with a value by series and year."""
     wide = coverage.pivot_table("is_filled", "year", "series", aggfunc="sum", sort=False)
     data = wide.reset_index().melt("year", value_name="city_count")
@@ -144,25 +151,25 @@ def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
         y = alt.Y(
             f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=LABEL_LIMIT)
         )
-        under = make_tooltips(
+        tooltips = make_tooltips(
             (f"label_{language}:N", text.format_text("series", language)),
             ("year:O", text.format_text("year", language)),
             ("city_count:Q", title),
         )
-        return _heat_map("city_count", title, most, y, under).properties(
+        return _draw_heat_map("city_count", title, most, y, tooltips).properties(
             height=20 * data["series"].nunique()
         )
 
     counts = data.groupby("series", sort=False)["city_count"].sum()
     empty = [text.find_labels(name) for name in counts.index[counts == 0]]
     missing = tuple(", ".join(name[place] for name in empty) or "0" for place in (0, 1))
-    described = text.format_words("alt_coverage_by_series", series=len(counts), missing=missing)
+    descriptions = text.format_words("alt_coverage_by_series", series=len(counts), missing=missing)
     return draw_figure(
-        "coverage_by_series", text.render_text("coverage_by_series"), data, draw, described
+        "coverage_by_series", text.render_text("coverage_by_series"), data, draw, descriptions
     )
 
 
-def _heat_map(
+def _draw_heat_map(
     column: str,
     title: str,
     most: int,
@@ -185,7 +192,7 @@ def _heat_map(
     )
 
 
-def _short(province: str) -> str:
+def _shorten_province(province: str) -> str:
     """Return the short name of a province.
 
     Chinese names are cut to two characters, except for those in LONG_NAMES.

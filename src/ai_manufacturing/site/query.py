@@ -19,10 +19,10 @@ from ai_manufacturing.system.text import Catalogue
 BUNDLE = ("duckdb.js", "duckdb-worker.js", "duckdb.wasm")
 # Large files are stored compressed and unpacked by the page, so that downloads are small from any
 # server.
-PACKED = ("duckdb.wasm", "ai_manufacturing.duckdb")
-LEVEL = 3  # gzip level; compared with 6, it saves a second and gives files a tenth larger
+COMPRESSED_FILES = ("duckdb.wasm", "ai_manufacturing.duckdb")
+GZIP_LEVEL = 3  # gzip level; compared with 6, it saves a second and gives files a tenth larger
 # Keys of the texts that the page's script needs.
-WORDS = (
+SCRIPT_TEXTS = (
     "loading_release",
     "running",
     "rows_found",
@@ -43,7 +43,7 @@ def bundle_dir() -> Path:
     return settings.project_root() / "build" / "query_page"
 
 
-def write(release_path: Path, folder: Path) -> bool:
+def write_bundle(release_path: Path, folder: Path) -> bool:
     """Copy the DuckDB bundle and the release into the site.
 
     Returns False if `make query-page` has not created the bundle.
@@ -57,15 +57,15 @@ def write(release_path: Path, folder: Path) -> bool:
     def pack(path: Path, name: str) -> None:
         with (
             path.open("rb") as file,
-            gzip.GzipFile(target / f"{name}.gz", "wb", LEVEL, mtime=0) as packed,
+            gzip.GzipFile(target / f"{name}.gz", "wb", GZIP_LEVEL, mtime=0) as target_file,
         ):
-            shutil.copyfileobj(file, packed, 1 << 20)
+            shutil.copyfileobj(file, target_file, 1 << 20)
 
     for name in BUNDLE:
-        if name not in PACKED:
+        if name not in COMPRESSED_FILES:
             shutil.copyfile(source / name, target / name)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(pack, (source / PACKED[0], release_path), PACKED))
+        list(pool.map(pack, (source / COMPRESSED_FILES[0], release_path), COMPRESSED_FILES))
     return True
 
 
@@ -76,10 +76,12 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     listed.
     """
     book = (settings.project_root() / "docs" / "questions.md").read_text(encoding="utf-8")
-    every = query_book.entries(book)
-    answers = withholding.check_answerable(release.connection, [entry.sql for entry in every])
-    entries = [entry for entry, is_answered in zip(every, answers, strict=True) if is_answered]
-    described = release.fetch_groups(
+    all_entries = query_book.parse_entries(book)
+    answers = withholding.check_answerable(release.connection, [entry.sql for entry in all_entries])
+    entries = [
+        entry for entry, is_answered in zip(all_entries, answers, strict=True) if is_answered
+    ]
+    columns = release.fetch_groups(
         "name",
         """
         select
@@ -96,10 +98,10 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
             " from duckdb_tables() where database_name = current_database()"
         ).fetchall()
     }
-    withheld = withholding.read_withheld_rows(release.connection)
-    rows_withheld = {
+    withheld_rows = withholding.read_withheld_rows(release.connection)
+    row_extents = {
         row["table_name"]: withholding.describe_extent(row)
-        for row in withheld
+        for row in withheld_rows
         if row["column_name"] is None
     }
     tables = [
@@ -107,8 +109,8 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
             name,
             count,
             facts.get(name, (None, 0))[0],
-            [[*row["words"]] for row in described[name]],
-            rows_withheld.get(name),
+            [[*row["words"]] for row in columns[name]],
+            row_extents.get(name),
         ]
         for name, count in sorted(release.manifest.row_counts.items())
     ]
@@ -121,14 +123,14 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
             "width": facts[row["table_name"]][1],
             "extent": withholding.describe_extent(row),
         }
-        for row in withheld
+        for row in withheld_rows
     ]
     return {
         "questions": [{"en": entry.question, "zh": entry.question_zh} for entry in entries],
         "book": encode_json([entry.sql for entry in entries]),
-        "words": encode_json({key: text.texts[key] for key in WORDS}),
+        "words": encode_json({key: text.texts[key] for key in SCRIPT_TEXTS}),
         "tables": encode_json(tables),
         "withheld_here": encode_json(
-            {"parts": parts, "providers": withheld[0]["providers"] if withheld else ""}
+            {"parts": parts, "providers": withheld_rows[0]["providers"] if withheld_rows else ""}
         ),
     }

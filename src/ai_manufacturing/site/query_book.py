@@ -41,12 +41,12 @@ class Entry:
     answer: str
 
 
-def entries(book: str) -> list[Entry]:
+def parse_entries(book: str) -> list[Entry]:
     """Parse the questions of a book, in order."""
-    return [Entry(**found.groupdict()) for found in ENTRY.finditer(book)]
+    return [Entry(**match.groupdict()) for match in ENTRY.finditer(book)]
 
 
-def answered(book: str, database: Path) -> str:
+def update_answers(book: str, database: Path) -> str:
     """Return the book with its answers replaced by results from a release or warehouse.
 
     Raises
@@ -56,19 +56,25 @@ def answered(book: str, database: Path) -> str:
     """
     with duckdb_client.open_read_only(database) as connection:
 
-        def replace(found: re.Match[str]) -> str:
-            return found[0].removesuffix(found["answer"]) + _table(connection.execute(found["sql"]))
+        def replace_answer(entry: re.Match[str]) -> str:
+            return entry[0].removesuffix(entry["answer"]) + _format_table(
+                connection.execute(entry["sql"])
+            )
 
-        return ENTRY.sub(replace, book)
+        return ENTRY.sub(replace_answer, book)
 
 
-def _table(result: duckdb.DuckDBPyConnection) -> str:
+def _format_table(result: duckdb.DuckDBPyConnection) -> str:
     names = [name for name, *_ in result.description]
-    rows = [names, ["---"] * len(names), *(list(map(_text, row)) for row in result.fetchall())]
+    rows = [
+        names,
+        ["---"] * len(names),
+        *(list(map(_format_value, row)) for row in result.fetchall()),
+    ]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):

@@ -23,7 +23,7 @@ from ai_manufacturing.system.text import LANGUAGES, SUBSTITUTE_MARK, Catalogue, 
 
 SQL = load_statements(__file__)
 
-ROW = 24  # height of a reading's row in pixels
+ROW_HEIGHT = 24  # height of a reading's row in pixels
 # Columns of a specification that define it.
 CHOICES = (
     "estimator",
@@ -58,59 +58,59 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         ]
     return {
         "columns": [
-            _column(table, column, data, text)
+            _build_column(table, column, data, text)
             for (table, column), data in estimates.groupby(
                 ["table_id", "column_number"], sort=False
             )
         ],
         "choices": CHOICES,
-        "specifications": _specifications(release),
+        "specifications": _read_specifications(release),
     }
 
 
-def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dict[str, Any]:
-    estimated = data[data["estimate"].notna()]
+def _build_column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dict[str, Any]:
+    estimates = data[data["estimate"].notna()]
     first = data.iloc[0]
     title = Markup("{} ← {}").format(
         text.render_name(first["outcome_en"], first["outcome_zh"]),
         text.render_name(first["regressor_en"], first["regressor_zh"]),
     )
     # Plot readings in levels separately, because their slopes have another unit than those in logs.
-    in_levels = estimated["transform"] == "level"
-    of_levels = Markup("{}: {}").format(title, text.render_label("level"))
-    drawn = [
-        (f"readings_{table}_{column}", title, estimated[~in_levels], first["printed"]),
-        (f"readings_{table}_{column}_level", of_levels, estimated[in_levels], None),
+    in_levels = estimates["transform"] == "level"
+    levels_title = Markup("{}: {}").format(title, text.render_label("level"))
+    plots = [
+        (f"readings_{table}_{column}", title, estimates[~in_levels], first["printed"]),
+        (f"readings_{table}_{column}_level", levels_title, estimates[in_levels], None),
     ]
-    overlaps = estimated.dropna(subset=["overlap_estimate", "overlap_default_estimate"])
+    overlaps = estimates.dropna(subset=["overlap_estimate", "overlap_default_estimate"])
     return {
         "id": f"readings_{table}_{column}",
         "title": Markup("{} ({})").format(text.render_label(table), column),
         "figures": [
-            coefficient_plot(id_, name, rows, printed, text)
-            for id_, name, rows, printed in drawn
+            draw_coefficients(id_, name, rows, printed_number, text)
+            for id_, name, rows, printed_number in plots
             if len(rows)
         ],
         "not_estimable": data[data["estimate"].isna()].to_dict("records"),
         "overlaps": overlaps.astype({"overlap_observation_count": int}).to_dict("records"),
-        "fewer_controls": _fewer_controls(estimated),
+        "fewer_controls": _select_fewer_controls(estimates),
     }
 
 
-def _fewer_controls(estimated: pd.DataFrame) -> list[dict[str, Any]]:
+def _select_fewer_controls(estimates: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the default reading and readings with fewer controls, on the same city-years.
 
     The result is empty if there are no readings with fewer controls.
     """
-    default = estimated[estimated["reading"] == "default"]
+    default = estimates[estimates["reading"] == "default"]
     if default.empty:
         return []
     first = default.iloc[0]
-    data = estimated.assign(
-        names=[tuple((text or "").split()) for text in estimated["controls"]],
-        same_rows=estimated["overlap_observation_count"].fillna(estimated["observation_count"]),
-        estimate=estimated["overlap_estimate"].fillna(estimated["estimate"]),
-        error=estimated["overlap_std_error_province"].fillna(estimated["std_error_province"]),
+    data = estimates.assign(
+        names=[tuple((text or "").split()) for text in estimates["controls"]],
+        same_rows=estimates["overlap_observation_count"].fillna(estimates["observation_count"]),
+        estimate=estimates["overlap_estimate"].fillna(estimates["estimate"]),
+        error=estimates["overlap_std_error_province"].fillna(estimates["std_error_province"]),
     )
     alike = [name for name in CHOICES if name in data and name not in ("controls", "options")]
     is_alike = (data[alike].fillna("") == first[alike].fillna("")).all(axis=1)
@@ -122,21 +122,21 @@ def _fewer_controls(estimated: pd.DataFrame) -> list[dict[str, Any]]:
     return rows.to_dict("records") if len(rows) > 1 else []
 
 
-def coefficient_plot(
+def draw_coefficients(
     id_: str,
     title: Markup,
-    estimated: pd.DataFrame,
-    printed: float | None,
+    estimates: pd.DataFrame,
+    printed_number: float | None,
     text: Catalogue,
-    row: int = ROW,
+    row_height: int = ROW_HEIGHT,
 ) -> Figure:
     """Draw one row per estimate with its interval, and a line at the printed number if given.
 
-    `row` is the height of a row in pixels. If it exceeds ROW, names are split into one line per
-    part on phones.
+    `row_height` is in pixels. If it exceeds ROW_HEIGHT, names are split into one line per part on
+    phones.
     """
     # Select columns with filter, because group differences have no observation counts.
-    data = estimated.filter(
+    data = estimates.filter(
         [
             "reading",
             "estimate",
@@ -148,17 +148,21 @@ def coefficient_plot(
         ]
     )
     # Add the specification to names that occur more than once.
-    repeated = data["reading"].duplicated(keep=False)
-    suffix = (" · " + data["specification_id"]).where(repeated, "")
-    suffix += estimated["substitutions"].map(lambda said: f" {SUBSTITUTE_MARK}" if said else "")
+    is_duplicate = data["reading"].duplicated(keep=False)
+    suffix = (" · " + data["specification_id"]).where(is_duplicate, "")
+    suffix += estimates["substitutions"].map(
+        lambda sentences: f" {SUBSTITUTE_MARK}" if sentences else ""
+    )
     for language in LANGUAGES:
-        data[f"reading_{language}"] = estimated[f"reading_{language}"] + suffix
+        data[f"reading_{language}"] = estimates[f"reading_{language}"] + suffix
     data["link"] = "readings.html#" + data["specification_id"]
 
     def draw(language: str) -> alt.TopLevelMixin:
         lines = f"windowSize()[0] < 600 ? split(datum.label, '{COMMAS[language]}') : datum.label"
         axis = alt.Axis(
-            labelLimit=LABEL_LIMIT, labelPadding=6, labelExpr=lines if row > ROW else alt.Undefined
+            labelLimit=LABEL_LIMIT,
+            labelPadding=6,
+            labelExpr=lines if row_height > ROW_HEIGHT else alt.Undefined,
         )
         y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=axis)
         # Pass channel objects, because altair is slow at parsing shorthand strings.
@@ -188,20 +192,21 @@ def coefficient_plot(
         points = base.mark_point(color=BLUE, filled=True, size=60, opacity=1)
         layers = [
             make_rule("#999", x=0),
-            *([make_rule(ORANGE, 5, 3, x=printed)] if printed is not None else []),
+            *([make_rule(ORANGE, 5, 3, x=printed_number)] if printed_number is not None else []),
             *([bars] if has_intervals else []),
             points.encode(x=alt.X("estimate:Q", title=title), tooltip=tooltip),
         ]
-        return alt.layer(*layers, width="container", height=row * len(data))
+        return alt.layer(*layers, width="container", height=row_height * len(data))
 
     low, high = (f"{value:.3f}" for value in (data["estimate"].min(), data["estimate"].max()))
-    described = text.format_words("alt_readings", count=len(data), low=low, high=high)
-    notes = [text.render_text("printed_line", value=f"{printed:g}")] if printed is not None else []
-    notes += [_substitutions(estimated)]
-    return draw_figure(id_, title, data, draw, described, Markup(" ").join(filter(None, notes)))
+    descriptions = text.format_words("alt_readings", count=len(data), low=low, high=high)
+    notes = [_render_substitutions(estimates)]
+    if printed_number is not None:
+        notes.insert(0, text.render_text("printed_line", value=f"{printed_number:g}"))
+    return draw_figure(id_, title, data, draw, descriptions, Markup(" ").join(filter(None, notes)))
 
 
-def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
+def build_overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
     """Return the values of the note on the city-years common to a reading and the default one.
 
     The result is None if both use the same city-years.
@@ -221,11 +226,11 @@ def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
     }
 
 
-def _substitutions(estimated: pd.DataFrame) -> Markup:
+def _render_substitutions(estimates: pd.DataFrame) -> Markup:
     """Return the distinct sentences on substitutes in the estimates; empty if there are none."""
     english, chinese = (
         separator.join(
-            filter(None, estimated[column].dropna().str.split(separator).explode().unique())
+            filter(None, estimates[column].dropna().str.split(separator).explode().unique())
         )
         for column, separator in (("substitutions", "; "), ("substitutions_zh", "；"))
     )
@@ -236,7 +241,7 @@ def _substitutions(estimated: pd.DataFrame) -> Markup:
     )
 
 
-def _specifications(release: Release) -> list[dict[str, Any]]:
+def _read_specifications(release: Release) -> list[dict[str, Any]]:
     """Return the specifications with their terms, losses, further inference and influence."""
     name = "specification_id"
     parts = {
@@ -255,18 +260,18 @@ def _specifications(release: Release) -> list[dict[str, Any]]:
             name,
             SQL["inference"],
         ),
-        "influence": group_rows(_influence(release), name),
+        "influence": group_rows(_read_influence(release), name),
     }
     specifications = release.fetch_rows(
         "from reports.rpt_specifications order by specification_order"
     )
     for row in specifications:
         row |= {part: rows[row[name]] for part, rows in parts.items()}
-        row["overlap"] = next(filter(None, map(overlap_note, row["terms"])), None)
+        row["overlap"] = next(filter(None, map(build_overlap_note, row["terms"])), None)
     return specifications
 
 
-def _influence(release: Release) -> list[dict[str, Any]]:
+def _read_influence(release: Release) -> list[dict[str, Any]]:
     """Return the estimates without flagged city-years, and without the most influential units.
 
     The omitted units are named in both languages.

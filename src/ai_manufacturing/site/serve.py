@@ -24,7 +24,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     replaced the file, and does not mix two releases.
     """
 
-    version = ""
+    etag = ""
 
     def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
         """Send the headers, and return the body as a file."""
@@ -35,19 +35,21 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if not self._is_below(path):
             self.send_error(404, "File not found")
             return None
-        version = _version(path) if path.is_file() else ""
-        is_current = self.headers.get("If-Range", version) == version
-        wanted = RANGE.match(self.headers.get("Range", "").strip()) if is_current else None
-        packs = path.suffix in TEXTS and "gzip" in self.headers.get("Accept-Encoding", "")
-        self.version = version if wanted or not packs else ""
-        if not path.is_file() or not ((wanted and wanted[0] != "bytes=-") or packs):
+        etag = _compute_etag(path) if path.is_file() else ""
+        is_current = self.headers.get("If-Range", etag) == etag
+        requested_range = RANGE.match(self.headers.get("Range", "").strip()) if is_current else None
+        is_compressed = path.suffix in TEXTS and "gzip" in self.headers.get("Accept-Encoding", "")
+        self.etag = etag if requested_range or not is_compressed else ""
+        if not path.is_file() or not (
+            (requested_range and requested_range[0] != "bytes=-") or is_compressed
+        ):
             return super().send_head()
-        if wanted is None:
+        if requested_range is None:
             return self._send(
                 200, gzip.compress(path.read_bytes(), 6), path, {"Content-Encoding": "gzip"}
             )
         size = path.stat().st_size
-        first, last = wanted.groups()
+        first, last = requested_range.groups()
         start = int(first) if first else max(size - int(last), 0)
         end = min(int(last) if first and last else size - 1, size - 1)
         if start > end:
@@ -64,12 +66,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def _send(self, status: int, content: bytes, path: Path, headers: dict[str, str]) -> io.BytesIO:
         self.send_response(status)
-        sent = {
+        standard_headers = {
             "Content-Type": self.guess_type(path),
             "Content-Length": str(len(content)),
             "Vary": "Accept-Encoding",
         }
-        for name, value in (sent | headers).items():
+        for name, value in (standard_headers | headers).items():
             self.send_header(name, value)
         self.end_headers()
         return io.BytesIO(content)
@@ -77,17 +79,17 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def end_headers(self) -> None:
         """Add the headers for range requests, and the ETag."""
         self.send_header("Accept-Ranges", "bytes")
-        if self.version:
-            self.send_header("ETag", self.version)
+        if self.etag:
+            self.send_header("ETag", self.etag)
         super().end_headers()
 
 
-def _version(path: Path) -> str:
+def _compute_etag(path: Path) -> str:
     status = path.stat()
     return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
 
 
-def server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
+def make_server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
     """Return a server for a folder on the loopback interface; port 0 selects a free port."""
     return http.server.ThreadingHTTPServer(
         ("127.0.0.1", port), functools.partial(Handler, directory=os.fspath(folder))
@@ -98,7 +100,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("port", type=int, nargs="?", default=8000)
-    asked = parser.parse_args()
-    with server(asked.folder, asked.port) as serving:
+    arguments = parser.parse_args()
+    with make_server(arguments.folder, arguments.port) as serving:
         print(f"http://127.0.0.1:{serving.server_port}/")
         serving.serve_forever()

@@ -31,15 +31,16 @@ from ai_manufacturing.system.text import LANGUAGES, Catalogue
 SQL = load_statements(__file__)
 
 # Pixels reserved for the labels of the tick rows.
-EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
+LABEL_EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
 # Colours by the standard errors with which an estimate is significant. Each class also has a row of
 # ticks below the curve.
-MARKS = {"both": BLUE, "city": GREEN, "province": ORANGE, "neither": GREY}
-HEIGHT, LINE = 380, 15  # height in pixels of the curve including tick rows, and of one tick row
+SIGNIFICANCE_COLOURS = {"both": BLUE, "city": GREEN, "province": ORANGE, "neither": GREY}
+# Height in pixels of the curve including tick rows, and of one tick row.
+HEIGHT, TICK_ROW_HEIGHT = 380, 15
 # Draw thousands of points on a canvas, because SVG elements would dominate the size of the page.
-PICTURE = {"renderer": "canvas"}
+EMBED_OPTIONS = {"renderer": "canvas"}
 # Keys of the texts that the page's script needs, in both languages.
-WORDS = (
+SCRIPT_TEXTS = (
     "no_point",
     "point_is",
     "no_lines",
@@ -53,24 +54,25 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         return {}
     for row in axes:
         row["names"] = text.find_labels_of_kind(row["axis"], row["value"])
-    found = release.fetch_frame(
+    curve = release.fetch_frame(
         SQL["curve"],
         axes=AXES,
     )
-    half = found.pop("error").astype(float) * stats.t.ppf(
-        0.975, found.pop("degrees_of_freedom").astype(float)
+    half_width = curve.pop("error").astype(float) * stats.t.ppf(
+        0.975, curve.pop("degrees_of_freedom").astype(float)
     )
-    estimates = found["standardised_estimate"].astype(float)
-    found["conf_low"], found["conf_high"] = (estimates - half).round(4), (estimates + half).round(4)
-    undominated = int((~found.pop("is_dominated").astype(bool)).sum())
+    estimates = curve["standardised_estimate"].astype(float)
+    curve["conf_low"] = (estimates - half_width).round(4)
+    curve["conf_high"] = (estimates + half_width).round(4)
+    undominated_count = int((~curve.pop("is_dominated").astype(bool)).sum())
     return {
-        "figure": _figure(found, axes, text) if len(found) else None,
-        "offered": group_rows([row for row in axes if row["estimated_count"]], "axis"),
-        "steering": _steering(release, text) if len(found) else None,
+        "figure": _draw_curve(curve, axes, text) if len(curve) else None,
+        "choices": group_rows([row for row in axes if row["estimated_count"]], "axis"),
+        "script_data": _build_script_data(release, text) if len(curve) else None,
         "part_of_years": release.fetch_rows(SQL["part_of_years"]),
         "withheld_count": release.fetch_rows(SQL["withheld"])[0]["curve_count"],
-        "count": len(found),
-        "undominated": undominated,
+        "count": len(curve),
+        "undominated": undominated_count,
         "axes": axes,
         "joint": release.fetch_rows(
             """
@@ -79,30 +81,30 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
             order by choices, errors, statistic
             """
         ),
-        "beside": _beside_swaps(release),
+        "permuted_shares": _compute_permuted_shares(release),
         "missing": release.fetch_rows(SQL["missing"]),
     }
 
 
-def _beside_swaps(release: Release) -> dict[str, str] | None:
+def _compute_permuted_shares(release: Release) -> dict[str, str] | None:
     """Return the shares of one sign and of significance, observed and with permuted weights.
 
     They cover the combinations without dominated choices, with standard errors by province. The
     result is None without a joint test.
     """
-    rows = release.fetch_rows(SQL["beside_swaps"])
-    shown: dict[str, str] = {}
+    rows = release.fetch_rows(SQL["permuted_shares"])
+    shares: dict[str, str] = {}
     for row in rows:
         kind = row["statistic"].removeprefix("share_").removeprefix("of_")
-        shown |= {
+        shares |= {
             kind: f"{100 * row['observed']:.0f}",
             f"{kind}_swapped": f"{100 * row['permuted_mean']:.0f}",
             f"{kind}_p": f"{row['p_value']:.3f}",
         }
-    return shown or None
+    return shares or None
 
 
-def _steering(release: Release, text: Catalogue) -> Any:
+def _build_script_data(release: Release, text: Catalogue) -> Any:
     """Return the data that the page's script needs in addition to the curve, as JSON."""
     (headline,) = release.fetch_rows(SQL["headline"])
     return encode_json(
@@ -116,12 +118,12 @@ def _steering(release: Release, text: Catalogue) -> Any:
                 from estimates.est_specification_curve
                 """
             ),
-            "words": {key: text.texts[key] for key in WORDS},
+            "words": {key: text.texts[key] for key in SCRIPT_TEXTS},
         }
     )
 
 
-def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
+def _draw_curve(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
     """Draw the estimates sorted by size, with intervals by province."""
     by_axis = group_rows(axes, "axis")
     numbers = ("standardised_estimate", "estimate", "p_value_by_city", "p_value_by_province")
@@ -135,7 +137,10 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         title = text.format_text("standardised_estimate", language)
         # Place the title close to its axis, although the labels below require a wider margin.
         axis = alt.Axis(
-            minExtent=EXTENT, maxExtent=EXTENT, titleX=-40, values=choose_ticks(bottom, top)
+            minExtent=LABEL_EXTENT,
+            maxExtent=LABEL_EXTENT,
+            titleX=-40,
+            values=choose_ticks(bottom, top),
         )
         y = alt.Y(
             "standardised_estimate:Q",
@@ -156,7 +161,9 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                 y=y,
                 color=alt.Color(
                     "significant_by:N",
-                    scale=alt.Scale(domain=[*MARKS], range=[*MARKS.values()]),
+                    scale=alt.Scale(
+                        domain=[*SIGNIFICANCE_COLOURS], range=[*SIGNIFICANCE_COLOURS.values()]
+                    ),
                     legend=None,
                 ),
                 tooltip=make_tooltips(
@@ -173,34 +180,40 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
             x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q"
         )
         layers = [intervals, make_rule(GREY, y=0), points]
-        for number, (name, colour) in enumerate(MARKS.items()):
-            height = alt.value(HEIGHT - LINE * (len(MARKS) - number - 0.5))
+        for number, (name, colour) in enumerate(SIGNIFICANCE_COLOURS.items()):
+            height = alt.value(
+                HEIGHT - TICK_ROW_HEIGHT * (len(SIGNIFICANCE_COLOURS) - number - 0.5)
+            )
             ticks = CHART.transform_filter(f"datum.significant_by == '{name}'")
             layers.append(
-                ticks.mark_tick(color=colour, height=LINE - 4, thickness=1).encode(
+                ticks.mark_tick(color=colour, height=TICK_ROW_HEIGHT - 4, thickness=1).encode(
                     x="rank:Q", y=height
                 )
             )
-            beside = CHART.transform_filter("datum.rank == 1").encode(x=alt.value(-8), y=height)
+            label_place = CHART.transform_filter("datum.rank == 1").encode(
+                x=alt.value(-8), y=height
+            )
             label = text.format_text(f"significant_{name}", language)
             layers.append(
-                beside.mark_text(color=colour, align="right", fontSize=11, limit=EXTENT, text=label)
+                label_place.mark_text(
+                    color=colour, align="right", fontSize=11, limit=LABEL_EXTENT, text=label
+                )
             )
         # The page's script sets this parameter to the rank of the selected combination.
-        chosen = alt.param(name="chosen", value=1)
-        here = CHART.transform_filter("datum.rank == chosen").mark_rule(color=ORANGE)
-        layers.append(here.encode(x="rank:Q"))
-        return alt.layer(*layers, width="container", height=HEIGHT, usermeta=PICTURE).add_params(
-            chosen
-        )
+        selection = alt.param(name="chosen", value=1)
+        selected_rule = CHART.transform_filter("datum.rank == chosen").mark_rule(color=ORANGE)
+        layers.append(selected_rule.encode(x="rank:Q"))
+        return alt.layer(
+            *layers, width="container", height=HEIGHT, usermeta=EMBED_OPTIONS
+        ).add_params(selection)
 
     estimates = curve["standardised_estimate"].astype(float)
     bottom, top = curve["conf_low"].min(), curve["conf_high"].max()
-    ticks = LINE * (len(MARKS) + 1)
+    ticks = TICK_ROW_HEIGHT * (len(SIGNIFICANCE_COLOURS) + 1)
     domain = [bottom - (top - bottom) * ticks / (HEIGHT - ticks), top]
     low, median, high = (f"{value:.3f}" for value in estimates.quantile([0, 0.5, 1]))
-    counts = {name: int((curve["significant_by"] == name).sum()) for name in MARKS}
-    described = text.format_words(
+    counts = {name: int((curve["significant_by"] == name).sum()) for name in SIGNIFICANCE_COLOURS}
+    descriptions = text.format_words(
         "alt_curve", count=len(curve), low=low, median=median, high=high, **counts
     )
     return draw_figure(
@@ -208,6 +221,6 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         text.render_text("curve_title"),
         curve,
         draw,
-        described,
+        descriptions,
         text.render_text("curve_note"),
     )

@@ -56,7 +56,7 @@ where status = 'not_estimable'
 group by all
 order by specification_count desc, reason asc;
 
--- name: beside_swaps
+-- name: permuted_shares
 select
     statistic,
     observed,

@@ -12,13 +12,13 @@ from ai_manufacturing.system.text import Catalogue
 SQL = load_statements(__file__)
 
 # Main downloads: the table name in the release, and the file name of the export.
-SETS = {
+DATA_SETS = {
     "panel": ("fct_city_year_panel", "panel"),
     "estimates": ("rpt_coefficients", "estimates"),
     "curve": ("est_specification_curve", "specification_curve"),
     "codebook": ("data_dictionary", "data_dictionary"),
 }
-LISTED = 300  # maximum number of changed estimates to list
+MAX_ESTIMATES = 300  # maximum number of changed estimates to list
 # Example statements for any DuckDB client; the page's script replaces "https://…/" with its own
 # address.
 ADDRESS_LINES = f"""\
@@ -36,7 +36,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     )
     kinds = release.fetch_rows(SQL["kinds"])
     return {
-        "sets": SETS,
+        "sets": DATA_SETS,
         "tables": tables,
         "row_counts": {name: release.count_rows(name) for name in tables},
         "tables_withheld": release.withheld_tables,
@@ -44,11 +44,11 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         "withheld": release.find_withheld_providers(terms.PANEL, *release.withheld_tables),
         "address_lines": ADDRESS_LINES,
         "own_licence": terms.ESTIMATES_LICENCE,
-        "bibliography": downloads.bibliography(release.manifest),
-        "quick_starts": downloads.quick_starts(release),
+        "bibliography": downloads.build_bibliography(release.manifest),
+        "quick_starts": downloads.build_quick_starts(release),
         "programs": downloads.QUICK_STARTS,
-        "history": downloads.history(release),
-        "replaced": _replaced(release),
+        "history": downloads.fetch_history(release),
+        "replaced": _find_replaced_origin(release),
         "kinds": kinds,
         "estimate_count": sum(
             row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")
@@ -56,13 +56,13 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         # The query lists lost estimates first, then changed ones by size of change, then new ones.
         "estimates": release.fetch_rows(
             SQL["estimates"],
-            listed=LISTED,
+            listed=MAX_ESTIMATES,
         ),
         "cells": release.fetch_rows(SQL["cells"]),
     }
 
 
-def _replaced(release: Release) -> Origin | None:
+def _find_replaced_origin(release: Release) -> Origin | None:
     """Return the previous release's extract set if it differs from this one's, or None.
 
     Changes are not computed between different extract sets.
