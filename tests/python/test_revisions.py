@@ -787,8 +787,8 @@ def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivere
     assert outside in "".join(published.warnings)
     # A file that was removed from the folder cannot be read again.
     manifest, path = published.store.read_current_manifest(), f"city_yearbook/{yearbook.name}"
-    assert judgement.unchanged([path], manifest.delivery_hashes, manifest) == {path}
-    assert judgement.unchanged([path], {}, manifest) == frozenset()
+    assert judgement.find_unchanged_files([path], manifest.delivery_hashes, manifest) == {path}
+    assert judgement.find_unchanged_files([path], {}, manifest) == frozenset()
 
 
 @pytest.mark.soak

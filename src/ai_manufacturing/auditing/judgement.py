@@ -28,21 +28,21 @@ class Comparison:
 
     Attributes
     ----------
-    rewritten : Revisions
+    revisions : Revisions
         Published values that the build changes.
-    odd : tuple of OddYear
+    odd_years : tuple of OddYear
         New years that differ in structure from the years before.
     """
 
-    rewritten: Revisions
-    odd: tuple[OddYear, ...]
+    revisions: Revisions
+    odd_years: tuple[OddYear, ...]
 
     @property
     def declarations(self) -> list[str]:
         """Declared revisions and corrections that justify a change, in words."""
-        of_years = (row for year in self.odd for row in year.declared_by)
-        revised = dict.fromkeys(map(str, [*self.rewritten.declarations, *of_years]))
-        return [*revised, *self.rewritten.corrections]
+        year_declarations = (row for year in self.odd_years for row in year.declared_by)
+        texts = dict.fromkeys(map(str, [*self.revisions.declarations, *year_declarations]))
+        return [*texts, *self.revisions.corrections]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Judgement:
 
     Attributes
     ----------
-    why : list of str
+    reasons : list of str
         Reasons to hold the release, in words; empty if it passes.
     notes : list of str
         Warnings about changes that pass.
@@ -61,7 +61,7 @@ class Judgement:
         Anchor to store in the release.
     """
 
-    why: list[str]
+    reasons: list[str]
     notes: list[str]
     way_out: list[str]
     anchor: Anchor
@@ -70,34 +70,36 @@ class Judgement:
 def list_judgement_inputs(
     basis: Basis | None,
     limit: float,
-    declared: Sequence[Declaration],
+    declarations: Sequence[Declaration],
     may_lack_estimates: bool,
 ) -> list[Any]:
     """Return the inputs of a judgement other than the build itself."""
-    published: list[str | None] = [None]
+    release_ids: list[str | None] = [None]
     if basis is not None:
-        published = [basis.manifest.release_id, basis.anchor.release_id, basis.anchor.accepted_at]
-    return [*published, str(limit), may_lack_estimates, *map(str, declared)]
+        release_ids = [basis.manifest.release_id, basis.anchor.release_id, basis.anchor.accepted_at]
+    return [*release_ids, str(limit), may_lack_estimates, *map(str, declarations)]
 
 
-def unchanged(
-    paths: Iterable[str], hashes: Mapping[str, str], published: Manifest
+def find_unchanged_files(
+    paths: Iterable[str], hashes: Mapping[str, str], published_manifest: Manifest
 ) -> frozenset[str]:
     """Return the files, or archive members, that are unchanged since the published release.
 
     A file delivered since then is read for the first time, so it cannot be read again.
     """
-    same = {
-        path for path, sha256 in hashes.items() if published.delivery_hashes.get(path) == sha256
+    unchanged_paths = {
+        path
+        for path, sha256 in hashes.items()
+        if published_manifest.delivery_hashes.get(path) == sha256
     }
     return frozenset(
-        path for path in paths if same & {path, *map(str, PurePosixPath(path).parents)}
+        path for path in paths if unchanged_paths & {path, *map(str, PurePosixPath(path).parents)}
     )
 
 
-def compare(
+def compare_values(
     connection: DuckDBPyConnection,
-    declared: Sequence[Declaration],
+    declarations: Sequence[Declaration],
     read_again: ReadAgain | None,
 ) -> Comparison:
     """Compare the values of a build with a published release of the same extract set.
@@ -106,23 +108,23 @@ def compare(
     ----------
     connection : DuckDBPyConnection
         Connection with the release attached as `old` and the build as `built`.
-    declared : sequence of Declaration
+    declarations : sequence of Declaration
         Declared revisions that apply to the release.
     read_again : ReadAgain or None
         Years and files that the user asked to read again.
     """
-    declared_revisions.create_declared_table(connection, declared)
-    rewritten = revisions.compare(connection, declared, read_again)
-    return Comparison(rewritten, tuple(new_years.find_odd_years(connection, declared)))
+    declared_revisions.create_declared_table(connection, declarations)
+    rewrites = revisions.compare(connection, declarations, read_again)
+    return Comparison(rewrites, tuple(new_years.find_odd_years(connection, declarations)))
 
 
-def judge(
+def judge_release(
     basis: Basis,
-    described: Mapping[str, Any],
+    manifest_fields: Mapping[str, Any],
     connection: DuckDBPyConnection,
     limit: float,
     comparison: Comparison,
-    held: Path,
+    held_folder: Path,
 ) -> Judgement:
     """Judge a release that follows another of the same extract set.
 
@@ -130,7 +132,7 @@ def judge(
     ----------
     basis : Basis
         Release to compare with.
-    described : mapping
+    manifest_fields : mapping
         Manifest fields of the new release.
     connection : DuckDBPyConnection
         Connection with the previous release attached as `old`, the new one as `new`, and the
@@ -140,84 +142,102 @@ def judge(
         above half of it causes a warning.
     comparison : Comparison
         Result of `compare`.
-    held : Path
+    held_folder : Path
         Folder of the build if it is held.
     """
-    published = basis.manifest
-    old, new, built = (
+    published_manifest = basis.manifest
+    old, new, warehouse = (
         duckdb_client.open_cursor(connection, name) for name in ("old", "new", "built")
     )
-    rewritten = comparison.rewritten
-    undeclared = [year for year in comparison.odd if not year.declared_by]
-    doubted = {name for year in undeclared for name in year.specifications}
-    moved = moves.find_moves(old, new, built, limit, rewritten.explained, doubted)
-    why, notes = [*rewritten.lines, *moved.describe_excess(limit)], [*rewritten.notes, *moved.notes]
-    release_id = described["release_id"]
-    to_declare = rewritten.to_declare
-    beyond = {
+    rewrites = comparison.revisions
+    undeclared_years = [year for year in comparison.odd_years if not year.declared_by]
+    odd_specifications = {name for year in undeclared_years for name in year.specifications}
+    estimate_moves = moves.find_moves(
+        old, new, warehouse, limit, rewrites.explained, odd_specifications
+    )
+    reasons, notes = (
+        [*rewrites.lines, *estimate_moves.describe_excess(limit)],
+        [*rewrites.notes, *estimate_moves.notes],
+    )
+    release_id = manifest_fields["release_id"]
+    declarable_revisions = rewrites.to_declare
+    excess_specifications = {
         row["specification_id"]
-        for row in moved.judged_changes.estimates
+        for row in estimate_moves.judged_changes.estimates
         if row["change_kind"] == "estimate_gained" or (row["moved_std_errors"] or 0) > limit
     }
-    for year in undeclared:
-        columns = sorted(beyond.intersection(year.specifications))
+    for year in undeclared_years:
+        columns = sorted(excess_specifications.intersection(year.specifications))
         line = f"{year.message}. The published years are not like that"
         if columns:
-            why.append(f"{line}, and columns that rest on it move or appear: {', '.join(columns)}.")
+            reasons.append(
+                f"{line}, and columns that rest on it move or appear: {', '.join(columns)}."
+            )
             series = (year.provider, year.quantity, year.scope, (year.year, year.year))
-            to_declare.append(declared_revisions.format_revision(*series))
+            declarable_revisions.append(declared_revisions.format_revision(*series))
         else:
             notes.append(line)
-    shown = anchors.read_shown_estimates(new)
-    anchor = basis.anchor.carry_forward(anchors.read_shown_estimates(old), shown, moved)
+    estimates = anchors.read_shown_estimates(new)
+    anchor = basis.anchor.carry_forward(
+        anchors.read_shown_estimates(old), estimates, estimate_moves
+    )
     if not anchor.release_id:
         anchor = anchors.create_anchor(new, release_id)
-    if drifted := anchors.describe_drift(anchor, shown, limit):
-        why.append(
+    if drift := anchors.describe_drift(anchor, estimates, limit):
+        reasons.append(
             f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps"
-            f" that no declaration explains: {drifted}. If the published numbers are right, measure"
-            f" from them: ai-manufacturing accept {published.release_id} --reason '...', and"
+            f" that no declaration explains: {drift}. If the published numbers are right, measure"
+            f" from them: ai-manufacturing accept {published_manifest.release_id} --reason '...', and"
             " refresh again."
         )
-    elif warned := anchors.describe_drift(anchor, shown, anchors.WARN_SHARE * limit):
+    elif small_drift := anchors.describe_drift(anchor, estimates, anchors.WARN_SHARE * limit):
         notes.append(
-            f"Drift from {anchor}: {warned}. Beyond {limit:.15g} a release is held. If the numbers"
+            f"Drift from {anchor}: {small_drift}. Beyond {limit:.15g} a release is held. If the numbers"
             f" are right: ai-manufacturing accept {release_id} --reason '...'"
         )
-    return Judgement(why, notes, [*_way_out(to_declare, published, described, held)], anchor)
+    return Judgement(
+        reasons,
+        notes,
+        [*_suggest_actions(declarable_revisions, published_manifest, manifest_fields, held_folder)],
+        anchor,
+    )
 
 
-def _way_out(
-    to_declare: Sequence[str], published: Manifest, described: Mapping[str, Any], held: Path
+def _suggest_actions(
+    declarable_revisions: Sequence[str],
+    published_manifest: Manifest,
+    manifest_fields: Mapping[str, Any],
+    held_folder: Path,
 ) -> Iterator[str]:
     """Yield the origin of held changes, as far as known, and possible actions.
 
     Parameters
     ----------
-    to_declare : sequence of str
+    declarable_revisions : sequence of str
         Revisions that would let the build pass, in the format of `--revision`.
-    published : Manifest
+    published_manifest : Manifest
         Manifest of the published release.
-    described : mapping
+    manifest_fields : mapping
         Manifest fields of the build.
-    held : Path
+    held_folder : Path
         Folder of the build.
     """
-    if described["delivery_hashes"] == published.delivery_hashes:
+    if manifest_fields["delivery_hashes"] == published_manifest.delivery_hashes:
         commits = [
-            commit[:12] or "unknown" for commit in (published.git_commit, described["git_commit"])
+            commit[:12] or "unknown"
+            for commit in (published_manifest.git_commit, manifest_fields["git_commit"])
         ]
         yield (
-            f"The deliveries are those of release {published.release_id}: code, seeds or packages"
+            f"The deliveries are those of release {published_manifest.release_id}: code, seeds or packages"
             f" make the difference (commit {commits[0]}, now {commits[1]})."
         )
-    if to_declare:
-        options = " ".join(f"--revision {text}" for text in to_declare)
+    if declarable_revisions:
+        options = " ".join(f"--revision {text}" for text in declarable_revisions)
         yield (
             "If these are revisions, declare them, and refresh again: ai-manufacturing accept"
             f" {options} --reason '...'"
         )
     yield (
-        f"Held in {held}; report.json there has every change. To publish it anyway:"
-        f" ai-manufacturing publish {described['release_id']} --reason '...'."
+        f"Held in {held_folder}; report.json there has every change. To publish it anyway:"
+        f" ai-manufacturing publish {manifest_fields['release_id']} --reason '...'."
     )

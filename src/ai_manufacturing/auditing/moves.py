@@ -37,10 +37,8 @@ class Moves:
             return []
         estimates = [line for line in self.judged_changes.lines if " -> " in line]
         largest = join_first(estimates, findings.MAX_LISTED_ROWS, "; ", "; and {} more")
-        return [
-            f"{self.judged_changes.describe_move(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g})"
-            f" allows: {largest}."
-        ]
+        move = self.judged_changes.describe_move(limit)
+        return [f"{move}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows: {largest}."]
 
 
 def find_moves(
@@ -98,10 +96,10 @@ def find_moves(
         )
         if revision <= limit:
             passing.add(name)
+            first, last = year_ranges[name]
             notes.append(
-                f"{name} moved by {excess_moves[name]:.2f} standard errors as its sample reaches new"
-                f" years. On the published years, {year_ranges[name][0]}-{year_ranges[name][1]}, it moved by"
-                f" {revision:.2f}"
+                f"{name} moved by {excess_moves[name]:.2f} standard errors as its sample reaches"
+                f" new years. On the published years, {first}-{last}, it moved by {revision:.2f}"
             )
     judged_changes = changes.read_changes(
         new_release, "list_contains(?, specification_id)", sorted(names - passing)

@@ -177,13 +177,13 @@ def _build_and_publish(run: Run) -> Manifest:
         if result.basis is not None and comparison is not None:
             limit = run.limits.hold_shown_above
             held_folder = run.store.locate_held_build(run.release_id)
-            decision = judgement.judge(
+            decision = judgement.judge_release(
                 result.basis, result.manifest_fields, new.connection, limit, comparison, held_folder
             )
             anchor = decision.anchor
         anchors.write_anchor(release, anchor, estimates)
     if decision is not None:
-        if decision.why:
+        if decision.reasons:
             raise _hold_for_judgement(run, result, comparison, decision, summary.lines)
         for note in decision.notes:
             run.warn(f"{note}.")
@@ -303,9 +303,10 @@ def _compare(run: Run, result: BuildResult, connection: DuckDBPyConnection) -> C
     again = None
     if run.years is not None:
         again = ReadAgain(
-            run.years, judgement.unchanged(result.paths_read_again, run.hashes, current_manifest)
+            run.years,
+            judgement.find_unchanged_files(result.paths_read_again, run.hashes, current_manifest),
         )
-    comparison = judgement.compare(connection, run.declarations, again)
+    comparison = judgement.compare_values(connection, run.declarations, again)
     if declarations := comparison.declarations:
         run.on_event("declared", {"revisions": declarations})
         result.manifest_fields["reason"] = "; ".join(
@@ -364,14 +365,14 @@ def _hold_for_judgement(
     change_lines: Sequence[str],
 ) -> HeldError:
     """Hold a build that rewrites published values, and return the error to raise."""
-    rewritten_values = comparison.rewritten.record() if comparison else {}
-    _hold_build(run, result, HeldError, [*decision.why, *change_lines], rewritten_values)
+    rewritten_values = comparison.revisions.record() if comparison else {}
+    _hold_build(run, result, HeldError, [*decision.reasons, *change_lines], rewritten_values)
     heading = (
         f"Release {run.release_id} is held: it rewrites what was published. The published release"
         " is unchanged."
     )
     causes = result.delivery.causes if result.delivery.has_file_changes else []
-    return HeldError("\n".join([heading, *causes, *decision.why, *decision.way_out]))
+    return HeldError("\n".join([heading, *causes, *decision.reasons, *decision.way_out]))
 
 
 def _hold_build(
