@@ -92,7 +92,7 @@ def release_of(
         connection.execute(f"attach {quote_literal(str(path))} as new")
         connection.execute("create schema new.release")
         connection.execute("create schema new.marts")
-        revisions.write_series(connection)
+        revisions.write_series_values(connection)
         for table, query in (
             ("dim_series", "select 'gdp' as series, 'total' as scope, 'GDP' as label_en"),
             (
@@ -142,7 +142,7 @@ def compared(
     files = {"old": release, "built": warehouse}
     with open_attached(place / "spill", files, reads_files=True) as connection:
         declared_revisions.create_declared_table(connection, declarations)
-        found = revisions.compare(connection, declarations)
+        found = revisions.find_revisions(connection, declarations)
     assert found is not None
     return found
 
@@ -194,7 +194,7 @@ def test_more_than_one_per_cent_of_lost_city_years_is_held_though_no_series_is(
         for city in range(count):
             new.pop(("gdp", "total", str(city), 2019 + city % 2), None)
         found = compared(tmp_path, old, new)
-        assert (found.beyond, found.lost_city_years) == ((), count)
+        assert (found.held_series_years, found.lost_city_years) == ((), count)
         said = f"{count} of 2000 published city-years have no value any more, more than 1 %."
         assert found.lines == [said] * is_held
     assert compared(tmp_path, old, new, declaration(2019, 2020)).lines == []
@@ -229,7 +229,7 @@ def test_a_series_is_held_above_five_per_cent_of_values_that_move_unusually_or_g
             row.published,
             row.rewritten,
             row.lost,
-            row in found.beyond,
+            row in found.held_series_years,
         )
         for row in found.series_years
     }
@@ -351,8 +351,8 @@ def test_a_declaration_covers_its_provider_series_scope_and_years_only(tmp_path:
         new["too_few", "total", str(city), 2016] = 100.0 + city
     found = compared(tmp_path, old, new, *declared)
     for series, years in expected.items():
-        assert [row.year for row in found.beyond if row.series == series] == years
-    assert found.explained == {"on_all", "on_any_scope"}
+        assert [row.year for row in found.held_series_years if row.series == series] == years
+    assert found.explained_specifications == {"on_all", "on_any_scope"}
     used = [row.series for row in found.declarations]
     assert used == ["all", "any_scope", "first_year", "too_few"]
 
@@ -920,7 +920,7 @@ def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
         connection.execute(f"attach {quote_literal(str(warehouse))} as built (read_only)")
         connection.execute(f"attach {quote_literal(str(path))} as new")
         connection.execute("create schema new.release")
-        revisions.write_series(connection)
+        revisions.write_series_values(connection)
         connection.execute(f"delete from new.release.series_values where year > {last_year}")
     return path
 

@@ -114,7 +114,7 @@ def compare_values(
         Years and files that the user asked to read again.
     """
     declared_revisions.create_declared_table(connection, declarations)
-    rewrites = revisions.compare(connection, declarations, read_again)
+    rewrites = revisions.find_revisions(connection, declarations, read_again)
     return Comparison(rewrites, tuple(new_years.find_odd_years(connection, declarations)))
 
 
@@ -153,14 +153,12 @@ def judge_release(
     undeclared_years = [year for year in comparison.odd_years if not year.declared_by]
     odd_specifications = {name for year in undeclared_years for name in year.specifications}
     estimate_moves = moves.find_moves(
-        old, new, warehouse, limit, rewrites.explained, odd_specifications
+        old, new, warehouse, limit, rewrites.explained_specifications, odd_specifications
     )
-    reasons, notes = (
-        [*rewrites.lines, *estimate_moves.describe_excess(limit)],
-        [*rewrites.notes, *estimate_moves.notes],
-    )
+    reasons = [*rewrites.lines, *estimate_moves.describe_excess(limit)]
+    notes = [*rewrites.notes, *estimate_moves.notes]
     release_id = manifest_fields["release_id"]
-    declarable_revisions = rewrites.to_declare
+    declarable_revisions = rewrites.declarable_revisions
     excess_specifications = {
         row["specification_id"]
         for row in estimate_moves.judged_changes.estimates
@@ -187,20 +185,18 @@ def judge_release(
         reasons.append(
             f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps"
             f" that no declaration explains: {drift}. If the published numbers are right, measure"
-            f" from them: ai-manufacturing accept {published_manifest.release_id} --reason '...', and"
-            " refresh again."
+            f" from them: ai-manufacturing accept {published_manifest.release_id} --reason '...',"
+            " and refresh again."
         )
     elif small_drift := anchors.describe_drift(anchor, estimates, anchors.WARN_SHARE * limit):
         notes.append(
-            f"Drift from {anchor}: {small_drift}. Beyond {limit:.15g} a release is held. If the numbers"
-            f" are right: ai-manufacturing accept {release_id} --reason '...'"
+            f"Drift from {anchor}: {small_drift}. Beyond {limit:.15g} a release is held. If the"
+            f" numbers are right: ai-manufacturing accept {release_id} --reason '...'"
         )
-    return Judgement(
-        reasons,
-        notes,
-        [*_suggest_actions(declarable_revisions, published_manifest, manifest_fields, held_folder)],
-        anchor,
+    actions = _suggest_actions(
+        declarable_revisions, published_manifest, manifest_fields, held_folder
     )
+    return Judgement(reasons, notes, [*actions], anchor)
 
 
 def _suggest_actions(
@@ -228,8 +224,8 @@ def _suggest_actions(
             for commit in (published_manifest.git_commit, manifest_fields["git_commit"])
         ]
         yield (
-            f"The deliveries are those of release {published_manifest.release_id}: code, seeds or packages"
-            f" make the difference (commit {commits[0]}, now {commits[1]})."
+            f"The deliveries are those of release {published_manifest.release_id}: code, seeds or"
+            f" packages make the difference (commit {commits[0]}, now {commits[1]})."
         )
     if declarable_revisions:
         options = " ".join(f"--revision {text}" for text in declarable_revisions)

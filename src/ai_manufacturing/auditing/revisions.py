@@ -18,15 +18,15 @@ from ai_manufacturing.system.sql_text import build_comments, load_statements
 
 SQL = load_statements(__file__)
 
-CHANGED = 0.001  # relative change above which a value counts as rewritten
-CELLS = 0.05  # share of the published values in a series-year that may be revised
-HISTORY = 3  # minimum logged revisions of a series to estimate the usual size from
-PROVINCE_VALUES = 3  # minimum values of a province moving alone that hold a build
-CITY_YEARS = 0.01  # share of the published city-years that may lose all values
-FULL_HISTORY = 3  # minimum published years of a series for a lost city to hold a build
-LISTED_CITIES = 3  # cities or values named in a message
-LISTED_PROVINCES = 3  # provinces named in a message
-LISTED_SERIES = 3  # series named in a message
+MIN_RELATIVE_CHANGE = 0.001  # relative change above which a value counts as rewritten
+MAX_REVISED_SHARE = 0.05  # share of the published values in a series-year that may be revised
+MIN_LOGGED_REVISIONS = 3  # minimum logged revisions of a series to estimate the usual size from
+MIN_PROVINCE_VALUES = 3  # minimum values of a province moving alone that hold a build
+MAX_LOST_SHARE = 0.01  # share of the published city-years that may lose all values
+MIN_PUBLISHED_YEARS = 3  # minimum published years of a series for a lost city to hold a build
+MAX_LISTED_CITIES = 3  # cities or values named in a message
+MAX_LISTED_PROVINCES = 3  # provinces named in a message
+MAX_LISTED_SERIES = 3  # series named in a message
 
 COLUMNS = {
     "series": "Name of the series, with @provider if the provider is not used by default.",
@@ -69,12 +69,12 @@ class SeriesYear(NamedTuple):
         return f"{self.label} ({self.series}, {self.scope}, {self.provider})"
 
     def __str__(self) -> str:
-        known = f"by {self.revisions} revisions of the log" if self.revisions else "as declared"
+        basis = f"by {self.revisions} revisions of the log" if self.revisions else "as declared"
         return (
             f"{self.heading} {self.year}:"
             f" {self.undeclared} of {self.published} published values changed, by"
             f" {100 * self.change:.2g} % in the median. Up to {100 * self.usual:.2g} % is usual,"
-            f" {known}"
+            f" {basis}"
         )
 
 
@@ -153,7 +153,7 @@ class Revisions:
         All rewritten values by series and scope, largest moves first.
     declarations : tuple of Declaration
         Declarations that cover a rewritten value.
-    explained : frozenset of str
+    explained_specifications : frozenset of str
         Published specifications that use rewritten values, all of them declared.
     city_years, lost_city_years : int
         Number of published city-years, and number of them that lose their values or keep only
@@ -169,7 +169,7 @@ class Revisions:
     series_years: tuple[SeriesYear, ...] = ()
     cells: tuple[Cell, ...] = ()
     declarations: tuple[Declaration, ...] = ()
-    explained: frozenset[str] = frozenset()
+    explained_specifications: frozenset[str] = frozenset()
     city_years: int = 0
     lost_city_years: int = 0
     lost_cities: tuple[LostCity, ...] = ()
@@ -177,52 +177,60 @@ class Revisions:
     corrections: tuple[str, ...] = ()
 
     @property
-    def beyond(self) -> tuple[SeriesYear, ...]:
+    def held_series_years(self) -> tuple[SeriesYear, ...]:
         """Series-years with more unusual, undeclared revisions than the limit allows."""
-        return tuple(row for row in self.series_years if row.unusual > CELLS * row.published)
+        return tuple(
+            row for row in self.series_years if row.unusual > MAX_REVISED_SHARE * row.published
+        )
 
     @property
     def notes(self) -> list[str]:
         """Revisions to report that do not hold a build: usual ones, and single values."""
-        beyond = {*self.beyond}
+        held_series_years = {*self.held_series_years}
         passing = {
-            (row.series, row.scope, row.year): row for row in self.series_years if row not in beyond
+            (row.series, row.scope, row.year): row
+            for row in self.series_years
+            if row not in held_series_years
         }
         unusual: dict[str, list[Cell]] = defaultdict(list)
         for cell in self.cells:
-            of = passing.get((cell.series, cell.scope, cell.year))
-            if of is not None and cell.is_unusual and not cell.is_declared:
-                unusual[of.heading].append(cell)
+            series_year = passing.get((cell.series, cell.scope, cell.year))
+            if series_year is not None and cell.is_unusual and not cell.is_declared:
+                unusual[series_year.heading].append(cell)
         return [
-            *(str(row) for row in passing.values() if row.undeclared > CELLS * row.published),
-            *(_cells_line(heading, cells) for heading, cells in unusual.items()),
+            *(
+                str(row)
+                for row in passing.values()
+                if row.undeclared > MAX_REVISED_SHARE * row.published
+            ),
+            *(_describe_cells(heading, cells) for heading, cells in unusual.items()),
         ]
 
     @property
     def lines(self) -> list[str]:
         """Reasons to hold the build, in words; empty if the values pass."""
         by_series: dict[tuple[str, str], list[SeriesYear]] = defaultdict(list)
-        for row in self.beyond:
+        for row in self.held_series_years:
             by_series[row.series, row.scope].append(row)
         by_city: dict[str, list[LostCity]] = defaultdict(list)
         for city in self.lost_cities:
             by_city[city.city_id].append(city)
-        lines = [self._series_line(rows) for rows in by_series.values()]
-        if self.lost_city_years > CITY_YEARS * self.city_years:
+        lines = [self._describe_series(rows) for rows in by_series.values()]
+        if self.lost_city_years > MAX_LOST_SHARE * self.city_years:
             lines.append(
                 f"{self.lost_city_years} of {self.city_years} published city-years have no value"
-                f" any more, more than {100 * CITY_YEARS:g} %."
+                f" any more, more than {100 * MAX_LOST_SHARE:g} %."
             )
-        lines += [_city_line(series) for series in by_city.values()]
+        lines += [_describe_city(series) for series in by_city.values()]
         by_series_of_province: dict[tuple[str, str], list[str]] = defaultdict(list)
         for province in self.provinces:
             by_series_of_province[province.series, province.scope].append(str(province))
         return lines + [
-            join_first(provinces, LISTED_PROVINCES, "; ", "; and {} more provinces") + "."
+            join_first(provinces, MAX_LISTED_PROVINCES, "; ", "; and {} more provinces") + "."
             for provinces in by_series_of_province.values()
         ]
 
-    def _series_line(self, rows: Sequence[SeriesYear]) -> str:
+    def _describe_series(self, rows: Sequence[SeriesYear]) -> str:
         first, years = rows[0], {row.year for row in rows}
         largest: dict[str, Cell] = {}  # by city; self.cells lists the largest move first
         for cell in self.cells:
@@ -236,15 +244,15 @@ class Revisions:
         return (
             f"{first.heading} {format_spans(years)}: {sum(row.rewritten for row in rows)} of"
             f" {sum(row.published for row in rows)} published values changed by more than"
-            f" {100 * CHANGED:g} %{f', {lost} of them are gone' if lost else ''}. Largest:"
-            f" {'; '.join(map(str, [*largest.values()][:LISTED_CITIES]))}."
+            f" {100 * MIN_RELATIVE_CHANGE:g} %{f', {lost} of them are gone' if lost else ''}. Largest:"
+            f" {'; '.join(map(str, [*largest.values()][:MAX_LISTED_CITIES]))}."
         )
 
     @property
-    def to_declare(self) -> list[str]:
+    def declarable_revisions(self) -> list[str]:
         """Declarations that would let these values pass, in the format of `--revision`."""
         years: dict[tuple[str, str, str], set[int]] = defaultdict(set)
-        for row in self.beyond:
+        for row in self.held_series_years:
             years[row.provider, row.quantity, row.scope].add(row.year)
         for city in self.lost_cities:
             years[city.provider, city.quantity, city.scope].update(
@@ -254,11 +262,11 @@ class Revisions:
             years[province.provider, province.quantity, province.scope].update(province.years)
         return [
             declared_revisions.format_revision(*series, span)
-            for series, of_series in sorted(years.items())
-            for span in find_spans(of_series)
+            for series, series_years in sorted(years.items())
+            for span in find_spans(series_years)
         ]
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Return all series-years, and all rewritten values as CSV lines, for a report."""
         return {
             "rewritten_series_years": [row._asdict() for row in self.series_years],
@@ -273,23 +281,23 @@ class Revisions:
         }
 
 
-def _cells_line(heading: str, cells: Sequence[Cell]) -> str:
+def _describe_cells(heading: str, cells: Sequence[Cell]) -> str:
     """Describe single values of a series that changed by more than usual."""
     values = f"{len(cells)} value{'s' if len(cells) > 1 else ''}"
-    listed = join_first([*map(str, cells)], LISTED_CITIES)
-    return f"{heading}: {values} changed by more than is usual: {listed}"
+    examples = join_first([*map(str, cells)], MAX_LISTED_CITIES)
+    return f"{heading}: {values} changed by more than is usual: {examples}"
 
 
-def _city_line(series: Sequence[LostCity]) -> str:
+def _describe_city(series: Sequence[LostCity]) -> str:
     labels = [*dict.fromkeys(f"{row.label} ({row.series})" for row in series)]
     span = f"{min(row.first_year for row in series)}-{max(row.last_year for row in series)}"
     return (
         f"{series[0].city} ({series[0].city_id}) had a value in every published year, {span}, and"
-        f" has none any more: {join_first(labels, LISTED_SERIES)}."
+        f" has none any more: {join_first(labels, MAX_LISTED_SERIES)}."
     )
 
 
-def write_series(connection: DuckDBPyConnection) -> None:
+def write_series_values(connection: DuckDBPyConnection) -> None:
     """Write new.release.series_values from the warehouse attached as `built`."""
     connection.execute(SQL["series_values"])
     comment = (
@@ -299,7 +307,7 @@ def write_series(connection: DuckDBPyConnection) -> None:
     connection.execute(build_comments("new.release.series_values", comment, COLUMNS))
 
 
-def compare(
+def find_revisions(
     connection: DuckDBPyConnection,
     declarations: Sequence[Declaration],
     read_again: ReadAgain | None = None,
@@ -317,7 +325,7 @@ def compare(
         Values of these years that come from these files count as declared.
     """
 
-    def rows(name: str, **values: Any) -> Iterable[tuple[Any, ...]]:
+    def run_query(name: str, **values: Any) -> Iterable[tuple[Any, ...]]:
         return connection.execute(SQL[name], values).fetchall()
 
     connection.execute(
@@ -325,32 +333,32 @@ def compare(
         " integer)"
     )
     if read_again is not None:
-        again = {
+        parameters = {
             "paths": sorted(read_again.paths),
             "first": read_again.years[0],
             "last": read_again.years[-1],
         }
-        connection.execute(SQL["read_again"], again)
+        connection.execute(SQL["read_again"], parameters)
     language = settings.language()
-    rows("changed_corrections")
-    rows(
+    run_query("changed_corrections")
+    run_query(
         "compared",
         language=language,
         usual_revision=settings.variables()["usual_revision"],
-        changed=CHANGED,
-        cells=CELLS,
-        history=HISTORY,
+        changed=MIN_RELATIVE_CHANGE,
+        cells=MAX_REVISED_SHARE,
+        history=MIN_LOGGED_REVISIONS,
     )
-    ((city_years, lost_city_years),) = rows("city_years")
-    provinces = rows("provinces", language=language, least_values=PROVINCE_VALUES)
+    ((city_years, lost_city_years),) = run_query("city_years")
+    provinces = run_query("provinces", language=language, least_values=MIN_PROVINCE_VALUES)
     return Revisions(
-        tuple(SeriesYear(*row) for row in rows("series_years")),
-        tuple(Cell(*row) for row in rows("cells")),
-        tuple(declarations[number] for (number,) in rows("declarations")),
-        frozenset(name for (name,) in rows("explained")),
+        tuple(SeriesYear(*row) for row in run_query("series_years")),
+        tuple(Cell(*row) for row in run_query("cells")),
+        tuple(declarations[number] for (number,) in run_query("declarations")),
+        frozenset(name for (name,) in run_query("explained")),
         city_years,
         lost_city_years,
-        tuple(LostCity(*row) for row in rows("lost_cities", full_history=FULL_HISTORY)),
+        tuple(LostCity(*row) for row in run_query("lost_cities", full_history=MIN_PUBLISHED_YEARS)),
         tuple(Province(*row) for row in provinces),
-        tuple(text for (text,) in rows("corrections")),
+        tuple(text for (text,) in run_query("corrections")),
     )

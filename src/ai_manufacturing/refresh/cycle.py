@@ -365,7 +365,7 @@ def _hold_for_judgement(
     change_lines: Sequence[str],
 ) -> HeldError:
     """Hold a build that rewrites published values, and return the error to raise."""
-    rewritten_values = comparison.revisions.record() if comparison else {}
+    rewritten_values = comparison.revisions.to_record() if comparison else {}
     _hold_build(run, result, HeldError, [*decision.reasons, *change_lines], rewritten_values)
     heading = (
         f"Release {run.release_id} is held: it rewrites what was published. The published release"

@@ -230,7 +230,7 @@ def _copy_release(
     _write_manifest(connection, release_manifest)
     _write_freshness(connection)
     _write_questions(connection)
-    revisions.write_series(connection)
+    revisions.write_series_values(connection)
     _write_previous(connection, previous_manifest)
     follows = previous_manifest is not None and previous_manifest.origin == release_manifest.origin
     changes.write_changes(connection, follows=follows)
