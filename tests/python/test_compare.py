@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing.auditing.compare import CompareError, Section, compare
+from ai_manufacturing.auditing.compare import CompareError, Section, compare_databases
 from ai_manufacturing.releases import databases
 from tests.python import release_store
 from tests.python.conftest import Build
@@ -27,7 +27,7 @@ def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
 
 def compared(old: Path, new: Path) -> list[Section]:
     """Compare two warehouses whose views may read any landing store."""
-    return compare(databases.read_database(old), databases.read_database(new), Path("/"))
+    return compare_databases(databases.read_database(old), databases.read_database(new), Path("/"))
 
 
 def of(sections: list[Section]) -> dict[str, list[tuple]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ai_manufacturing.auditing.compare import compare
+from ai_manufacturing.auditing.compare import compare_databases
 from ai_manufacturing.releases import databases
 from tests.planted_faults import copy_of_the_project
 from tests.python.conftest import MADE, PROJECT, WAREHOUSE, Build, is_of_this_code
@@ -71,4 +71,4 @@ def test_the_newest_python_gives_the_tables_of_this_one(
     )
     # Views in a copied warehouse still read the landing store of the original.
     landing = MADE if is_of_this_code(MADE / WAREHOUSE) else sample_build.scratch
-    assert compare(old, new, landing / "landing", project / "build/landing") == []
+    assert compare_databases(old, new, landing / "landing", project / "build/landing") == []

@@ -17,7 +17,7 @@ from ai_manufacturing.system.sql_text import load_statements, quote_identifier, 
 
 SQL = load_statements(__file__)
 
-SHOWN = 60  # maximum characters of a printed cell
+MAX_CELL_CHARS = 60  # maximum characters of a printed cell
 # Column headings by section.
 SECTIONS = {
     "Tables": ("table", "change"),
@@ -67,7 +67,7 @@ class Section:
     rows: list[tuple[Any, ...]]
 
 
-def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
+def compare_databases(old: Database, new: Database, *landing: Path) -> list[Section]:
     """Compare the released schemas of two files of the same extract set.
 
     Rows are matched by the key that data_dictionary declares for their table. Floating-point
@@ -98,62 +98,62 @@ def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
             " extract set."
         )
     try:
-        return _sections(old, new, landing)
+        return _compare_sections(old, new, landing)
     except duckdb_client.RefusedError as error:
         raise CompareError(str(error)) from error
 
 
-def _sections(old: Database, new: Database, landing: Sequence[Path]) -> list[Section]:
+def _compare_sections(old: Database, new: Database, landing: Sequence[Path]) -> list[Section]:
     with (
         tempfile.TemporaryDirectory() as spill,
         duckdb_client.open_attached(
             Path(spill), {"old": old.path, "new": new.path}, allowed_folders=landing
         ) as connection,
     ):
-        tables = {name: _tables(connection, name) for name in ("old", "new")}
-        both = sorted(tables["old"].keys() & tables["new"].keys())
+        tables = {name: _list_tables(connection, name) for name in ("old", "new")}
+        common_tables = sorted(tables["old"].keys() & tables["new"].keys())
         for name, database in {"old": old, "new": new}.items():
-            duckdb_client.require_views(connection, name, database.path, both)
-        keys = _keys(connection)
-        compared = [
-            _Compared(
+            duckdb_client.require_views(connection, name, database.path, common_tables)
+        keys = _read_keys(connection)
+        comparisons = [
+            _TableComparison(
                 connection, table, tables["old"][table], tables["new"][table], keys.get(table, ())
             )
-            for table in both
+            for table in common_tables
         ]
         rows: list[Sequence[tuple[Any, ...]]] = [
-            _lost_and_gained(tables["old"], tables["new"]),
-            [row for table in compared for row in table.columns()],
-            [row for table in compared for row in table.rows()],
-            [row for table in compared for row in table.cells()],
-            _estimates(connection) if changes.COEFFICIENTS in both else [],
+            _compare_names(tables["old"], tables["new"]),
+            [row for table in comparisons for row in table.compare_columns()],
+            [row for table in comparisons for row in table.compare_rows()],
+            [row for table in comparisons for row in table.compare_cells()],
+            _compare_estimates(connection) if changes.COEFFICIENTS in common_tables else [],
         ]
         sections = [
-            Section(title, columns, [*of])
-            for (title, columns), of in zip(SECTIONS.items(), rows, strict=True)
+            Section(title, columns, [*section_rows])
+            for (title, columns), section_rows in zip(SECTIONS.items(), rows, strict=True)
         ]
     return [section for section in sections if section.rows]
 
 
-def as_text(sections: Iterable[Section]) -> str:
+def format_text(sections: Iterable[Section]) -> str:
     """Format a comparison as plain-text tables with aligned columns."""
     lines = []
     for section in sections:
-        lines += [section.title, *_lines(section, "  ", pad=True), ""]
+        lines += [section.title, *_format_lines(section, "  ", pad=True), ""]
     return "\n".join(lines).rstrip()
 
 
-def as_markdown(sections: Iterable[Section]) -> str:
+def format_markdown(sections: Iterable[Section]) -> str:
     """Format a comparison as Markdown tables, for example for a code review."""
     lines = []
     for section in sections:
-        heading, *rows = (f"|{line}|" for line in _lines(section, "|", pad=False))
+        heading, *rows = (f"|{line}|" for line in _format_lines(section, "|", pad=False))
         rule = "|---" * len(section.columns) + "|"
         lines += [f"## {section.title}", "", heading, rule, *rows, ""]
     return "\n".join(lines).rstrip()
 
 
-def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
+def to_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
     """Convert a comparison to a dict of row lists by section, for JSON output.
 
     Empty sections are included, and column names use underscores.
@@ -168,7 +168,7 @@ def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _tables(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
+def _list_tables(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
     """Return the columns and types of each released table or view in a database."""
     tables: dict[str, dict[str, str]] = {}
     values = {"database": database, "schemas": [*SCHEMAS]}
@@ -177,19 +177,19 @@ def _tables(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str
     return tables
 
 
-def _keys(connection: DuckDBPyConnection) -> dict[str, Sequence[str]]:
+def _read_keys(connection: DuckDBPyConnection) -> dict[str, Sequence[str]]:
     """Return the key of each table in the older file's data dictionary; empty if it has none."""
     with suppress(CatalogException):
         return dict(connection.execute(SQL["keys"]).fetchall())
     return {}
 
 
-def _lost_and_gained(old: Iterable[str], new: Iterable[str]) -> list[tuple[str, str]]:
-    lost = [(name, "lost") for name in old if name not in set(new)]
-    return lost + [(name, "gained") for name in new if name not in set(old)]
+def _compare_names(old: Iterable[str], new: Iterable[str]) -> list[tuple[str, str]]:
+    lost_names = [(name, "lost") for name in old if name not in set(new)]
+    return lost_names + [(name, "gained") for name in new if name not in set(old)]
 
 
-class _Compared:
+class _TableComparison:
     """A table that exists in both files."""
 
     def __init__(
@@ -202,104 +202,115 @@ class _Compared:
     ) -> None:
         self._connection = connection
         self._table = table
-        self._of = {name: self._read_once(name) for name in ("old", "new")}
+        self._relations = {name: self._materialise_view(name) for name in ("old", "new")}
         self._old, self._new = old, new
         self._names = [name for name in old if name in new]
         self._key = key if {*key} <= {*self._names} else ()
         self._values = [name for name in self._names if name not in self._key]
-        matched = (
+        match_condition = (
             " and ".join(
                 f"o.{c} is not distinct from n.{c}" for c in map(quote_identifier, self._key)
             )
             or "false"
         )
-        self._joined = (
-            f"(select *, true as is_there from {self._of['old']}) as o "
-            f"full join (select *, true as is_there from {self._of['new']}) as n on {matched}"
+        self._join = (
+            f"(select *, true as is_there from {self._relations['old']}) as o "
+            f"full join (select *, true as is_there from {self._relations['new']}) as n on {match_condition}"
         )
 
-    def _read_once(self, database: str) -> str:
+    def _materialise_view(self, database: str) -> str:
         """Return the name of a table, or of a temporary copy if it is a view.
 
         Without the copy, every query would compute the rows of the view again.
         """
         name = f"{database}.{self._table}"
-        if not self._value(
+        if not self._fetch_count(
             f"select count(*) from duckdb_views() where database_name = {quote_literal(database)}"
             f" and schema_name || '.' || view_name = {quote_literal(self._table)}"
         ):
             return name
-        copied = quote_identifier(name)
-        self._connection.execute(f"create temp table {copied} as from {name}")
-        return copied
+        copy = quote_identifier(name)
+        self._connection.execute(f"create temp table {copy} as from {name}")
+        return copy
 
-    def columns(self) -> list[tuple[str, str, str]]:
+    def compare_columns(self) -> list[tuple[str, str, str]]:
         """Return the columns that were lost, gained or changed type."""
-        rows = [(self._table, *change) for change in _lost_and_gained(self._old, self._new)]
+        rows = [(self._table, *change) for change in _compare_names(self._old, self._new)]
         return rows + [
             (self._table, name, f"{self._old[name]} -> {self._new[name]}")
             for name in self._names
             if self._old[name] != self._new[name]
         ]
 
-    def rows(self) -> list[tuple[Any, ...]]:
+    def compare_rows(self) -> list[tuple[Any, ...]]:
         """Return one row that counts the differing rows, or an empty list if there are none."""
-        counts = [self._value(f"select count(*) from {name}") for name in self._of.values()]
+        counts = [
+            self._fetch_count(f"select count(*) from {name}") for name in self._relations.values()
+        ]
         if self._key:
-            any_change = " or ".join(self._differs(name) for name in self._values) or "false"
-            lost, gained, changed = self._row(f"""
+            any_change = (
+                " or ".join(self._build_inequality(name) for name in self._values) or "false"
+            )
+            lost_count, gained_count, changed_count = self._fetch_row(f"""
                 select
                     count(*) filter (n.is_there is null),
                     count(*) filter (o.is_there is null),
                     count(*) filter (o.is_there and n.is_there and ({any_change}))
-                from {self._joined}
+                from {self._join}
             """)
         else:
-            listed = ", ".join(map(quote_identifier, self._names))
-            old, new = (f"select {listed} from {name}" for name in self._of.values())
-            lost = self._value(f"select count(*) from ({old} except all {new})")
-            gained = self._value(f"select count(*) from ({new} except all {old})")
-            changed = 0
-        if not lost + gained + changed:
+            columns = ", ".join(map(quote_identifier, self._names))
+            old, new = (f"select {columns} from {name}" for name in self._relations.values())
+            lost_count = self._fetch_count(f"select count(*) from ({old} except all {new})")
+            gained_count = self._fetch_count(f"select count(*) from ({new} except all {old})")
+            changed_count = 0
+        if not lost_count + gained_count + changed_count:
             return []
         return [
-            (self._table, ", ".join(self._key) or "the whole row", *counts, lost, gained, changed)
+            (
+                self._table,
+                ", ".join(self._key) or "the whole row",
+                *counts,
+                lost_count,
+                gained_count,
+                changed_count,
+            )
         ]
 
-    def cells(self) -> list[tuple[Any, ...]]:
+    def compare_cells(self) -> list[tuple[Any, ...]]:
         """Return the columns with changed cells, each with its largest or first change."""
         if not self._key or not self._values:
             return []
-        changes_of = [self._change(name) for name in self._values]
-        found = self._row(
-            f"select {', '.join(changes_of)} from {self._joined} where o.is_there and n.is_there"
+        expressions = [self._build_change_expression(name) for name in self._values]
+        column_changes = self._fetch_row(
+            f"select {', '.join(expressions)} from {self._join} where o.is_there and n.is_there"
         )
         return [
             (self._table, name, change["count"], *change["largest"].values())
-            for name, change in zip(self._values, found, strict=True)
+            for name, change in zip(self._values, column_changes, strict=True)
             if change["count"]
         ]
 
-    def _change(self, name: str) -> str:
+    def _build_change_expression(self, name: str) -> str:
         """Return SQL for the number of changed cells in a column and for the largest change."""
         column, key = quote_identifier(name), [f"o.{quote_identifier(part)}" for part in self._key]
-        moved = "null::double"
+        move = "null::double"
         if self._is_number(name):
-            moved = f"abs(n.{column} - o.{column}) / nullif(abs(o.{column}), 0)"
+            move = f"abs(n.{column} - o.{column}) / nullif(abs(o.{column}), 0)"
         return f"""{{
-            count: count(*) filter ({self._differs(name)}),
+            count: count(*) filter ({self._build_inequality(name)}),
             largest: first(
                 {{
-                    moved: {moved},
+                    moved: {move},
                     place: concat_ws(', ', {", ".join(key)}),
                     before: cast(o.{column} as varchar),
                     after: cast(n.{column} as varchar)
                 }}
-                order by {moved} desc nulls last, {", ".join(key)}
-            ) filter ({self._differs(name)})
+                order by {move} desc nulls last, {", ".join(key)}
+            ) filter ({self._build_inequality(name)})
         }}"""
 
-    def _differs(self, name: str) -> str:
+    def _build_inequality(self, name: str) -> str:
         column = quote_identifier(name)
         if self._old[name] == self._new[name] and self._is_number(name):
             return changes.build_inequality(f"o.{column}", f"n.{column}")
@@ -308,14 +319,14 @@ class _Compared:
     def _is_number(self, name: str) -> bool:
         return all(types[name] in ("DOUBLE", "FLOAT") for types in (self._old, self._new))
 
-    def _row(self, query: str) -> tuple[Any, ...]:
+    def _fetch_row(self, query: str) -> tuple[Any, ...]:
         return self._connection.execute(query).fetchall()[0]
 
-    def _value(self, query: str) -> int:
-        return int(self._row(query)[0])
+    def _fetch_count(self, query: str) -> int:
+        return int(self._fetch_row(query)[0])
 
 
-def _estimates(connection: DuckDBPyConnection) -> list[tuple[Any, ...]]:
+def _compare_estimates(connection: DuckDBPyConnection) -> list[tuple[Any, ...]]:
     names = ", ".join(changes.COLUMNS)
     return connection.execute(f"""
         select
@@ -326,20 +337,27 @@ def _estimates(connection: DuckDBPyConnection) -> list[tuple[Any, ...]]:
     """).fetchall()
 
 
-def _lines(section: Section, separator: str, *, pad: bool) -> list[str]:
-    cells = [list(section.columns), *([_cell(value) for value in row] for row in section.rows)]
+def _format_lines(section: Section, separator: str, *, pad: bool) -> list[str]:
+    cells = [
+        list(section.columns),
+        *([_format_cell(value) for value in row] for row in section.rows),
+    ]
     if not pad:
         return [separator.join(cell.replace("|", "\\|") for cell in row) for row in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append(separator.join(["", *padded]).rstrip())
+        padded_cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append(separator.join(["", *padded_cells]).rstrip())
     return lines
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None:
         return ""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return " ".join(text.split()) if len(text) <= SHOWN else f"{' '.join(text.split())[:SHOWN]}…"
+    return (
+        " ".join(text.split())
+        if len(text) <= MAX_CELL_CHARS
+        else f"{' '.join(text.split())[:MAX_CELL_CHARS]}…"
+    )

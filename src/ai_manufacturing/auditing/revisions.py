@@ -161,7 +161,7 @@ class Revisions:
     lost_cities : tuple of LostCity
         Undeclared losses, one per city and series.
     provinces : tuple of Province
-        Provinces with at least PROVINCE_VALUES undeclared values that move alone.
+        Provinces with at least MIN_PROVINCE_VALUES undeclared values that move alone.
     corrections : tuple of str
         Corrections that were added or removed and cover a rewritten value, in words.
     """
@@ -244,8 +244,8 @@ class Revisions:
         return (
             f"{first.heading} {format_spans(years)}: {sum(row.rewritten for row in rows)} of"
             f" {sum(row.published for row in rows)} published values changed by more than"
-            f" {100 * MIN_RELATIVE_CHANGE:g} %{f', {lost} of them are gone' if lost else ''}. Largest:"
-            f" {'; '.join(map(str, [*largest.values()][:MAX_LISTED_CITIES]))}."
+            f" {100 * MIN_RELATIVE_CHANGE:g} %{f', {lost} of them are gone' if lost else ''}."
+            f" Largest: {'; '.join(map(str, [*largest.values()][:MAX_LISTED_CITIES]))}."
         )
 
     @property

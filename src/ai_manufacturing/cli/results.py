@@ -278,14 +278,15 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
         raise click.UsageError("--markdown and --json are two formats; give one.")
     before, after = (choose_database(path, print_description=not as_json) for path in (old, new))
     with convert_errors(comparing.CompareError, to=UsageError):
-        sections = comparing.compare(before, after, settings.landing_dir())
+        sections = comparing.compare_databases(before, after, settings.landing_dir())
     if as_json:
         print_json(
-            {"old": before.to_record(), "new": after.to_record()} | comparing.as_records(sections)
+            {"old": before.to_record(), "new": after.to_record()} | comparing.to_records(sections)
         )
     else:
         click.echo(
-            (comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference."
+            (comparing.format_markdown if markdown else comparing.format_text)(sections)
+            or "No difference."
         )
     raise SystemExit(ExitCode.FAILED if sections else ExitCode.DONE)
 

@@ -145,8 +145,10 @@ def _compare_tables(release: Path, warehouse: Path, summary_path: Path) -> list[
         if withheld_summary:
             warehouse_database = replace(warehouse_database, path=Path(folder) / "public.duckdb")
             terms.write_public_copy(warehouse, warehouse_database.path, [landing])
-        sections = compare.compare(databases.read_database(release), warehouse_database, landing)
-        differences = compare.as_text(sections).splitlines()
+        sections = compare.compare_databases(
+            databases.read_database(release), warehouse_database, landing
+        )
+        differences = compare.format_text(sections).splitlines()
     rerun_summary = withheld.summarise_tables(warehouse, names, [landing])
     for before, after in zip(withheld_summary, rerun_summary, strict=True):
         differences += [
