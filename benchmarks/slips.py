@@ -189,7 +189,7 @@ def measured(path: str) -> pd.DataFrame:
         table[f"{kind}_factor"] = least
         movement = warehouse.movements[kind] * np.log(least)
         table[f"{kind}_standard_errors"] = movement.groupby(level=0).max().round(2)
-    return table.reset_index()[[*KEY, *table.compare_columns.drop(KEY[1:])]]
+    return table.reset_index()[[*KEY, *table.columns.drop(KEY[1:])]]
 
 
 def main() -> None:

@@ -135,7 +135,7 @@ def notes_of(table: PrintedTable) -> Iterator[str]:
     """Yield brackets, p-values and notes of an exported table that do not name their error."""
     brackets = {"std_error": "( )", "province_error": "[ ]", "wild_p_value": "{ }"}
     notes = [*table.notes]
-    for row in table.compare_rows:
+    for row in table.rows:
         if opening := brackets.get(row.kind):
             if not any(note.startswith(opening) and NAMED.search(note) for note in notes):
                 yield f"{table.table_id}: {row.kind} has no note"
@@ -149,7 +149,7 @@ def test_an_exported_table_names_its_errors(sample_release: Path) -> None:
         found = [
             naked
             for table in release.tables.values()
-            for column in table.compare_columns
+            for column in table.columns
             for language in LANGUAGES
             for naked in notes_of(
                 table.prepare([column.specification_id], errors=[*ERRORS], language=language)

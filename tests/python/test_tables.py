@@ -58,11 +58,11 @@ def printed(sample_tables: Tables) -> PrintedTable:
 
 
 def grid(table: PrintedTable) -> list[list[str]]:
-    return [[line.label, *map(table.text, line.cells)] for line in table.compare_rows]
+    return [[line.label, *map(table.text, line.cells)] for line in table.rows]
 
 
 def rows_of(table: PrintedTable, kind: str) -> list[list[str]]:
-    return [[*map(table.text, line.cells)] for line in table.compare_rows if line.kind == kind]
+    return [[*map(table.text, line.cells)] for line in table.rows if line.kind == kind]
 
 
 @pytest.mark.parametrize("decimals", tables.DECIMALS[:2])
@@ -102,7 +102,7 @@ def test_numbers_are_those_of_the_estimates_and_their_checks(
     }
     for name, number_of_column, *texts, wild in found:
         table = shown[name]
-        place = [column.number for column in table.compare_columns].index(number_of_column)
+        place = [column.number for column in table.columns].index(number_of_column)
         column = [re.sub("[*†‡ ]", "", line[1 + place]) for line in grid(table)]
         assert "|".join([*texts, f"{{{wild}}}"]) in "|".join(column), (name, number_of_column)
 
@@ -151,7 +151,7 @@ def test_readings_stand_beside_or_instead_of_the_default(printed: PrintedTable) 
 
 def test_every_language_has_its_words_and_the_mark(sample_tables: Tables) -> None:
     for table in sample_tables.values():
-        readings = [column.specification_id for column in table.compare_columns]
+        readings = [column.specification_id for column in table.columns]
         shown = table.prepare(readings, ALL, "zh")
         assert "合成数据" in shown.caption
         assert shown.notes[0] == "数据集sample：合成数据，数字均为虚构。"
@@ -210,11 +210,11 @@ def of_word(printed: PrintedTable) -> list[list[str]]:
     (table,) = document.tables
     texts = [paragraph.text for paragraph in document.paragraphs]
     assert texts == [printed.caption, *printed.notes]
-    label, *others = (column.width for column in table.compare_columns)
+    label, *others = (column.width for column in table.columns)
     assert Inches(6) - sum(others) >= label > max(others)
-    assert table.compare_rows[0]._tr.trPr.find(qn("w:tblHeader")) is not None
+    assert table.rows[0]._tr.trPr.find(qn("w:tblHeader")) is not None
     assert document.styles["Normal"].element.rPr.rFonts.get(qn("w:eastAsia")) == "SimSun"
-    return [[cell.text for cell in row.cells] for row in table.compare_rows]
+    return [[cell.text for cell in row.cells] for row in table.rows]
 
 
 def of_html(printed: PrintedTable) -> list[list[str]]:
@@ -365,7 +365,7 @@ def test_the_page_offers_what_the_command_writes_in_every_format_and_each_readin
     page = sample_page("tables")
     table = sample_tables["table_1"]
     readings = page.texts("#table_1//details//li/code")
-    assert readings == [column.specification_id for column in table.compare_columns]
+    assert readings == [column.specification_id for column in table.columns]
     _, _, *arguments = page.text("#table_1//details/p/code").split()
     out = tmp_path / "new" / "chosen.docx"
     code, said = run(sample_build, *arguments, "--out", str(out))

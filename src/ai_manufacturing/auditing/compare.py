@@ -215,7 +215,8 @@ class _TableComparison:
         )
         self._join = (
             f"(select *, true as is_there from {self._relations['old']}) as o "
-            f"full join (select *, true as is_there from {self._relations['new']}) as n on {match_condition}"
+            f"full join (select *, true as is_there from {self._relations['new']}) as n"
+            f" on {match_condition}"
         )
 
     def _materialise_view(self, database: str) -> str:
@@ -264,18 +265,10 @@ class _TableComparison:
             lost_count = self._fetch_count(f"select count(*) from ({old} except all {new})")
             gained_count = self._fetch_count(f"select count(*) from ({new} except all {old})")
             changed_count = 0
-        if not lost_count + gained_count + changed_count:
+        differences = (lost_count, gained_count, changed_count)
+        if not any(differences):
             return []
-        return [
-            (
-                self._table,
-                ", ".join(self._key) or "the whole row",
-                *counts,
-                lost_count,
-                gained_count,
-                changed_count,
-            )
-        ]
+        return [(self._table, ", ".join(self._key) or "the whole row", *counts, *differences)]
 
     def compare_cells(self) -> list[tuple[Any, ...]]:
         """Return the columns with changed cells, each with its largest or first change."""
@@ -356,8 +349,5 @@ def _format_cell(value: Any) -> str:
     if value is None:
         return ""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return (
-        " ".join(text.split())
-        if len(text) <= MAX_CELL_CHARS
-        else f"{' '.join(text.split())[:MAX_CELL_CHARS]}…"
-    )
+    line = " ".join(text.split())
+    return line if len(text) <= MAX_CELL_CHARS else f"{line[:MAX_CELL_CHARS]}…"

@@ -168,7 +168,7 @@ class Study(Bilingual):
     def columns(self) -> Iterator[tuple[Table, int, Column]]:
         """Each column with its table and its number, in printed order."""
         for table in self.tables:
-            for number, column in enumerate(table.compare_columns, start=1):
+            for number, column in enumerate(table.columns, start=1):
                 yield table, number, column
 
     @property
@@ -187,7 +187,7 @@ class Study(Bilingual):
     def _check_consistency(self) -> Self:
         if not self.files or not all(file.series for file in self.files):
             raise ValueError("files must name one file at least, and each file a series")
-        if not self.tables or not all(table.compare_columns for table in self.tables):
+        if not self.tables or not all(table.columns for table in self.tables):
             raise ValueError("tables must name one table at least, and each table a column")
         if self.first_year >= self.last_year:
             raise ValueError(f"first_year {self.first_year} is not before {self.last_year}")

@@ -171,7 +171,7 @@ def find_references(table: Table, others: Iterable[Table]) -> list[tuple[str, li
     A table in REFERENCED can only refer to tables before it, which prevents circular references.
     """
     keys = {other.name: other.key for other in others}
-    columns = {column["name"] for column in table.compare_columns}
+    columns = {column["name"] for column in table.columns}
     references = []
     for name, exceptions in REFERENCE_EXCEPTIONS.items():
         if name == table.name:
@@ -348,8 +348,8 @@ def _describe_source(row: Row) -> dict[str, Any]:
 
 def _describe_resource(table: Table, others: list[Table]) -> dict[str, Any]:
     """Describe a table as a Data Package resource; a common source is given once per table."""
-    sources = {column["source"] for column in table.compare_columns}
-    has_gaps = any(column["missing_share"] for column in table.compare_columns if column["is_key"])
+    sources = {column["source"] for column in table.columns}
+    has_gaps = any(column["missing_share"] for column in table.columns if column["is_key"])
     description: dict[str, Any] = {
         "name": table.name,
         "path": table.csv,
@@ -376,7 +376,7 @@ def _describe_resource(table: Table, others: list[Table]) -> dict[str, Any]:
                 "type": TYPES[column["type"]][0],
                 **{name: column[name] for name in names if column[name] is not None},
             }
-            for column in table.compare_columns
+            for column in table.columns
         ]
     }
     # Columns of a primary key must not have missing values.
@@ -424,6 +424,6 @@ def _describe_record_set(table: Table, others: list[Table]) -> dict[str, Any]:
                 },
                 **references_by_column.get(column["name"], {}),
             }
-            for column in table.compare_columns
+            for column in table.columns
         ],
     }

@@ -132,7 +132,7 @@ class Source:
         return {
             name: f"Not to be passed on: values of {providers}."
             for name, providers in self.restrictions.items()
-            if name in table.compare_rows.column_names
+            if name in table.rows.column_names
         }
 
 
@@ -143,11 +143,11 @@ def markdown(table: PrintedTable) -> str:
     """Return the table as Markdown, followed by its notes."""
     rows = [
         ["", *table.headings],
-        *([line.label, *table.texts(line)] for line in table.compare_rows),
+        *([line.label, *table.texts(line)] for line in table.rows),
     ]
     heading, *lines = (f"| {' | '.join(map(_escape_markdown, cells))} |" for cells in rows)
     notes = "".join(f"{_escape_markdown(note)}\n\n" for note in table.notes)
-    rule = f"| :--- |{' :---: |' * len(table.compare_columns)}"
+    rule = f"| :--- |{' :---: |' * len(table.columns)}"
     title = f"**{_escape_markdown(table.caption)}**"
     return "\n".join([title, "", heading, rule, *lines, "", notes.removesuffix("\n")])
 
@@ -161,10 +161,10 @@ def html(table: PrintedTable) -> str:
     title = escape(table.caption)
     headings = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in table.headings)
     lines = []
-    for line in table.compare_rows:
+    for line in table.rows:
         cells = "".join(f"<td>{escape(text)}</td>" for text in table.texts(line))
         lines.append(f'<tr><th scope="row">{escape(line.label)}</th>{cells}</tr>')
-    span = len(table.compare_columns) + 1
+    span = len(table.columns) + 1
     notes = [f'<tr><td colspan="{span}">{escape(note)}</td></tr>' for note in table.notes]
     newline = "\n"
     return f"""<!doctype html>
@@ -201,10 +201,10 @@ def latex(table: PrintedTable, siunitx: bool = False) -> str:
         headings = [f"{{{heading}}}" for heading in headings]
         column = SIUNITX.format(_count_whole_digits(table), table.decimals)
         uses = "booktabs, siunitx and threeparttable"
-    is_wide = len(table.compare_columns) > COLUMNS_IN_NORMAL_PRINT
+    is_wide = len(table.columns) > COLUMNS_IN_NORMAL_PRINT
     size, label = (r"\footnotesize", "p{2.7cm}") if is_wide else (r"\small", "l")
     lines = []
-    for line in table.compare_rows:
+    for line in table.rows:
         if line.kind == FIRST_BELOW_ESTIMATES:
             lines.append(r"\midrule")
         cells = [_format_latex_cell(text, siunitx) for text in table.texts(line)]
@@ -213,7 +213,7 @@ def latex(table: PrintedTable, siunitx: bool = False) -> str:
     notes = [rf"\item {{}}{escape_latex(note)}" for note in table.notes]
     newline = "\n"
     return rf"""% Needs the packages {uses}; if its notes are not all Latin, ctex and XeLaTeX too.
-% Specifications: {", ".join(reading.specification_id for reading in table.compare_columns)}.
+% Specifications: {", ".join(reading.specification_id for reading in table.columns)}.
 \begin{{table}}[htbp]
 \centering
 {size}
@@ -221,7 +221,7 @@ def latex(table: PrintedTable, siunitx: bool = False) -> str:
 \begin{{threeparttable}}
 \caption{{{escape_latex(table.title)}}}
 \label{{tab:{table.table_id.removeprefix("table_")}}}
-\begin{{tabular}}{{{label}{column * len(table.compare_columns)}}}
+\begin{{tabular}}{{{label}{column * len(table.columns)}}}
 \toprule
 {_format_latex_row("", headings)}
 \midrule
@@ -244,7 +244,7 @@ def escape_latex(text: str) -> str:
 
 def _count_whole_digits(table: PrintedTable) -> int:
     """Return the maximum number of digits before the decimal point in a table."""
-    numbers = [NUMBER.match(text) for line in table.compare_rows for text in table.texts(line)]
+    numbers = [NUMBER.match(text) for line in table.rows for text in table.texts(line)]
     return max((len(number["whole"]) for number in numbers if number), default=1)
 
 
@@ -289,18 +289,16 @@ def xlsx(table: PrintedTable) -> bytes:
     with xlsxwriter.Workbook(content, WORKBOOK_OPTIONS) as workbook:
         workbook.set_properties({"title": table.caption, "comments": table.notes[0]})
         sheet = workbook.add_worksheet(table.table_id)
-        last, below = len(table.compare_columns), len(table.compare_rows) + 2
+        last, below = len(table.columns), len(table.rows) + 2
         centring = {"align": "center", "valign": "vcenter"}
         head = {"bold": True, "text_wrap": True, "top": 2, "bottom": 1, **centring}
         note = workbook.add_format({"text_wrap": True, "valign": "top"})
-        sheet.set_column(
-            0, 0, min(WIDEST_LABEL, max(len(line.label) for line in table.compare_rows) + 2)
-        )
+        sheet.set_column(0, 0, min(WIDEST_LABEL, max(len(line.label) for line in table.rows) + 2))
         sheet.set_column(1, last, WIDEST_COLUMN)
         sheet.write(0, 0, table.caption, workbook.add_format({"bold": True}))
         sheet.write_row(1, 0, ["", *table.headings], workbook.add_format(head))
         sheet.freeze_panes(2, 1)
-        for number, line in enumerate(table.compare_rows, start=2):
+        for number, line in enumerate(table.rows, start=2):
             kind: dict[str, Any] = {"bold": line.kind == "estimate"}
             if line.kind == FIRST_BELOW_ESTIMATES:
                 kind["top"] = 1
@@ -349,22 +347,22 @@ def word(table: PrintedTable) -> bytes:
     caption = document.add_paragraph()
     caption.add_run(table.caption).bold = True
     caption.paragraph_format.keep_with_next = True
-    grid = document.add_table(rows=1 + len(table.compare_rows), cols=1 + len(table.compare_columns))
+    grid = document.add_table(rows=1 + len(table.rows), cols=1 + len(table.columns))
     grid.alignment = WD_TABLE_ALIGNMENT.CENTER
     grid.autofit = False
     # Fit labels on one line, so that a standard error is directly below its coefficient, and divide
     # the remaining width between the other columns.
     page = Inches(PAGE_WIDTH)
     label = min(
-        Pt(9) * max(_estimate_width(line.label) for line in table.compare_rows), page * WIDEST_SHARE
+        Pt(9) * max(_estimate_width(line.label) for line in table.rows), page * WIDEST_SHARE
     )
     for place, column in enumerate(grid.columns):
-        column.width = int(label if place == 0 else (page - label) / len(table.compare_columns))
+        column.width = int(label if place == 0 else (page - label) / len(table.columns))
         for cell in column.cells:
             cell.width = column.width
     for place, heading in enumerate(table.headings, start=1):
         _fill_cell(grid.cell(0, place), heading, is_bold=True)
-    for row, line in zip(grid.rows[1:], table.compare_rows, strict=True):
+    for row, line in zip(grid.rows[1:], table.rows, strict=True):
         label_cell, *cells = row.cells
         _fill_cell(label_cell, line.label, aligns_left=True)
         for cell, text in zip(cells, table.texts(line), strict=True):
@@ -427,7 +425,7 @@ def parquet(table: Table, source: Source) -> bytes:
 
     restrictions = source.find_restrictions(table)
     fields = []
-    for column in table.compare_rows.schema:
+    for column in table.rows.schema:
         column_metadata = {
             "label": table.labels.get(column.name),
             "restriction": restrictions.get(column.name),
@@ -440,13 +438,13 @@ def parquet(table: Table, source: Source) -> bytes:
         file_metadata["restriction"] = source.restriction
     content = io.BytesIO()
     schema = pa.schema(fields, metadata=file_metadata)
-    pq.write_table(table.compare_rows.cast(schema), content)
+    pq.write_table(table.rows.cast(schema), content)
     return content.getvalue()
 
 
 def csv(table: Table, source: Source) -> bytes:
     """Return rows as CSV, escaping texts that a spreadsheet would interpret as formulas."""
-    frame = table.compare_rows.to_pandas()
+    frame = table.rows.to_pandas()
     for name in frame.select_dtypes("str"):
         frame[name] = frame[name].str.replace(FORMULA, r"'\g<0>", regex=True)
     # The byte order mark makes Excel read the Chinese names as UTF-8.
@@ -462,14 +460,14 @@ def stata(table: Table, source: Source) -> bytes:
     ExportError
         If the Stata names of two columns coincide.
     """
-    frame = table.compare_rows.to_pandas()
+    frame = table.rows.to_pandas()
     texts = frame.select_dtypes("str").columns
     value_labels: dict[str, dict[int, str]] = {}
     for name in frame.columns:
         if name in source.places:
             frame[name] = frame[name].astype("int32")
             value_labels[name] = source.places[name]
-        elif table.compare_rows.schema.field(name).type == "bool":
+        elif table.rows.schema.field(name).type == "bool":
             frame[name] = frame[name].astype("boolean").astype("Float32")
             value_labels[name] = {0: "no", 1: "yes"}
         elif name in STATA_CATEGORIES and len(frame):  # pandas rejects empty categoricals
@@ -514,9 +512,9 @@ def workbook(source: Source) -> bytes:
         for table in source.tables:
             sheet = book.add_worksheet(table.name)
             sheet.freeze_panes(1, 0)
-            sheet.autofilter(0, 0, table.compare_rows.num_rows, table.compare_rows.num_columns - 1)
-            for number, name in enumerate(table.compare_rows.column_names):
-                sheet.write_column(0, number, [name, *table.compare_rows[name].to_pylist()])
+            sheet.autofilter(0, 0, table.rows.num_rows, table.rows.num_columns - 1)
+            for number, name in enumerate(table.rows.column_names):
+                sheet.write_column(0, number, [name, *table.rows[name].to_pylist()])
                 if name in table.labels:
                     sheet.write_comment(0, number, table.labels[name])
         about = book.add_worksheet("about")

@@ -542,7 +542,7 @@ def _build_table_sheet(table: pa.Table, column_by_heading: Mapping[str, str]) ->
     """
     headings = [clean_text(name) for name in table.column_names]
     names = [str(position) for position in range(table.num_columns)]
-    texts = pa.table([_to_text(column) for column in table.compare_columns], names=names)
+    texts = pa.table([_to_text(column) for column in table.columns], names=names)
     numbers = np.arange(1, table.num_rows + 1)
     return Sheet(
         None, headings, _translate_headings(headings, column_by_heading), None, texts, numbers

@@ -372,7 +372,7 @@ def _write_province_yearbook(out: Path, rng: Generator, panel: CityYears) -> Non
     sums *= np.exp(0.01 * rng.standard_normal(sums.shape))
     for year, column in sums.items():
         table = column.dropna().round(2).rename("全省地区生产总值(亿元)").reset_index()
-        table.compare_columns = ["省份代码", "省份", *table.compare_columns[2:]]
+        table.columns = ["省份代码", "省份", *table.columns[2:]]
         table.assign(年份=year, 数据来源=SYNTHETIC_MARK).to_csv(
             folder / f"分省统计年鉴_{year}.csv", index=False
         )
