@@ -885,7 +885,7 @@ def killed_refreshes(store: Store, built: Build) -> AbstractContextManager[dbt_p
         PROJECT,
         environment,
         within,
-        "add",
+        "add_release",
         imported,
         partial(copies_in_place_of_dbt, built.warehouse),
     )
