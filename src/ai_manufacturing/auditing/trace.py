@@ -14,7 +14,7 @@ from ai_manufacturing.system.sql_text import load_statements
 
 SQL = load_statements(__file__)
 
-SHOWN_ROWS = 12  # maximum rows or names listed at once
+MAX_ROWS = 12  # maximum rows or names listed at once
 
 Row = dict[str, Any]
 
@@ -68,13 +68,13 @@ def trace(
         raise NoSuchThingError("A cell needs both --city and --year.")
     with duckdb_client.open_read_only(warehouse) as connection:
         reader = _Reader(connection)
-        specification = reader.specification(specification_id)
+        specification = reader.find_specification(specification_id)
         if city is not None and year is not None:
-            return reader.cell_lines(specification, reader.city_id(city), year)
+            return reader.describe_cell(specification, reader.resolve_city(city), year)
         if copy is None:
-            return reader.specification_lines(specification, reader)
-        with duckdb_client.open_read_only(copy) as shown:
-            return reader.specification_lines(specification, _Reader(shown))
+            return reader.describe_specification(specification, reader)
+        with duckdb_client.open_read_only(copy) as copy_connection:
+            return reader.describe_specification(specification, _Reader(copy_connection))
 
 
 class _Reader:
@@ -85,7 +85,7 @@ class _Reader:
         # Trailing zeros would overstate the precision of a rounded number.
         self._format = "g" if published_numbers.has_rounded_numbers(connection) else ".6f"
 
-    def where(self, relation: str, order: str = "", **values: Any) -> list[Row]:
+    def select_rows(self, relation: str, order: str = "", **values: Any) -> list[Row]:
         """Return the rows of a relation with the given column values.
 
         Parameters
@@ -98,11 +98,11 @@ class _Reader:
             Required value by column.
         """
         condition = " and ".join(f"{name} = ${name}" for name in values)
-        return self.rows(
+        return self.read_rows(
             f"from {relation} where {condition}{order and f' order by {order}'}", **values
         )
 
-    def rows(self, query: str, **values: Any) -> list[Row]:
+    def read_rows(self, query: str, **values: Any) -> list[Row]:
         """Return the rows of a query with bound parameters."""
         try:
             return duckdb_client.fetch_rows(self._connection, query, **values)
@@ -113,14 +113,16 @@ class _Reader:
                 " gates.gate_results. A copy to give away cannot be traced."
             ) from error
 
-    def specification(self, specification_id: str) -> Row:
-        rows = self.where(
+    def find_specification(self, specification_id: str) -> Row:
+        rows = self.select_rows(
             "intermediate.int_specifications_resolved", specification_id=specification_id
         )
         if not rows:
-            known = self.rows("select specification_id from seeds.regression_specifications")
+            specifications = self.read_rows(
+                "select specification_id from seeds.regression_specifications"
+            )
             close = get_close_matches(
-                specification_id, [row["specification_id"] for row in known], n=5, cutoff=0
+                specification_id, [row["specification_id"] for row in specifications], n=5, cutoff=0
             )
             raise NoSuchThingError(
                 f"No specification {specification_id!r}. Close to it: {', '.join(close)}; "
@@ -128,7 +130,7 @@ class _Reader:
             )
         return rows[0]
 
-    def city_id(self, city: str) -> str:
+    def resolve_city(self, city: str) -> str:
         try:
             return city_names.resolve_city(self._connection, city)
         except city_names.NoSuchCityError as error:
@@ -138,20 +140,22 @@ class _Reader:
                 f"marts.dim_city has no names: {str(error).splitlines()[0]}. Run `dbt build`."
             ) from error
 
-    def coefficients(self, specification_id: str) -> tuple[list[Row], list[str]]:
+    def read_coefficients(self, specification_id: str) -> tuple[list[Row], list[str]]:
         """Return the coefficients of a specification, and a printed line for each."""
-        rows = self.where(
+        rows = self.select_rows(
             "reports.rpt_coefficients", "term_order", specification_id=specification_id
         )
-        [named] = self.where("reports.rpt_specifications", specification_id=specification_id)
+        [error_names] = self.select_rows(
+            "reports.rpt_specifications", specification_id=specification_id
+        )
         # provincial errors come first, because conclusions rest on them
-        names = {"_province": named["error_province_en"], "": named["error_en"]}
+        names = {"_province": error_names["error_province_en"], "": error_names["error_en"]}
         lines = []
         for row in rows:
             if row["estimate"] is None:
                 continue
             errors = [
-                self._error(row, suffix, name)
+                self._format_error(row, suffix, name)
                 for suffix, name in names.items()
                 if row[f"std_error{suffix}"] is not None
             ]
@@ -160,7 +164,7 @@ class _Reader:
             lines.append(f"  {row['term']:<28} {estimate:>12}  {error}")
         return rows, lines
 
-    def _error(self, row: Row, suffix: str, name: str) -> str:
+    def _format_error(self, row: Row, suffix: str, name: str) -> str:
         """Format a standard error with its name and its confidence interval."""
         error, low, high = (
             format(row[f"{part}{suffix}"], self._format)
@@ -168,10 +172,10 @@ class _Reader:
         )
         return f"({error}, {name})  95 % [{low}, {high}]"
 
-    def specification_lines(self, specification: Row, shown: "_Reader") -> list[str]:
+    def describe_specification(self, specification: Row, shown_reader: "_Reader") -> list[str]:
         """Return the printed lines for a specification, with coefficients from the shown file."""
         name = specification["specification_id"]
-        coefficients, lines_of_terms = shown.coefficients(name)
+        coefficients, term_lines = shown_reader.read_coefficients(name)
         if not coefficients:
             raise TraceError(f"reports.rpt_coefficients has no row of {name}. Run `dbt build`.")
         head = coefficients[0]
@@ -180,7 +184,7 @@ class _Reader:
             (
                 f"{specification['estimator']}: {specification['outcome']} on"
                 f" {specification['regressor']} and {specification['controls'] or 'no controls'};"
-                f" {_measure(specification)} is {specification['transform']},"
+                f" {_select_measure(specification)} is {specification['transform']},"
                 f" {specification['weighting']}, {specification['scope']};"
                 f" {specification['first_year']}-{specification['last_year']}, errors by"
                 f" {specification['covariance']}"
@@ -194,21 +198,21 @@ class _Reader:
         if head["substitutions"]:
             lines.append(f"substitutions: {head['substitutions']}")
         if head["status"] == "not_estimable":
-            return [*lines, f"not_estimable: {head['reason']}", *self._estimated_instead(head)]
+            return [*lines, f"not_estimable: {head['reason']}", *self._suggest_estimable(head)]
         if head["status"] == "mechanical":
             lines.append("mechanical: the regressor is made from the outcome")
         if head["warnings"]:
             lines.append(f"warning: {head['warnings']}")
-        lines += lines_of_terms
+        lines += term_lines
         sample = f"observations {head['observation_count']}, cities {head['city_count']}"
-        lines += [f"{sample}, {_diagnostics(head)}", "lost from the panel, in this order:"]
-        for row in self.where("estimates.observation_losses", "step", specification_id=name):
-            of = f": {row['variable']}" if row["variable"] else ""
-            lines.append(f"  {row['observation_count']:>6}  {row['reason']}{of}")
+        lines += [f"{sample}, {_describe_diagnostics(head)}", "lost from the panel, in this order:"]
+        for row in self.select_rows("estimates.observation_losses", "step", specification_id=name):
+            variable = f": {row['variable']}" if row["variable"] else ""
+            lines.append(f"  {row['observation_count']:>6}  {row['reason']}{variable}")
         lines.append("city-years by year (all in estimates.estimation_samples):")
         lines += [
             f"  {row['year']}  {row['cities']}"
-            for row in self.rows(
+            for row in self.read_rows(
                 """
                 select year, count(*) as cities
                 from estimates.estimation_samples
@@ -221,43 +225,43 @@ class _Reader:
         ]
         return lines
 
-    def _estimated_instead(self, head: Row) -> list[str]:
+    def _suggest_estimable(self, head: Row) -> list[str]:
         """Suggest estimable readings of the same printed column, or similar specifications."""
         table, column = head["table_id"], head["column_number"]
-        rows = self.rows(
+        rows = self.read_rows(
             SQL["other_specifications"],
             specification_id=head["specification_id"],
         )
         if not rows:
             return ["can be estimated: nothing (reports.rpt_specifications, status)"]
-        among = (
+        relation = (
             f"readings of {table} column {column}",
             f"no reading of column {column}; of {table}",
             f"nothing like it in {table}; elsewhere",
         )[rows[0]["distance"]]
         names = [row["specification_id"] for row in rows]
         return [
-            f"can be estimated: {among}: {join_first(names, SHOWN_ROWS)}",
-            f"to trace one: {_asked(names[0])}",
+            f"can be estimated: {relation}: {join_first(names, MAX_ROWS)}",
+            f"to trace one: {_format_command(names[0])}",
         ]
 
-    def _sampled_instead(self, specification: Row, cell: Row, inputs: list[Row]) -> list[str]:
+    def _suggest_city_years(self, specification: Row, cell: Row, inputs: list[Row]) -> list[str]:
         """Explain why a city-year is not in a sample, and suggest nearby ones."""
         name, first, last = (
             specification[part] for part in ("specification_id", "first_year", "last_year")
         )
         city_id, year = cell["city_id"], cell["year"]
-        head = self.where("reports.rpt_coefficients", "term_order", specification_id=name)[0]
+        head = self.select_rows("reports.rpt_coefficients", "term_order", specification_id=name)[0]
         if head["status"] == "not_estimable":
-            return [f"not_estimable: {head['reason']}", *self._estimated_instead(head)]
+            return [f"not_estimable: {head['reason']}", *self._suggest_estimable(head)]
         variables = [row for row in inputs if row["role"] in ("outcome", "control")]
         missing = dict.fromkeys(
             row["variable"] for row in variables if cell.get(row["variable_used"]) is None
         )
-        for counted in [row for row in inputs if row["role"] == "measure"][:1]:
-            measure = self._measure(specification, counted["variable_used"], city_id, year)
+        for measure_row in [row for row in inputs if row["role"] == "measure"][:1]:
+            measure = self._read_measure(specification, measure_row["variable_used"], city_id, year)
             if measure is None or measure["measure_count"] is None:
-                missing[counted["variable"]] = None
+                missing[measure_row["variable"]] = None
         if not first <= year <= last:
             why = f"the specification runs from {first} to {last}"
         elif missing:
@@ -268,17 +272,17 @@ class _Reader:
                 " (estimates.observation_losses)"
             )
         lines = [f"why not: {why}"]
-        years = self.where(
+        years = self.select_rows(
             "estimates.estimation_samples", "year", specification_id=name, city_id=city_id
         )
         if years:
-            in_sample = [row["year"] for row in years]
-            nearest = min(in_sample, key=lambda other: (abs(other - year), other))
+            sample_years = [row["year"] for row in years]
+            nearest = min(sample_years, key=lambda other: (abs(other - year), other))
             return [
                 *lines,
-                f"in the sample: {format_spans(in_sample)}; {_asked(name, city_id, nearest)}",
+                f"in the sample: {format_spans(sample_years)}; {_format_command(name, city_id, nearest)}",
             ]
-        others = self.rows(
+        others = self.read_rows(
             SQL["samples_with_cell"],
             table_id=specification["table_id"],
             city_id=city_id,
@@ -286,16 +290,16 @@ class _Reader:
         )
         if others:
             names = [row["specification_id"] for row in others]
-            near = _asked(names[0], city_id, year)
-            return [*lines, f"in the sample of: {join_first(names, SHOWN_ROWS)}; {near}"]
+            command = _format_command(names[0], city_id, year)
+            return [*lines, f"in the sample of: {join_first(names, MAX_ROWS)}; {command}"]
         nowhere = f"in no year in this sample, and in {year} in none of {specification['table_id']}"
-        return [*lines, f"{nowhere}; {_asked(name)} has its years"]
+        return [*lines, f"{nowhere}; {_format_command(name)} has its years"]
 
-    def cell_lines(self, specification: Row, city_id: str, year: int) -> list[str]:
+    def describe_cell(self, specification: Row, city_id: str, year: int) -> list[str]:
         name, cell = specification["specification_id"], Row(city_id=city_id, year=year)
-        panel = self.where("marts.fct_city_year_panel", **cell)
+        panel = self.select_rows("marts.fct_city_year_panel", **cell)
         if not panel:
-            (years,) = self.rows(
+            (years,) = self.read_rows(
                 "select min(year) as first, max(year) as last from marts.fct_city_year_panel"
             )
             raise NoSuchThingError(
@@ -304,80 +308,88 @@ class _Reader:
             )
         panel[0] |= {
             row["variable"]: row["value"]
-            for row in self.where("marts.fct_city_year_values", **cell)
+            for row in self.select_rows("marts.fct_city_year_values", **cell)
         }
-        sampled = self.where("estimates.estimation_samples", specification_id=name, **cell)
+        sample_rows = self.select_rows(
+            "estimates.estimation_samples", specification_id=name, **cell
+        )
         city = city_names.read_city_names(self._connection)[city_id]
-        lines = [f"{name}, {city} ({city_id}), {year}: {'in' if sampled else 'not in'} the sample"]
-        inputs = self.where(
+        lines = [
+            f"{name}, {city} ({city_id}), {year}: {'in' if sample_rows else 'not in'} the sample"
+        ]
+        inputs = self.select_rows(
             "marts.dim_specification_series", "position, series", specification_id=name
         )
-        if not sampled:
-            lines += self._sampled_instead(specification, panel[0], inputs)
+        if not sample_rows:
+            lines += self._suggest_city_years(specification, panel[0], inputs)
         for grouping in dict.fromkeys(
             row["variable"] for row in inputs if row["role"] == "grouping"
         ):
             group = "no group"
-            for row in self.where("marts.dim_city_groups", grouping=grouping, city_id=city_id):
-                group = f"{row['group_name']}, by {_number(row['value'])}"
+            for row in self.select_rows(
+                "marts.dim_city_groups", grouping=grouping, city_id=city_id
+            ):
+                group = f"{row['group_name']}, by {_format_number(row['value'])}"
             lines.append(f"{grouping}: {group} (city_groupings.csv)")
         for role in ("outcome", "control"):
-            of_role = [row for row in inputs if row["role"] == role]
-            for variable in dict.fromkeys(row["variable"] for row in of_role):
-                series = [row for row in of_role if row["variable"] == variable]
+            role_rows = [row for row in inputs if row["role"] == role]
+            for variable in dict.fromkeys(row["variable"] for row in role_rows):
+                series = [row for row in role_rows if row["variable"] == variable]
                 names = " ".join(row["series"] for row in series)
                 lines.append(
-                    f"{variable} = {_number(panel[0].get(series[0]['variable_used']))}, from"
+                    f"{variable} = {_format_number(panel[0].get(series[0]['variable_used']))}, from"
                     f" {names}"
                 )
                 for row in series:
-                    lines += self._series_lines(row["series"], row["scope"], city_id, year)
+                    lines += self._describe_series(row["series"], row["scope"], city_id, year)
         counts, scaling, second = (
             [row for row in inputs if row["role"] == role]
             for role in ("measure", "scaling", "second_measure")
         )
-        lines += self._measure_lines(specification, counts, scaling, city_id, year)
+        lines += self._describe_measure(specification, counts, scaling, city_id, year)
         if second:
             counts = [
                 row for row in second if row["series"] not in {other["series"] for other in scaling}
             ]
             lines += [
                 "second measurement:",
-                *self._measure_lines(specification, counts, scaling, city_id, year),
+                *self._describe_measure(specification, counts, scaling, city_id, year),
             ]
         return lines
 
-    def _measure(self, specification: Row, measure: str, city_id: str, year: int) -> Row | None:
+    def _read_measure(
+        self, specification: Row, measure: str, city_id: str, year: int
+    ) -> Row | None:
         """Return the row of a measure with a specification's weighting and scope.
 
         Return None if a series that the measure needs is absent.
         """
-        weighted = {"weighting": specification["weighting"], "scope": specification["scope"]}
-        rows = self.where(
-            "marts.fct_ai_measure", measure=measure, **weighted, city_id=city_id, year=year
+        options = {"weighting": specification["weighting"], "scope": specification["scope"]}
+        rows = self.select_rows(
+            "marts.fct_ai_measure", measure=measure, **options, city_id=city_id, year=year
         )
         return rows[0] if rows else None
 
-    def _measure_lines(
+    def _describe_measure(
         self, specification: Row, counts: list[Row], scaling: list[Row], city_id: str, year: int
     ) -> list[str]:
         weighting = specification["weighting"]
-        measure = self._measure(specification, counts[0]["variable_used"], city_id, year)
+        measure = self._read_measure(specification, counts[0]["variable_used"], city_id, year)
         if measure is None:
             absent = dict.fromkeys(
                 row["series"] for row in (*counts, *scaling) if not row["is_delivered"]
             )
             return [f"{counts[0]['variable_used']} = missing: not delivered: {', '.join(absent)}"]
-        described = f"{counts[0]['variable_used']} = {_number(measure['measure_count'])}"
+        heading = f"{counts[0]['variable_used']} = {_format_number(measure['measure_count'])}"
         if measure["missing_reason"]:
-            described += f" ({measure['missing_reason']})"
+            heading += f" ({measure['missing_reason']})"
         if not scaling:
-            lines = [f"{described}: {' less '.join(row['series'] for row in counts)}"]
+            lines = [f"{heading}: {' less '.join(row['series'] for row in counts)}"]
             for row in counts:
-                lines += self._series_lines(row["series"], row["scope"], city_id, year)
+                lines += self._describe_series(row["series"], row["scope"], city_id, year)
             return lines
         [scale] = scaling
-        areas = self.where(
+        areas = self.select_rows(
             "seeds.measure_weightings", measure=counts[0]["variable"], weighting=weighting
         )
         area = areas[0]["scaling_area"]
@@ -387,22 +399,22 @@ class _Reader:
         base_year = counts[0]["fixed_year"]
         base = " less ".join(f"{row['series']} {base_year}" for row in counts)
         base = base if len(counts) == 1 else f"({base})"
-        lines = [f"{described}: {base} / {name} {base_year} x {name} {year}"]
+        lines = [f"{heading}: {base} / {name} {base_year} x {name} {year}"]
         for row in counts:
-            lines += self._series_lines(row["series"], row["scope"], city_id, base_year)
+            lines += self._describe_series(row["series"], row["scope"], city_id, base_year)
         if area != "city":
             lines.append(
-                f"  {name} {year} = {_number(measure['scaling_value'])}: the sum over its other"
+                f"  {name} {year} = {_format_number(measure['scaling_value'])}: the sum over its other"
                 " units that have a value in every year (marts.fct_city_year_panel)"
             )
             return lines
         for scaling_year in dict.fromkeys((base_year, year)):
-            lines += self._series_lines(scale["series"], scale["scope"], city_id, scaling_year)
+            lines += self._describe_series(scale["series"], scale["scope"], city_id, scaling_year)
         return lines
 
-    def _series_lines(self, series: str, scope: str, city_id: str, year: int) -> list[str]:
+    def _describe_series(self, series: str, scope: str, city_id: str, year: int) -> list[str]:
         """Return the lines for a series value, its corrections and its delivered rows."""
-        rows = self.where(
+        rows = self.select_rows(
             "intermediate.int_series_conformed",
             series=series,
             scope=scope,
@@ -412,68 +424,68 @@ class _Reader:
         if not rows:
             return [f"  {series} {year}: not delivered"]
         provider, quantity, value = (rows[0][name] for name in ("provider", "quantity", "value"))
-        lines = [f"  {series} {year} = {_number(value)}, provider {provider}"]
+        lines = [f"  {series} {year} = {_format_number(value)}, provider {provider}"]
         cell = {"city_id": city_id, "year": year, "series": quantity, "provider": provider}
         lines += [
             f"    correction {row['correction_id']}: {row['action']}, {row['reason']}"
-            for row in self.rows(SQL["corrections"], **cell)
+            for row in self.read_rows(SQL["corrections"], **cell)
         ]
         lines += [
             f"    boundary change {change['change_id']}: {change['note']}"
-            for change in self.rows(SQL["boundary_changes"], **cell)
+            for change in self.read_rows(SQL["boundary_changes"], **cell)
         ]
-        rows = self.rows(SQL["delivered_rows"], **cell, scope=scope)
+        rows = self.read_rows(SQL["delivered_rows"], **cell, scope=scope)
         if not rows:
-            lines.append(f"    {self._without_rows(quantity, provider, value)}")
-        for row in rows[:SHOWN_ROWS]:
+            lines.append(f"    {self._describe_origin(quantity, provider, value)}")
+        for row in rows[:MAX_ROWS]:
             sheet = f", sheet {row['sheet_name']}" if row["sheet_name"] else ""
             industry = f", industry {row['industry_code']}" if row["industry_code"] else ""
             place = f"{row['file_path']}{sheet}, row {row['row_number']}"
-            delivered = f"{_number(row['delivered_value'])}{industry}"
-            lines.append(f"    {place}: {delivered}, sha256 {row['delivery_id']}")
-        if len(rows) > SHOWN_ROWS:
-            total = _number(sum(row["delivered_value"] for row in rows))
-            more = f"and {len(rows) - SHOWN_ROWS} more rows, {total} in all"
+            delivered_value = f"{_format_number(row['delivered_value'])}{industry}"
+            lines.append(f"    {place}: {delivered_value}, sha256 {row['delivery_id']}")
+        if len(rows) > MAX_ROWS:
+            total = _format_number(sum(row["delivered_value"] for row in rows))
+            more = f"and {len(rows) - MAX_ROWS} more rows, {total} in all"
             lines.append(f"    {more} (marts.fct_delivered_values)")
         return lines
 
-    def _without_rows(self, series: str, provider: str, value: float | None) -> str:
+    def _describe_origin(self, series: str, provider: str, value: float | None) -> str:
         """Describe the origin of a value without rows in marts.fct_delivered_values."""
-        counted = self.rows(SQL["counted_files"], series=series, provider=provider)
-        if counted:
-            files = join_first([row["file"] for row in counted], SHOWN_ROWS)
-            has_tags = any(row["has_tags"] for row in counted)
+        file_rows = self.read_rows(SQL["counted_files"], series=series, provider=provider)
+        if file_rows:
+            files = join_first([row["file"] for row in file_rows], MAX_ROWS)
+            has_tags = any(row["has_tags"] for row in file_rows)
             why = " (why a record counts as AI: marts.fct_ai_tags)" if has_tags else ""
-            return f"counted from {len(counted)} files{why}: {files}"
+            return f"counted from {len(file_rows)} files{why}: {files}"
         if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"
 
 
-def _asked(specification_id: str, city_id: str = "", year: int | None = None) -> str:
+def _format_command(specification_id: str, city_id: str = "", year: int | None = None) -> str:
     """Return the command that traces a specification or one of its cells."""
     cell = f" --city {city_id} --year {year}" if city_id else ""
     return f"ai-manufacturing trace --specification {specification_id}{cell}"
 
 
-def _diagnostics(head: Row) -> str:
+def _describe_diagnostics(head: Row) -> str:
     """Describe the diagnostics that the estimator reports."""
     if head["instrument_count"]:
         return (
-            f"instruments {head['instrument_count']}, Hansen p {_number(head['hansen_p_value'])}, "
-            f"AR(2) p {_number(head['ar2_p_value'])}"
+            f"instruments {head['instrument_count']}, Hansen p {_format_number(head['hansen_p_value'])}, "
+            f"AR(2) p {_format_number(head['ar2_p_value'])}"
         )
     if head["first_stage_f"] is not None:
         return f"first-stage F {head['first_stage_f']:.4g}"
     return f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
 
 
-def _measure(specification: Row) -> str:
+def _select_measure(specification: Row) -> str:
     """Return the measure of a specification: its regressor, or the outcome of an event study."""
     return str(
         specification["outcome" if specification["estimator"] == "event_study" else "regressor"]
     )
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "missing" if value is None else f"{value:.10g}"

@@ -70,8 +70,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
                 },
                 "endings": {kind: ending for kind, (ending, _) in WRITERS.items()},
                 "other": next(
-                    (column for column in table.columns if not column.is_default),
-                    table.columns[0],
+                    (column for column in table.columns if not column.is_default), table.columns[0]
                 ),
             }
             for name, table in release.tables.items()

@@ -141,10 +141,7 @@ class Source:
 
 def markdown(table: PrintedTable) -> str:
     """Return the table as Markdown, followed by its notes."""
-    rows = [
-        ["", *table.headings],
-        *([line.label, *table.texts(line)] for line in table.rows),
-    ]
+    rows = [["", *table.headings], *([line.label, *table.texts(line)] for line in table.rows)]
     heading, *lines = (f"| {' | '.join(map(_escape_markdown, cells))} |" for cells in rows)
     notes = "".join(f"{_escape_markdown(note)}\n\n" for note in table.notes)
     rule = f"| :--- |{' :---: |' * len(table.columns)}"
