@@ -138,7 +138,7 @@ def reference(connection: duckdb.DuckDBPyConnection) -> Reference:
         pd.concat([*_seconds(ours, delivered)], ignore_index=True),
         table(MARKED),
         {row.series: (row.series, row.label_en, row.label_zh) for row in named.itertuples()},
-        panel_columns.cities_by_name(table(NAMES + ALIASES, NAMES).itertuples(index=False)),
+        panel_columns.map_city_names(table(NAMES + ALIASES, NAMES).itertuples(index=False)),
         sorted(lost),
     )
 
@@ -191,7 +191,7 @@ def cells(rows: pd.DataFrame, at: pd.DataFrame, columns: list[Column]) -> pd.Dat
     """
     found = []
     for column in columns:
-        read = panel_columns.numbers(rows.loc[at.index, column.heading])
+        read = panel_columns.parse_numbers(rows.loc[at.index, column.heading])
         unit = 10.0**column.power
         tolerance = _half_a_unit(read["decimals"], [at["year"]]) * unit
         cell = at.assign(row=at.index, column_name=column.heading, series=column.series)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ai_manufacturing.auditing import panel_causes, panel_columns
 from ai_manufacturing.auditing.panel_causes import LIKELY
-from ai_manufacturing.auditing.panel_columns import SHOWN, Column, PanelError
+from ai_manufacturing.auditing.panel_columns import MAX_NAMES, Column, PanelError
 from ai_manufacturing.auditing.wording import join_first
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables.formats import FORMULA, WORKBOOK_OPTIONS
@@ -50,18 +50,18 @@ def judge(
     PanelError
         If the panel cannot be read, or has no recognisable city, year or series.
     """
-    rows = panel_columns.read(path)
+    rows = panel_columns.read_panel(path)
     for heading in filter(None, (city, year, *told)):
         if heading not in rows:
             raise PanelError(
-                f"{path}: no column {heading!r}. Name one of {join_first([*rows], SHOWN)}."
+                f"{path}: no column {heading!r}. Name one of {join_first([*rows], MAX_NAMES)}."
             )
     with duckdb_client.open_read_only(database) as connection:
         known = panel_causes.reference(connection)
-    at, lines = panel_columns.keys(path, rows, known.cities, city, year)
+    at, lines = panel_columns.find_row_keys(path, rows, known.cities, city, year)
     years = known.ours["year"]
     at = at[at["year"].between(years.min(), years.max())]
-    columns = panel_columns.columns(rows, at, known.ours, known.labels, told)
+    columns = panel_columns.match_columns(rows, at, known.ours, known.labels, told)
     if lost := {*told.values(), *known.withheld} - {*known.labels}:
         lines.append(
             f"Not compared, as {database} has no value of them: {', '.join(sorted(lost))}."
@@ -73,7 +73,7 @@ def judge(
             f" Name one as --column COLUMN=SERIES, of {', '.join(sorted(known.labels)) or 'none'}."
         )
     others = [name for name in rows if name not in {column.heading for column in columns}]
-    lines.append(f"Columns that are not compared: {join_first(others, SHOWN)}.")
+    lines.append(f"Columns that are not compared: {join_first(others, MAX_NAMES)}.")
     panel = panel_causes.cells(rows, at, columns)
     table = panel_causes.judged(panel, known)
     chance, exchanged = (

@@ -278,10 +278,8 @@ class _Reader:
         if years:
             sample_years = [row["year"] for row in years]
             nearest = min(sample_years, key=lambda other: (abs(other - year), other))
-            return [
-                *lines,
-                f"in the sample: {format_spans(sample_years)}; {_format_command(name, city_id, nearest)}",
-            ]
+            command = _format_command(name, city_id, nearest)
+            return [*lines, f"in the sample: {format_spans(sample_years)}; {command}"]
         others = self.read_rows(
             SQL["samples_with_cell"],
             table_id=specification["table_id"],
@@ -404,8 +402,8 @@ class _Reader:
             lines += self._describe_series(row["series"], row["scope"], city_id, base_year)
         if area != "city":
             lines.append(
-                f"  {name} {year} = {_format_number(measure['scaling_value'])}: the sum over its other"
-                " units that have a value in every year (marts.fct_city_year_panel)"
+                f"  {name} {year} = {_format_number(measure['scaling_value'])}: the sum over its"
+                " other units that have a value in every year (marts.fct_city_year_panel)"
             )
             return lines
         for scaling_year in dict.fromkeys((base_year, year)):
@@ -472,7 +470,8 @@ def _describe_diagnostics(head: Row) -> str:
     """Describe the diagnostics that the estimator reports."""
     if head["instrument_count"]:
         return (
-            f"instruments {head['instrument_count']}, Hansen p {_format_number(head['hansen_p_value'])}, "
+            f"instruments {head['instrument_count']}, "
+            f"Hansen p {_format_number(head['hansen_p_value'])}, "
             f"AR(2) p {_format_number(head['ar2_p_value'])}"
         )
     if head["first_stage_f"] is not None:
