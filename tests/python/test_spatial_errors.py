@@ -24,7 +24,7 @@ SCPC: dict[str, Any] = golden("scpc")
 
 
 def components_of(coordinates: np.ndarray, correlation: float) -> spatial_errors.SpatialComponents:
-    return spatial_errors._components(spatial_errors._places(coordinates), correlation)
+    return spatial_errors._choose_components(spatial_errors._check_places(coordinates), correlation)
 
 
 def places(cities: int = 23) -> np.ndarray:
