@@ -264,12 +264,12 @@ def test_shuffled_panels_are_drawn_alike_and_give_a_city_one_donor_or_one_for_ea
     warehouse: Path, cells: pd.DataFrame
 ) -> None:
     with duckdb_client.open_read_only(warehouse) as connection:
-        known = panel_causes.reference(connection)
+        known = panel_causes.read_reference(connection)
     drawn = cells[["city_id", "year", "row", "column_name", "series", "theirs"]]
     drawn = drawn.assign(tolerance=0.005)
     for whole in (False, True):
-        found = panel_causes.shuffled(drawn, known, whole=whole)
-        assert found.equals(panel_causes.shuffled(drawn, known, whole=whole))
+        found = panel_causes.add_causes_to_shuffles(drawn, known, whole=whole)
+        assert found.equals(panel_causes.add_causes_to_shuffles(drawn, known, whole=whole))
         own = found["row"].map(drawn.set_index("row")["city_id"])
         donors = found.groupby([own, found.index // len(cells)])["city_id"].nunique()
         assert donors.eq(1).all() == whole

@@ -42,17 +42,19 @@ LIKELY = {
 }
 CERTAINTY = {SAME: "same", MISSING: "missing", UNEXPLAINED: "none"}
 CERTAINTY |= dict.fromkeys(PROVEN.values(), "proven") | dict.fromkeys(LIKELY.values(), "likely")
-DEFINITION = 0.2  # maximum median relative distance between definitions of one quantity
-VINTAGE = 0.5  # maximum distance between two vintages, in logs
+MAX_DEFINITION_DISTANCE = (
+    0.2  # maximum median relative distance between definitions of one quantity
+)
+MAX_VINTAGE_DISTANCE = 0.5  # maximum distance between two vintages, in logs
 # Change of the log ratio allowed within two years: share of the ratio, and minimum in logs.
 STEADY = 0.4, 0.01
 CLOSE_VINTAGE = 0.1  # log ratio above which two steady years are required instead of one
 JUMP = 3, 0.03  # factor of the other side's jump, plus logs, that a jump must exceed
-FEWEST_DIGITS = 5  # minimum digits of numbers that are compared digit by digit
+MIN_DIGITS = 5  # minimum digits of numbers that are compared digit by digit
 SHUFFLES = 5  # random orders of the cities whose explained shares are averaged
 SEED = 2020
 
-DELIVERED = """
+DELIVERED_QUERY = """
     select d.delivered_city_id as city_id, d.year, d.delivered_value as value,
         d.series as quantity, s.unit, d.provider,
         d.series || ', delivered by ' || d.provider as source
@@ -60,21 +62,23 @@ DELIVERED = """
     inner join (select distinct quantity, unit from marts.dim_series) as s on d.series = s.quantity
     where d.delivered_value is not null
 """
-NAMES = """
+NAMES_QUERY = """
     select city_id,
         unnest([city_id, name_zh, short_name_zh, name_en, split_part(name_en, ' (', 1)]) as name
     from marts.dim_city
 """
-ALIASES = """
+ALIASES_QUERY = """
     union all select city_id, identifier from seeds.city_aliases
     where identifier_kind in ('code', 'name')
 """
 # A public copy lacks city aliases and uncorrected series, so it uses the delivered values.
-DELIVERED_IN_A_COPY = DELIVERED.replace(
+COPY_DELIVERED_QUERY = DELIVERED_QUERY.replace(
     "intermediate.int_series_corrected", "marts.fct_delivered_values"
 ).replace("delivered_city_id", "city_id")
-MARKED = "select distinct series, city_id, year from marts.fct_doubtful_values"
-ALL = "select series from marts.dim_series where provider is not null and series = quantity"
+DOUBTFUL_QUERY = "select distinct series, city_id, year from marts.fct_doubtful_values"
+SERIES_QUERY = (
+    "select series from marts.dim_series where provider is not null and series = quantity"
+)
 
 
 class Reference(NamedTuple):
@@ -82,30 +86,30 @@ class Reference(NamedTuple):
 
     Attributes
     ----------
-    ours : DataFrame
+    warehouse_values : DataFrame
         One value per series, city and year; `precision` is half a unit of its last digit.
-    seconds : DataFrame
+    alternatives : DataFrame
         Alternative values for a series, city and year: value, precision, `kind` (a key of PROVEN)
         and source.
-    marked : DataFrame
+    doubtful_cells : DataFrame
         Series, cities and years in fct_doubtful_values.
     labels : dict of str to tuple of str
         Names of each series.
     cities : dict of str to str
         city_id by plain name.
-    withheld : list of str
+    withheld_series : list of str
         Series without any value in a public copy.
     """
 
-    ours: pd.DataFrame
-    seconds: pd.DataFrame
-    marked: pd.DataFrame
+    warehouse_values: pd.DataFrame
+    alternatives: pd.DataFrame
+    doubtful_cells: pd.DataFrame
     labels: dict[str, tuple[str, ...]]
     cities: dict[str, str]
-    withheld: list[str]
+    withheld_series: list[str]
 
 
-def reference(connection: duckdb.DuckDBPyConnection) -> Reference:
+def read_reference(connection: duckdb.DuckDBPyConnection) -> Reference:
     """Read the reference values from an open release, public copy or warehouse.
 
     Raises
@@ -114,42 +118,46 @@ def reference(connection: duckdb.DuckDBPyConnection) -> Reference:
         If the file lacks a table that the comparison needs, or contains no values.
     """
 
-    def table(query: str, in_a_copy: str = "") -> pd.DataFrame:
+    def read_table(query: str, copy_query: str = "") -> pd.DataFrame:
         try:
             return connection.execute(query).df()
         except (duckdb.CatalogException, duckdb.BinderException) as error:
-            if in_a_copy:
-                return table(in_a_copy)
-            lacks = f"The file lacks what a panel is compared with ({error})."
-            raise PanelError(f"{lacks} Build it, or name another with --database.") from error
+            if copy_query:
+                return read_table(copy_query)
+            message = f"The file lacks what a panel is compared with ({error})."
+            raise PanelError(f"{message} Build it, or name another with --database.") from error
 
-    ours = _with_precision(table(SQL["ours"]))
-    if ours.empty:
+    warehouse_values = _add_precision(read_table(SQL["ours"]))
+    if warehouse_values.empty:
         raise PanelError(
             "The file has no value to compare with; a copy to give away may withhold them all. Name"
             " a release or a warehouse that has them with --database."
         )
-    delivered = _with_precision(table(DELIVERED, DELIVERED_IN_A_COPY))
-    named = ours.drop_duplicates("series")
+    delivered_values = _add_precision(read_table(DELIVERED_QUERY, COPY_DELIVERED_QUERY))
+    first_rows = warehouse_values.drop_duplicates("series")
     is_copy = bool(withholding.read_withheld_rows(connection))
-    lost = {*table(ALL)["series"]} - {*named["series"]} if is_copy else ()
+    withheld_series = (
+        {*read_table(SERIES_QUERY)["series"]} - {*first_rows["series"]} if is_copy else ()
+    )
     return Reference(
-        ours.rename(columns={"value": "ours"})[[*KEY, "ours", "precision"]],
-        pd.concat([*_seconds(ours, delivered)], ignore_index=True),
-        table(MARKED),
-        {row.series: (row.series, row.label_en, row.label_zh) for row in named.itertuples()},
-        panel_columns.map_city_names(table(NAMES + ALIASES, NAMES).itertuples(index=False)),
-        sorted(lost),
+        warehouse_values.rename(columns={"value": "ours"})[[*KEY, "ours", "precision"]],
+        pd.concat([*_find_alternatives(warehouse_values, delivered_values)], ignore_index=True),
+        read_table(DOUBTFUL_QUERY),
+        {row.series: (row.series, row.label_en, row.label_zh) for row in first_rows.itertuples()},
+        panel_columns.map_city_names(
+            read_table(NAMES_QUERY + ALIASES_QUERY, NAMES_QUERY).itertuples(index=False)
+        ),
+        sorted(withheld_series),
     )
 
 
-def _with_precision(values: pd.DataFrame) -> pd.DataFrame:
+def _add_precision(values: pd.DataFrame) -> pd.DataFrame:
     text = values["value"].round(6).astype("str")
     decimals = text.str.extract(r"\.(\d*[1-9])$")[0].str.len().fillna(0)
-    return values.assign(precision=_half_a_unit(decimals, [values["source"], values["year"]]))
+    return values.assign(precision=_compute_half_unit(decimals, [values["source"], values["year"]]))
 
 
-def _half_a_unit(decimals: pd.Series, groups: list[pd.Series]) -> pd.Series:
+def _compute_half_unit(decimals: pd.Series, groups: list[pd.Series]) -> pd.Series:
     """Return half a unit of the last digit of each number.
 
     Trailing zeros are not printed, so a number has at least the median decimals of its group.
@@ -158,69 +166,71 @@ def _half_a_unit(decimals: pd.Series, groups: list[pd.Series]) -> pd.Series:
     return 0.5 * 10.0 ** -np.maximum(decimals, usual)
 
 
-def _seconds(ours: pd.DataFrame, delivered: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def _find_alternatives(
+    warehouse_values: pd.DataFrame, delivered_values: pd.DataFrame
+) -> Iterator[pd.DataFrame]:
     """Yield the alternative values of each series, with the kind of cause that they prove.
 
     Another quantity counts as another definition if it has the same unit, and its median distance
     is below DEFINITION.
     """
-    others = pd.concat([ours, delivered], ignore_index=True)
+    others = pd.concat([warehouse_values, delivered_values], ignore_index=True)
     others["cell"] = others["city_id"] + others["year"].astype("str")
-    about = ["series", "quantity", "unit", "provider"]
-    for (name, quantity, unit, provider), values in others.groupby(about):
+    group_columns = ["series", "quantity", "unit", "provider"]
+    for (name, quantity, unit, provider), values in others.groupby(group_columns):
         other = others[(others["unit"] == unit) & (others["source"] != name)]
         value = other["cell"].map(values.set_index("cell")["value"]).astype("float64")
         distance = (other["value"] / value - 1).abs().groupby(other["quantity"]).median()
-        near = distance.index[distance < DEFINITION].union([quantity])
+        close_quantities = distance.index[distance < MAX_DEFINITION_DISTANCE].union([quantity])
         is_own = other["series"].isna() & (other["provider"] == provider)
         kind = np.where(is_own, "delivered", "provider")
         kind = np.where(other["quantity"] == quantity, kind, "definition")
-        other = other.assign(kind=kind, series=name)[other["quantity"].isin(near)]
+        other = other.assign(kind=kind, series=name)[other["quantity"].isin(close_quantities)]
         yield other[[*KEY, "value", "precision", "kind", "source"]]
 
 
-def cells(rows: pd.DataFrame, at: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
+def build_cells(rows: pd.DataFrame, row_keys: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
     """Return a row per number in the compared columns, in the unit of the series.
 
     Parameters
     ----------
-    rows, at : DataFrame
+    rows, row_keys : DataFrame
         The panel as text, and the city and year of each row.
     columns : list of Column
         The columns to compare.
     """
-    found = []
+    tables = []
     for column in columns:
-        read = panel_columns.parse_numbers(rows.loc[at.index, column.heading])
+        values = panel_columns.parse_numbers(rows.loc[row_keys.index, column.heading])
         unit = 10.0**column.power
-        tolerance = _half_a_unit(read["decimals"], [at["year"]]) * unit
-        cell = at.assign(row=at.index, column_name=column.heading, series=column.series)
-        found.append(cell.assign(theirs=read["value"] * unit, tolerance=tolerance))
-    return pd.concat(found, ignore_index=True).dropna(subset="theirs", ignore_index=True)
+        tolerance = _compute_half_unit(values["decimals"], [row_keys["year"]]) * unit
+        cell = row_keys.assign(row=row_keys.index, column_name=column.heading, series=column.series)
+        tables.append(cell.assign(theirs=values["value"] * unit, tolerance=tolerance))
+    return pd.concat(tables, ignore_index=True).dropna(subset="theirs", ignore_index=True)
 
 
 @np.errstate(divide="ignore", invalid="ignore")
-def judged(panel: pd.DataFrame, known: Reference) -> pd.DataFrame:
+def add_causes(panel: pd.DataFrame, reference_values: Reference) -> pd.DataFrame:
     """Add our value, the cause, its certainty and the evidence to each cell.
 
     Parameters
     ----------
     panel : DataFrame
         Result of `cells`.
-    known : Reference
+    reference_values : Reference
         Values to compare with.
     """
-    table = panel.merge(known.ours, "left", KEY)
+    table = panel.merge(reference_values.warehouse_values, "left", KEY)
     theirs, ours, precision = table["theirs"], table["ours"], table["precision"]
     ratio = table["ratio"] = np.log(theirs / ours).replace([np.inf, -np.inf], np.nan)
-    second = _second_values(table, known.seconds)
-    beside = {step: _beside(table, step) for step in (-2, -1, 1, 2)}
-    before, after = beside[-1], beside[1]
+    alternative = _match_alternatives(table, reference_values.alternatives)
+    neighbours = {step: _shift_years(table, step) for step in (-2, -1, 1, 2)}
+    before, after = neighbours[-1], neighbours[1]
     mean = (before["theirs"] + after["theirs"]) / 2
     unit = 10.0 ** -(ratio / np.log(10)).round().fillna(0)
     in_unit = table.assign(theirs=theirs * unit, tolerance=table["tolerance"] * unit)
-    is_rounded = (theirs - ours).abs() <= np.maximum(table["tolerance"], precision)
-    marked = pd.MultiIndex.from_frame(known.marked[KEY])
+    is_rounding = (theirs - ours).abs() <= np.maximum(table["tolerance"], precision)
+    doubtful_cells = pd.MultiIndex.from_frame(reference_values.doubtful_cells[KEY])
     jump, our_jump = (
         np.log(table[name] / np.sqrt(before[name] * after[name])).abs()
         for name in ("theirs", "ours")
@@ -228,50 +238,52 @@ def judged(panel: pd.DataFrame, known: Reference) -> pd.DataFrame:
     # the difference is more than twice as large as in either adjacent year
     is_alone = np.maximum(before["ratio"].abs(), after["ratio"].abs()) < ratio.abs() / 2
     times, more = JUMP
-    holds = {
-        SAME: _equal(table, ours, precision),
-        PROVEN["provider"]: second["kind"] == "provider",
-        PROVEN["delivered"]: second["kind"] == "delivered",
-        PROVEN["definition"]: second["kind"] == "definition",
+    conditions = {
+        SAME: _is_equal(table, ours, precision),
+        PROVEN["provider"]: alternative["kind"] == "provider",
+        PROVEN["delivered"]: alternative["kind"] == "delivered",
+        PROVEN["definition"]: alternative["kind"] == "definition",
         MISSING: ours.isna(),
-        PROVEN["year"]: _equal(table, before["ours"], before["precision"])
-        | _equal(table, after["ours"], after["precision"]),
-        PROVEN["unit"]: (unit != 1) & _equal(in_unit, ours, precision),
+        PROVEN["year"]: _is_equal(table, before["ours"], before["precision"])
+        | _is_equal(table, after["ours"], after["precision"]),
+        PROVEN["unit"]: (unit != 1) & _is_equal(in_unit, ours, precision),
         LIKELY["repeated"]: theirs == before["theirs"],
-        LIKELY["digit"]: _differ_in_digits(table),
-        LIKELY["vintage"]: _runs_on(ratio, [other["ratio"] for other in beside.values()]),
+        LIKELY["digit"]: _differs_in_digits(table),
+        LIKELY["vintage"]: _persists(ratio, [other["ratio"] for other in neighbours.values()]),
         LIKELY["interpolated"]: ((theirs - mean).abs() <= 2 * table["tolerance"])
         | ((theirs**2 / (before["theirs"] * after["theirs"]) - 1).abs() < 1e-5),
-        LIKELY["marked"]: pd.MultiIndex.from_frame(table[KEY]).isin(marked),
-        LIKELY["rounding"]: (ratio.abs() < CLOSE) | is_rounded | second["is_near"],
+        LIKELY["marked"]: pd.MultiIndex.from_frame(table[KEY]).isin(doubtful_cells),
+        LIKELY["rounding"]: (ratio.abs() < CLOSE) | is_rounding | alternative["is_near"],
         LIKELY["theirs"]: is_alone & (jump > times * our_jump + more),
         LIKELY["ours"]: is_alone & (our_jump > times * jump + more),
     }
-    table["cause"] = np.select([*holds.values()], [*holds], UNEXPLAINED)
+    table["cause"] = np.select([*conditions.values()], [*conditions], UNEXPLAINED)
     table["certainty"] = table["cause"].map(CERTAINTY)
-    table["evidence"] = second["source"].where(second["kind"].map(PROVEN) == table["cause"], "")
+    table["evidence"] = alternative["source"].where(
+        alternative["kind"].map(PROVEN) == table["cause"], ""
+    )
     return table
 
 
-def _equal(cell: pd.DataFrame, other: pd.Series, precision: pd.Series) -> pd.Series:
+def _is_equal(cell: pd.DataFrame, other: pd.Series, precision: pd.Series) -> pd.Series:
     """Flag cells that equal another value within the printed precision of both."""
     distance = (cell["theirs"] - other).abs()
-    allowed = np.maximum(cell["tolerance"], precision) * 1.001
-    return (distance <= allowed) & (distance <= CLOSE * other.abs())
+    tolerance = np.maximum(cell["tolerance"], precision) * 1.001
+    return (distance <= tolerance) & (distance <= CLOSE * other.abs())
 
 
-def _second_values(table: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
+def _match_alternatives(table: pd.DataFrame, alternatives: pd.DataFrame) -> pd.DataFrame:
     """Return kind and source of an equal alternative value, and flag cells with a close one."""
-    pairs = table.drop(columns="precision").reset_index().merge(seconds, on=KEY)
+    pairs = table.drop(columns="precision").reset_index().merge(alternatives, on=KEY)
     is_near = (pairs["theirs"] - pairs["value"]).abs() < CLOSE * pairs["value"].abs()
-    equal = pairs[_equal(pairs, pairs["value"], pairs["precision"])]
+    equal = pairs[_is_equal(pairs, pairs["value"], pairs["precision"])]
     kinds = equal["kind"].map({kind: place for place, kind in enumerate(PROVEN)})
     first = equal.assign(order=kinds).sort_values(["order", "source"]).groupby("index").first()
     near = is_near.groupby(pairs["index"]).any().reindex(table.index, fill_value=False)
     return first[["kind", "source"]].reindex(table.index).assign(is_near=near)
 
 
-def _beside(table: pd.DataFrame, step: int) -> pd.DataFrame:
+def _shift_years(table: pd.DataFrame, step: int) -> pd.DataFrame:
     """Return the cells of the same column and city `step` years later, aligned with the table."""
     at = ["column_name", "city_id", "year"]
     other = table[[*at, "theirs", "ours", "precision", "ratio"]]
@@ -279,52 +291,56 @@ def _beside(table: pd.DataFrame, step: int) -> pd.DataFrame:
     return table[at].merge(other, "left", at).set_axis(table.index)
 
 
-def _runs_on(ratio: pd.Series, others: list[pd.Series]) -> pd.Series:
+def _persists(ratio: pd.Series, others: list[pd.Series]) -> pd.Series:
     """Flag differences that keep about the same ratio in the surrounding years."""
-    share, least = STEADY
-    steady = np.maximum(share * ratio.abs(), least)
+    share, minimum = STEADY
+    steady = np.maximum(share * ratio.abs(), minimum)
     count = sum(((other - ratio).abs() <= steady) & (other * ratio > 0) for other in others)
-    return (ratio.abs() < VINTAGE) & (count >= np.where(ratio.abs() < CLOSE_VINTAGE, 1, 2))
+    return (ratio.abs() < MAX_VINTAGE_DISTANCE) & (
+        count >= np.where(ratio.abs() < CLOSE_VINTAGE, 1, 2)
+    )
 
 
-def _differ_in_digits(table: pd.DataFrame) -> pd.Series:
+def _differs_in_digits(table: pd.DataFrame) -> pd.Series:
     """Flag numbers that differ in one digit, or by two exchanged adjacent digits."""
     last = 2 * np.maximum(table["tolerance"], table["precision"])
     one, other = ((table[name] / last).round() for name in ("theirs", "ours"))
-    found = pd.Series(False, index=table.index)
+    is_match = pd.Series(False, index=table.index)
     for place in 10.0 ** np.arange(12):
         two, other_two = one // place % 100, other // place % 100
         in_one = two // 10 == other_two // 10
-        is_exchanged = two % 10 * 10 + two // 10 == other_two
-        found |= (one - two * place == other - other_two * place) & (in_one | is_exchanged)
-    is_long = np.minimum(one, other) >= 10 ** (FEWEST_DIGITS - 1)
+        is_swap = two % 10 * 10 + two // 10 == other_two
+        is_match |= (one - two * place == other - other_two * place) & (in_one | is_swap)
+    is_long = np.minimum(one, other) >= 10 ** (MIN_DIGITS - 1)
     is_as_long = np.floor(np.log10(one)) == np.floor(np.log10(other))
-    return found & is_long & is_as_long & (table["ratio"].abs() >= CLOSE)
+    return is_match & is_long & is_as_long & (table["ratio"].abs() >= CLOSE)
 
 
-def shuffled(panel: pd.DataFrame, known: Reference, *, whole: bool = False) -> pd.DataFrame:
+def add_causes_to_shuffles(
+    panel: pd.DataFrame, reference_values: Reference, *, whole: bool = False
+) -> pd.DataFrame:
     """Judge copies of the panel whose values are shuffled between cities.
 
     Parameters
     ----------
     panel : DataFrame
         Result of `cells`.
-    known : Reference
+    reference_values : Reference
         Values to compare with.
     whole : bool
         Whether a city receives all years of one other city. Otherwise each year is drawn
         separately, so a value does not fit the surrounding years.
     """
     draw = np.random.default_rng(SEED)
-    found = []
+    tables = []
     for _ in range(SHUFFLES):
         other = panel["city_id"].copy()
         for _, part in panel.groupby(panel["year"] if not whole else panel["year"] > 0):
             order = draw.permutation(part["city_id"].unique())
-            given = dict(zip(order, np.roll(order, 1), strict=True))
-            other[part.index] = part["city_id"].map(given)
-        table = judged(panel.assign(city_id=other), known)
+            donors = dict(zip(order, np.roll(order, 1), strict=True))
+            other[part.index] = part["city_id"].map(donors)
+        table = add_causes(panel.assign(city_id=other), reference_values)
         # a shuffled value that jumps has been detected, so it does not count as explained
         table.loc[table["cause"] == LIKELY["theirs"], "certainty"] = "none"
-        found.append(table)
-    return pd.concat(found, ignore_index=True)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)

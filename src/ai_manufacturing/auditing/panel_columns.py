@@ -24,6 +24,7 @@ CODE = re.compile(r"(\d{4}|\d{6})(\.0+)?")
 UNIT = re.compile(r"[（(].*?[)）]")
 SUFFIX = re.compile(r"(?<=..)(city|shi|市)$")
 MIN_PARSED_SHARE = 0.5  # share of a column's filled cells that must parse as cities or years
+MAX_EXACT_CHARS = 10  # longer texts may show the rounding error of a float32
 MIN_SHARED_CELLS = 10  # minimum cells shared with a series to match a column to it
 CLOSE = 0.01  # relative difference up to which two values agree
 MIN_LOG_CORRELATION = 0.9  # minimum correlation between the logs of a column and a series
@@ -126,9 +127,9 @@ def find_row_keys(
     path : Path
         The file, for messages.
     rows : DataFrame
-        Result of `read`.
+        Result of `read_panel`.
     cities : mapping of str to str
-        Result of `cities_by_name`.
+        Result of `map_city_names`.
     city, year : str or None
         Headings, if the user named them.
 
@@ -152,8 +153,8 @@ def find_row_keys(
         ]
         if not fitting:
             raise PanelError(
-                f"{path}: most cells of {f'column {user_heading!r}' if user_heading else 'each column'} are not a"
-                f" {kind}. Name a column with --{kind}, of a file with a row per city and year. A"
+                f"{path}: most cells of {f'column {user_heading!r}' if user_heading else 'each column'}"
+                f" are not a {kind}. Name a column with --{kind}, of a file with a row per city and year. A"
                 " city is a code (440300, 4403) or a Chinese or English name."
             )
         # a column of provinces also matches, but only for the four municipalities
@@ -172,8 +173,9 @@ def find_row_keys(
     unique_pairs = pairs.drop_duplicates()
     unknown_names = rows.loc[city_ids.isna() & years.notna(), city_heading].unique()
     lines = [
-        f"{len(rows):,} rows. City: column {city_heading!r}, {unique_pairs['city_id'].nunique():,} cities."
-        f" Year: column {year_heading!r}, {unique_pairs['year'].min()} to {unique_pairs['year'].max()}."
+        f"{len(rows):,} rows. City: column {city_heading!r},"
+        f" {unique_pairs['city_id'].nunique():,} cities. Year: column {year_heading!r},"
+        f" {unique_pairs['year'].min()} to {unique_pairs['year'].max()}."
     ]
     if len(unknown_names):
         lines.append(
@@ -192,7 +194,7 @@ def parse_numbers(texts: pd.Series) -> pd.DataFrame:
     values = pd.to_numeric(text, errors="coerce").replace([np.inf, -np.inf], np.nan)
     # a value stored as float32 prints 0.1 as 0.10000000149011612
     short = values.astype("float32")
-    is_short = (short.astype("float64") == values) & (text.str.len() > MIN_SHARED_CELLS)
+    is_short = (short.astype("float64") == values) & (text.str.len() > MAX_EXACT_CHARS)
     text = text.where(~is_short, short.astype("str"))
     values = values.where(~is_short, pd.to_numeric(text, errors="coerce"))
     decimals = text.str.extract(r"\.(\d+)$")[0].str.len().fillna(0)
@@ -213,7 +215,7 @@ def match_columns(
     rows, row_keys : DataFrame
         The panel as text, and the city and year of each row.
     warehouse_values : DataFrame
-        city_id, year, series and our value as `warehouse_values`.
+        city_id, year, series and our value as `ours`.
     labels : mapping of str to sequence of str
         Names of each series.
     series_by_heading : mapping of str to str

@@ -57,12 +57,12 @@ def judge(
                 f"{path}: no column {heading!r}. Name one of {join_first([*rows], MAX_NAMES)}."
             )
     with duckdb_client.open_read_only(database) as connection:
-        known = panel_causes.reference(connection)
+        known = panel_causes.read_reference(connection)
     at, lines = panel_columns.find_row_keys(path, rows, known.cities, city, year)
-    years = known.ours["year"]
+    years = known.warehouse_values["year"]
     at = at[at["year"].between(years.min(), years.max())]
-    columns = panel_columns.match_columns(rows, at, known.ours, known.labels, told)
-    if lost := {*told.values(), *known.withheld} - {*known.labels}:
+    columns = panel_columns.match_columns(rows, at, known.warehouse_values, known.labels, told)
+    if lost := {*told.values(), *known.withheld_series} - {*known.labels}:
         lines.append(
             f"Not compared, as {database} has no value of them: {', '.join(sorted(lost))}."
         )
@@ -74,10 +74,10 @@ def judge(
         )
     others = [name for name in rows if name not in {column.heading for column in columns}]
     lines.append(f"Columns that are not compared: {join_first(others, MAX_NAMES)}.")
-    panel = panel_causes.cells(rows, at, columns)
-    table = panel_causes.judged(panel, known)
+    panel = panel_causes.build_cells(rows, at, columns)
+    table = panel_causes.add_causes(panel, known)
     chance, exchanged = (
-        panel_causes.shuffled(panel, known, whole=whole) for whole in (False, True)
+        panel_causes.add_causes_to_shuffles(panel, known, whole=whole) for whole in (False, True)
     )
     shares = [_shares(judged) for judged in (table, chance, exchanged)]
     for column in columns:
