@@ -49,7 +49,7 @@ def warehouse_of(counts: list[int]) -> duckdb.DuckDBPyConnection:
 )
 def test_a_sum_is_shown_where_no_city_follows_from_it(counts: list[int], is_safe: bool) -> None:
     with warehouse_of(counts) as connection:
-        shown = disclosure.shown(connection)
+        shown = disclosure.select_publishable_rows(connection)
         national = shown["marts.fct_spatial_concentration"]["national_count"]
         of_sum = f"select {national} from (select 'ai_firms' as measure, 2020 as year)"
         assert connection.execute(of_sum).fetchall() == [(is_safe,)]
@@ -70,7 +70,7 @@ def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
             "update marts.fct_spatial_distribution set class = '100_to_200' where measure_count <"
             " 10"
         )
-        shown = disclosure.shown(connection)
+        shown = disclosure.select_publishable_rows(connection)
         share = shown["marts.fct_spatial_concentration"]["top_10_share"]
         row = "(select 'ai_firms' as measure, 2020 as year)"
         assert connection.execute(f"select {share} from {row}").fetchall() == [(False,)]
@@ -79,7 +79,9 @@ def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
         connection.execute(
             "update marts.fct_spatial_distribution set class = if(city_id <= 6, 'over_200', 'rest')"
         )
-        classes = disclosure.shown(connection)["reports.rpt_spatial_classes"]["ai_firm_count"]
+        classes = disclosure.select_publishable_rows(connection)["reports.rpt_spatial_classes"][
+            "ai_firm_count"
+        ]
         assert connection.execute(f"select {classes}").fetchall() == [(False,)]
 
 

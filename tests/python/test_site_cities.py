@@ -114,7 +114,7 @@ def test_a_gap_has_the_first_reason_that_is_known(
 def test_classes_of_counts_leave_no_number_between_them(
     bounds: tuple[float, float], labels: list[str]
 ) -> None:
-    assert maps.class_labels(bounds) == labels
+    assert maps.format_class_labels(bounds) == labels
 
 
 def payload(page: Page) -> dict[str, Any]:

@@ -232,7 +232,7 @@ def _create_restriction_tables(
 def _find_shown_sums(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     """Return the SQL condition under which each sum is shown, by table and column."""
     name = study_package.read_constant("SUMS_OVER_CITIES", None)
-    return study_package.load_module(name).shown(connection) if name else {}
+    return study_package.load_module(name).select_publishable_rows(connection) if name else {}
 
 
 def _record_extract_set(connection: duckdb.DuckDBPyConnection) -> None:

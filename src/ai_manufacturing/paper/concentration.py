@@ -31,10 +31,12 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     data = release.fetch_frame(SQL["shares"])
     moran = release.fetch_frame(SQL["moran"])
     return {
-        "shares": [_figure(name, data, text) for name in SHARES if data[name].notna().any()],
-        "gini": _figure("gini", data, text) if data["gini"].notna().any() else None,
+        "shares": [_draw_figure(name, data, text) for name in SHARES if data[name].notna().any()],
+        "gini": _draw_figure("gini", data, text) if data["gini"].notna().any() else None,
         "moran": (
-            _figure("morans_i", moran, text, also=("expected", "p_value")) if len(moran) else None
+            _draw_figure("morans_i", moran, text, also=("expected", "p_value"))
+            if len(moran)
+            else None
         ),
         "local": release.fetch_rows(SQL["local"]),
         "trend": release.fetch_rows(
@@ -43,7 +45,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def lines(
+def draw_lines(
     group: str,
     y: alt.Y,
     colours: Mapping[str, str],
@@ -89,17 +91,19 @@ def lines(
     return chart
 
 
-def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...] = ()) -> Figure:
+def _draw_figure(
+    name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...] = ()
+) -> Figure:
     """Draw a statistic of the spatial distribution by year, with one line per measure."""
-    shown = data[["measure", "year", name, *also]].dropna()
-    delivered = set(shown["measure"])
-    colours = {measure: COLOURS[measure] for measure in COLOURS if measure in delivered}
+    rows = data[["measure", "year", name, *also]].dropna()
+    measures = set(rows["measure"])
+    colours = {measure: COLOURS[measure] for measure in COLOURS if measure in measures}
     digits = ".1%" if name in SHARES else ".3f"
 
     def draw(language: str) -> alt.TopLevelMixin:
         axis = alt.Axis(format="%") if name in SHARES else alt.Axis()
         others = [(f"{other}:Q", text.find_label(other, language), ".3f") for other in also]
-        return lines(
+        return draw_lines(
             "measure",
             alt.Y(f"{name}:Q", title=None, axis=axis).scale(zero=False),
             colours,
@@ -116,7 +120,7 @@ def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...
     def describe(language: str) -> str:
         parts = []
         for measure in colours:
-            points = shown[shown["measure"] == measure]
+            points = rows[rows["measure"] == measure]
             first, last = points.iloc[0], points.iloc[-1]
             parts.append(
                 text.format_text(
@@ -132,6 +136,4 @@ def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...
         return f"{text.find_label(name, language)}: {'; '.join(parts)}"
 
     note = text.render_text("gini_note") if name == "gini" else ""
-    return draw_figure(
-        name, text.render_label(name), shown, draw, [*map(describe, LANGUAGES)], note
-    )
+    return draw_figure(name, text.render_label(name), rows, draw, [*map(describe, LANGUAGES)], note)

@@ -16,7 +16,7 @@ import duckdb
 
 FEWEST_UNITS = 3  # minimum number of cities above zero in a sum
 # p of the p% rule: minimum total without the two largest cities, relative to the largest.
-LEFT_BY_TWO = 0.10
+P_PERCENT = 0.10
 
 CONCENTRATION = "marts.fct_spatial_concentration"
 TREND = "marts.fct_spatial_trend"
@@ -24,7 +24,7 @@ CLASSES = "reports.rpt_spatial_classes"
 FACTS = "reports.rpt_published_facts"
 
 
-def shown(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+def select_publishable_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     """Return SQL conditions for the rows whose sums may be published, by table and column.
 
     Parameters
@@ -34,21 +34,21 @@ def shown(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     """
     _list_safe_sums(connection)
 
-    def of(sums: str) -> str:
+    def match_safe_sums(sums: str) -> str:
         return f"(measure, year) in (select (measure, year) from safe_sums where {sums})"
 
-    of_trend = " and ".join(
+    trend_condition = " and ".join(
         f"(measure, {year}) in (select (measure, year) from safe_sums where national)"
         for year in ("first_year", "last_year")
     )
     return {
         CONCENTRATION: {
-            "national_count": of("national"),
-            "top_5_share": of("national and top_5"),
-            "top_10_share": of("national and top_10"),
-            "east_share": of("national and east"),
+            "national_count": match_safe_sums("national"),
+            "top_5_share": match_safe_sums("national and top_5"),
+            "top_10_share": match_safe_sums("national and top_10"),
+            "east_share": match_safe_sums("national and east"),
         },
-        TREND: dict.fromkeys(("first_national_count", "last_national_count"), of_trend),
+        TREND: dict.fromkeys(("first_national_count", "last_national_count"), trend_condition),
         CLASSES: dict.fromkeys(
             ("ai_firm_count", "national_share", "cumulative_share"),
             "(select coalesce(bool_and(is_safe), false) from safe_classes)",
@@ -60,12 +60,12 @@ def shown(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     }
 
 
-def _safe(condition: str = "true") -> str:
+def _is_safe(condition: str = "true") -> str:
     """Return a SQL expression for whether the sum of `value` over rows of a group is safe."""
     rows = f"filter (where {condition})"
     return (
         f"coalesce(count(*) {rows} >= {FEWEST_UNITS} and sum(value) {rows}"
-        f" - list_sum(max(value, 2) {rows}) >= {LEFT_BY_TWO} * max(value) {rows}, false)"
+        f" - list_sum(max(value, 2) {rows}) >= {P_PERCENT} * max(value) {rows}, false)"
     )
 
 
@@ -82,30 +82,32 @@ def _list_safe_sums(connection: duckdb.DuckDBPyConnection) -> None:
         where measure_count > 0
     """)
     spans = {
-        "national": _safe(),
-        "top_5": f"{_safe('place <= 5')} and {_safe('place > 5')}",
-        "top_10": " and ".join(map(_safe, ("place <= 10", "place between 6 and 10", "place > 10"))),
-        "east": f"""{_safe("region = 'east'")} and {_safe("region <> 'east'")}""",
+        "national": _is_safe(),
+        "top_5": f"{_is_safe('place <= 5')} and {_is_safe('place > 5')}",
+        "top_10": " and ".join(
+            map(_is_safe, ("place <= 10", "place between 6 and 10", "place > 10"))
+        ),
+        "east": f"""{_is_safe("region = 'east'")} and {_is_safe("region <> 'east'")}""",
     }
-    listed = ", ".join(f"{rule} as {name}" for name, rule in spans.items())
+    rule_columns = ", ".join(f"{rule} as {name}" for name, rule in spans.items())
     connection.execute(
-        f"create or replace temp table safe_sums as select measure, year, {listed}"
+        f"create or replace temp table safe_sums as select measure, year, {rule_columns}"
         " from counted_cities group by measure, year"
     )
     # Check the paper's classes, both parts of the class 1_to_100, and the number of cities between
     # a class boundary and the ranks 5 and 10 that are published alongside.
     last = "year = (select max(year) from built.reports.rpt_spatial_classes)"
-    counted = f"from counted_cities where measure = 'ai_firms' and {last}"
+    newest_firms = f"from counted_cities where measure = 'ai_firms' and {last}"
     connection.execute(f"""
         create or replace temp table safe_classes as
-        select {_safe()} as is_safe {counted} group by class
+        select {_is_safe()} as is_safe {newest_firms} group by class
         union all
-        select {_safe()} {counted} and class = '1_to_100' group by is_single_digit
+        select {_is_safe()} {newest_firms} and class = '1_to_100' group by is_single_digit
         union all
         select bool_and(place = rank or abs(place - rank) >= {FEWEST_UNITS})
         from (
             select place, least(unnest([5, 10]), max(place) over ()) as rank
-            from (select max(place) as place {counted} group by class)
+            from (select max(place) as place {newest_firms} group by class)
         )
     """)
     connection.execute(f"""
@@ -116,7 +118,7 @@ def _list_safe_sums(connection: duckdb.DuckDBPyConnection) -> None:
             where city_ids is not null
         )
 
-        select named.fact_id, {_safe("value is not null")} as is_safe
+        select named.fact_id, {_is_safe("value is not null")} as is_safe
         from named
         left join counted_cities as cities
             on

@@ -19,7 +19,7 @@ WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # panel size and left and top margi
 NUMBERS = ("estimate", "conf_low", "conf_high", "printed_estimate")
 
 
-def write(database: Path, path: Path) -> None:
+def write_figure(database: Path, path: Path) -> None:
     """Draw the figure from a release or warehouse as SVG.
 
     Each outcome has a panel; the panels share a vertical axis.

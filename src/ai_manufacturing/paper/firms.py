@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from ai_manufacturing.paper.concentration import lines
+from ai_manufacturing.paper.concentration import draw_lines
 from ai_manufacturing.site.charts import BLUE, ORANGE, Figure, draw_figure, make_tooltips
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.sql_text import load_statements
@@ -18,10 +18,10 @@ SQL = load_statements(__file__)
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the figure of AI firms and all firms, and the firm registers."""
-    return {"firms": _growth(release, text), "registers": _registers(release)}
+    return {"firms": _draw_growth(release, text), "registers": _read_registers(release)}
 
 
-def _growth(release: Release, text: Catalogue) -> Figure | None:
+def _draw_growth(release: Release, text: Catalogue) -> Figure | None:
     """Draw AI firms and all firms as indices, with the first year as 100.
 
     Returns None if either series was not delivered.
@@ -34,12 +34,12 @@ def _growth(release: Release, text: Catalogue) -> Figure | None:
     if data["year"].nunique() < 2:
         return None
     first, last = data["year"].min(), data["year"].max()
-    of_last = data[data["year"] == last].set_index("series")["index"] / 100
+    last_index = data[data["year"] == last].set_index("series")["index"] / 100
     numbers = {
         "first": first,
         "last": last,
-        "ai_times": f"{of_last['ai_firms']:.1f}",
-        "all_times": f"{of_last['firms']:.1f}",
+        "ai_times": f"{last_index['ai_firms']:.1f}",
+        "all_times": f"{last_index['firms']:.1f}",
     }
 
     def draw(language: str) -> alt.TopLevelMixin:
@@ -48,7 +48,7 @@ def _growth(release: Release, text: Catalogue) -> Figure | None:
             "firms": text.find_label("firm_count", language),
         }
         index = text.format_text("firms_index", language, first=first)
-        return lines(
+        return draw_lines(
             "series",
             alt.Y("index:Q", title=index),
             {"ai_firms": BLUE, "firms": ORANGE},
@@ -63,11 +63,11 @@ def _growth(release: Release, text: Catalogue) -> Figure | None:
         )
 
     title, note = (text.render_text(key, **numbers) for key in ("firms_title", "firms_note"))
-    described = text.format_words("alt_firms", **numbers)
-    return draw_figure("firms", title, data, draw, described, note)
+    descriptions = text.format_words("alt_firms", **numbers)
+    return draw_figure("firms", title, data, draw, descriptions, note)
 
 
-def _registers(release: Release) -> list[dict[str, Any]]:
+def _read_registers(release: Release) -> list[dict[str, Any]]:
     """Return each firm register with row counts, and its firms by year, province and section."""
     sources = release.fetch_rows(SQL["registers"])
     for source in sources:

@@ -41,10 +41,10 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     data = release.fetch_frame(SQL["counts"])
     clusters = release.fetch_frame(SQL["clusters"])
     cities = release.fetch_frame(SQL["cities"])
-    delivered = sorted(data["measure"].unique())
+    measures = sorted(data["measure"].unique())
     return {
-        "figure": _map(data, cities, text) if delivered else None,
-        "clusters": _clusters(clusters, cities, text) if len(clusters) else None,
+        "figure": _draw_map(data, cities, text) if measures else None,
+        "clusters": _draw_clusters(clusters, cities, text) if len(clusters) else None,
         "outlines": encode_json(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
         # The reason is null if no city has a count: the measure was then not delivered at all.
         "missing": release.fetch_rows(SQL["missing"]),
@@ -52,13 +52,13 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         "concentration": concentration.build_content(release, text),
         "other_classes": (
             Markup(", ").join(
-                text.render_label(name) for name in delivered if name in text.substitute_labels
+                text.render_label(name) for name in measures if name in text.substitute_labels
             )
         ),
     }
 
 
-def _breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
+def _compute_breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
     """Return the class boundaries of each quantity; the paper defines classes of counts only."""
     newest = rows[rows["year"] == rows["year"].max()]
     breaks: dict[str, dict[str, tuple[float, float]]] = {}
@@ -72,7 +72,7 @@ def _breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
     return breaks
 
 
-def class_labels(thresholds: tuple[float, float]) -> list[str]:
+def format_class_labels(thresholds: tuple[float, float]) -> list[str]:
     """Return a label with the numeric range of each class."""
     lower, upper = thresholds
     if isinstance(lower, int):
@@ -81,9 +81,9 @@ def class_labels(thresholds: tuple[float, float]) -> list[str]:
     return ["0", f"≤ {low}", f"{low}–{high}", f"> {high}"]
 
 
-def _on_outlines(
+def _draw_on_outlines(
     circles: alt.Chart,
-    shown: list[tuple[str, ...]],
+    tooltips: list[tuple[str, ...]],
     choices: list[Any],
     language: str,
     text: Catalogue,
@@ -99,7 +99,7 @@ def _on_outlines(
             (f"name_{language}:N", text.format_text("city", language)),
             (f"province_name_{language}:N", text.format_text("province", language)),
             ("year:Q", text.format_text("year", language)),
-            *shown,
+            *tooltips,
         ),
     )
     return (
@@ -114,17 +114,17 @@ def _on_outlines(
     )
 
 
-def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
+def _draw_map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
     quantities = [name for name in QUANTITIES if data[name].notna().any()]
     first, last = data["year"].min(), data["year"].max()
     breaks, most = {}, {}
     labels: dict[str, dict[str, Any]] = {}
     for measure, rows in data.groupby("measure"):
-        breaks[measure] = _breaks(rows)
+        breaks[measure] = _compute_breaks(rows)
         labels[measure] = {}
-        for quantity, of_quantity in breaks[measure].items():
+        for quantity, quantity_breaks in breaks[measure].items():
             labels[measure][quantity] = {
-                classes: class_labels(bounds) for classes, bounds in of_quantity.items()
+                classes: format_class_labels(bounds) for classes, bounds in quantity_breaks.items()
             }
         # Use the same scale in all years, so that the slider shows growth.
         most[measure] = rows[quantities].astype(float).max().replace(0, 1).to_dict()
@@ -135,7 +135,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
             return [text.format_text(key, language) for key in keys]
 
         shown_names = words(*(f"map_{name}" for name in quantities))
-        year, shown, classes, colours, sizes, rank = words(
+        year, shown_label, classes, colours, sizes, rank = words(
             "year", "shown", "classes", "count_in_city", "circle_area", "rank"
         )
         choices = [
@@ -144,8 +144,8 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
                 value=last,
                 bind=alt.binding_range(min=first, max=last, step=1, name=year),
             ),
-            _measure("measure", measures, language, text),
-            make_drop_down("shown", quantities, shown_names, quantities[0], shown),
+            _make_measure_drop_down("measure", measures, language, text),
+            make_drop_down("shown", quantities, shown_names, quantities[0], shown_label),
             make_drop_down(
                 "classes",
                 ["paper", "thirds"],
@@ -197,7 +197,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
             (f"{name}:Q", title, ",.6~g")
             for name, title in zip(quantities, shown_names, strict=True)
         ]
-        chart = _on_outlines(
+        chart = _draw_on_outlines(
             circles, [*numbers, ("national_rank:Q", rank)], choices, language, text
         )
         return chart.add_params(
@@ -206,7 +206,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
 
     newest = data[(data["year"] == last) & (data["measure"] == measures[0])]
     top = newest.iloc[0]
-    described = [
+    descriptions = [
         text.format_text(
             "alt_map",
             language,
@@ -219,10 +219,12 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
         )
         for language in LANGUAGES
     ]
-    return draw_figure("map", text.render_text("map_title"), data, draw, described, shared=places)
+    return draw_figure(
+        "map", text.render_text("map_title"), data, draw, descriptions, shared=places
+    )
 
 
-def _measure(name: str, measures: list[str], language: str, text: Catalogue) -> Any:
+def _make_measure_drop_down(name: str, measures: list[str], language: str, text: Catalogue) -> Any:
     """Return the drop-down for selecting a measure."""
     labels = [text.find_label(measure, language) for measure in measures]
     return make_drop_down(
@@ -230,7 +232,7 @@ def _measure(name: str, measures: list[str], language: str, text: Catalogue) -> 
     )
 
 
-def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
+def _draw_clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
     measures, years = (sorted(data[name].unique()) for name in ("measure", "year"))
 
     def draw(language: str) -> alt.TopLevelMixin:
@@ -255,17 +257,17 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
                 order=alt.Order("cluster:N", sort="descending"),
             )
         )
-        shown = [
+        tooltips = [
             ("name:N", text.format_text("cluster", language)),
             ("local_morans_i:Q", text.format_text("local_morans_i", language), ".3f"),
             ("p_value:Q", text.find_label("p_value", language), ".3f"),
         ]
-        measure = _measure("cluster_measure", measures, language, text)
-        return _on_outlines(circles, shown, [year, measure], language, text)
+        measure = _make_measure_drop_down("cluster_measure", measures, language, text)
+        return _draw_on_outlines(circles, tooltips, [year, measure], language, text)
 
     newest = data[(data["year"] == years[-1]) & (data["measure"] == measures[0])]
     counts = {name.lower(): (newest["cluster"] == name).sum() for name in QUADRANTS}
-    described = [
+    descriptions = [
         text.format_text(
             "alt_clusters",
             language,
@@ -277,5 +279,11 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
     ]
     note = text.render_text("clusters_note")
     return draw_figure(
-        "clusters", text.render_text("clusters_title"), data, draw, described, note, shared=places
+        "clusters",
+        text.render_text("clusters_title"),
+        data,
+        draw,
+        descriptions,
+        note,
+        shared=places,
     )

@@ -13,16 +13,16 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the fixed-ratio test, the agreement between sources, and the AI dictionary."""
     test = release.fetch_rows("select * from reports.rpt_fixed_ratio_test order by measure, year")
     agreement = release.fetch_rows(SQL["agreement"])
-    last_of_measure = {
+    last_by_measure = {
         row["measure"]: row for row in test if row["fixed_ratio_estimate"] is not None
     }
-    of_all_cities = [row for row in agreement if row["grouping"] == "all"]
+    all_cities = [row for row in agreement if row["grouping"] == "all"]
     return {
         "fixed_ratio": test,
-        "compared": [*last_of_measure.values()],
-        "agreement": [row for row in of_all_cities if row["year"] is None],
+        "compared": [*last_by_measure.values()],
+        "agreement": [row for row in all_cities if row["year"] is None],
         "by_group": [row for row in agreement if row["grouping"] != "all" and row["year"] is None],
-        "by_year": [row for row in of_all_cities if row["year"] is not None],
+        "by_year": [row for row in all_cities if row["year"] is not None],
         "reliability": release.fetch_rows(SQL["reliability"]),
         "sets": release.fetch_rows(SQL["sets"]),
         "zeros": release.fetch_rows(SQL["zeros"]),

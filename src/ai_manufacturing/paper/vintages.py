@@ -18,10 +18,10 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         "from reports.rpt_gdp_vintages order by list_position($vintages, vintage), province_id",
         vintages=[*VINTAGES],
     )
-    listed = {name: [row for row in provinces if row["vintage"] == name] for name in VINTAGES}
+    by_vintage = {name: [row for row in provinces if row["vintage"] == name] for name in VINTAGES}
     return {
         "gdp_provinces": provinces,
-        "provinces_by_vintage": {name: rows for name, rows in listed.items() if rows},
+        "provinces_by_vintage": {name: rows for name, rows in by_vintage.items() if rows},
         "provinces_withheld": [row for row in provinces if row["vintage"] is None],
         "with_revised_gdp": release.fetch_rows(
             SQL["with_revised_gdp"],

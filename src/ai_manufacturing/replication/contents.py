@@ -189,7 +189,9 @@ def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -
         for name, query in _format_queries(exhibits).items():
             connection.sql(query).write_csv(str(folder / "output" / f"{name}.csv"))
     for _, figure in study_package.read_constant("FIGURES", {}).values():
-        study_package.load_module(figure).write(folder / RELEASE, folder / f"output/{figure}.svg")
+        study_package.load_module(figure).write_figure(
+            folder / RELEASE, folder / f"output/{figure}.svg"
+        )
     for name, file_format in {"data": "csv", "output": "latex"}.items():
         exports.export(folder / RELEASE, folder / name, file_format)
     for leftover in folder.glob("*/.export*"):
