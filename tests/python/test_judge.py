@@ -183,7 +183,7 @@ def panel(theirs: dict[str, Cells], tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def cells(warehouse: Path, panel: Path) -> pd.DataFrame:
-    return panels.judge(warehouse, panel, None, None, {COLUMN: "output"}).cells
+    return panels.judge_panel(warehouse, panel, None, None, {COLUMN: "output"}).cells
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +198,7 @@ def judge(*arguments: object) -> Result:
 
 def cause(warehouse: Path, path: Path, city: str) -> str:
     """Return the cause of a city's cell in the year of the planted differences."""
-    found = panels.judge(warehouse, path, None, None, {}).cells
+    found = panels.judge_panel(warehouse, path, None, None, {}).cells
     return str(found.set_index(["city_id", "year"])["cause"][city, YEAR])
 
 
@@ -257,7 +257,7 @@ def test_values_printed_with_fewer_digits_are_the_same(
 ) -> None:
     path, rows = written(tmp_path, untouched)
     rows.assign(**{COLUMN: rows[COLUMN].round().astype(int)}).to_csv(path)
-    assert {*panels.judge(warehouse, path, None, None, {}).cells["cause"]} == {SAME}
+    assert {*panels.judge_panel(warehouse, path, None, None, {}).cells["cause"]} == {SAME}
 
 
 def test_shuffled_panels_are_drawn_alike_and_give_a_city_one_donor_or_one_for_each_year(
@@ -347,7 +347,7 @@ def test_formats_are_read_alike(
     rows["worth"] /= 1000
     path = tmp_path / f"other.{ending}"
     write(rows, path)
-    found = panels.judge(warehouse, path, None, None, {})
+    found = panels.judge_panel(warehouse, path, None, None, {})
     assert " is output (Output), by value: times 10^3" in "\n".join(found.lines)
     assert {*found.cells["cause"]} == {SAME}
 
@@ -394,7 +394,7 @@ def test_files_of_cells_have_a_row_per_cell_and_no_formula(
     hostile = cells.assign(column_name="=1+1")
     for ending in ("csv", "xlsx"):
         path = tmp_path / f"cells.{ending}"
-        path.write_bytes(panels.as_file(hostile, ending == "xlsx"))
+        path.write_bytes(panels.format_file(hostile, ending == "xlsx"))
         rows = pd.read_csv(path) if ending == "csv" else pd.read_excel(path, engine="calamine")
         assert len(rows) == len(cells)
         assert {"row", "theirs", "ours", "cause", "certainty", "evidence"} <= {*rows}

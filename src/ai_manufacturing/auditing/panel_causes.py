@@ -42,9 +42,8 @@ LIKELY = {
 }
 CERTAINTY = {SAME: "same", MISSING: "missing", UNEXPLAINED: "none"}
 CERTAINTY |= dict.fromkeys(PROVEN.values(), "proven") | dict.fromkeys(LIKELY.values(), "likely")
-MAX_DEFINITION_DISTANCE = (
-    0.2  # maximum median relative distance between definitions of one quantity
-)
+# Maximum median relative distance between definitions of one quantity.
+MAX_DEFINITION_DISTANCE = 0.2
 MAX_VINTAGE_DISTANCE = 0.5  # maximum distance between two vintages, in logs
 # Change of the log ratio allowed within two years: share of the ratio, and minimum in logs.
 STEADY = 0.4, 0.01
@@ -139,14 +138,13 @@ def read_reference(connection: duckdb.DuckDBPyConnection) -> Reference:
     withheld_series = (
         {*read_table(SERIES_QUERY)["series"]} - {*first_rows["series"]} if is_copy else ()
     )
+    names = read_table(NAMES_QUERY + ALIASES_QUERY, NAMES_QUERY)
     return Reference(
         warehouse_values.rename(columns={"value": "ours"})[[*KEY, "ours", "precision"]],
         pd.concat([*_find_alternatives(warehouse_values, delivered_values)], ignore_index=True),
         read_table(DOUBTFUL_QUERY),
         {row.series: (row.series, row.label_en, row.label_zh) for row in first_rows.itertuples()},
-        panel_columns.map_city_names(
-            read_table(NAMES_QUERY + ALIASES_QUERY, NAMES_QUERY).itertuples(index=False)
-        ),
+        panel_columns.map_city_names(names.itertuples(index=False)),
         sorted(withheld_series),
     )
 
@@ -216,7 +214,7 @@ def add_causes(panel: pd.DataFrame, reference_values: Reference) -> pd.DataFrame
     Parameters
     ----------
     panel : DataFrame
-        Result of `cells`.
+        Result of `build_cells`.
     reference_values : Reference
         Values to compare with.
     """
@@ -296,9 +294,8 @@ def _persists(ratio: pd.Series, others: list[pd.Series]) -> pd.Series:
     share, minimum = STEADY
     steady = np.maximum(share * ratio.abs(), minimum)
     count = sum(((other - ratio).abs() <= steady) & (other * ratio > 0) for other in others)
-    return (ratio.abs() < MAX_VINTAGE_DISTANCE) & (
-        count >= np.where(ratio.abs() < CLOSE_VINTAGE, 1, 2)
-    )
+    required_count = np.where(ratio.abs() < CLOSE_VINTAGE, 1, 2)
+    return (ratio.abs() < MAX_VINTAGE_DISTANCE) & (count >= required_count)
 
 
 def _differs_in_digits(table: pd.DataFrame) -> pd.Series:
@@ -324,7 +321,7 @@ def add_causes_to_shuffles(
     Parameters
     ----------
     panel : DataFrame
-        Result of `cells`.
+        Result of `build_cells`.
     reference_values : Reference
         Values to compare with.
     whole : bool

@@ -152,10 +152,11 @@ def find_row_keys(
             if candidates[name].count() > MIN_PARSED_SHARE * cell_counts[name]
         ]
         if not fitting:
+            subject = f"column {user_heading!r}" if user_heading else "each column"
             raise PanelError(
-                f"{path}: most cells of {f'column {user_heading!r}' if user_heading else 'each column'}"
-                f" are not a {kind}. Name a column with --{kind}, of a file with a row per city and year. A"
-                " city is a code (440300, 4403) or a Chinese or English name."
+                f"{path}: most cells of {subject} are not a {kind}. Name a column with --{kind}, of"
+                " a file with a row per city and year. A city is a code (440300, 4403) or a Chinese"
+                " or English name."
             )
         # a column of provinces also matches, but only for the four municipalities
         best = max(

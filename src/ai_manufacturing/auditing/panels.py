@@ -25,8 +25,12 @@ class Judgement(NamedTuple):
     is_fine: bool
 
 
-def judge(
-    database: Path, path: Path, city: str | None, year: str | None, told: Mapping[str, str]
+def judge_panel(
+    database: Path,
+    path: Path,
+    city: str | None,
+    year: str | None,
+    series_by_heading: Mapping[str, str],
 ) -> Judgement:
     """Compare a panel with a release or warehouse, and explain the differences.
 
@@ -36,7 +40,7 @@ def judge(
         The release, public copy or warehouse, and the panel.
     city, year : str or None
         Columns of the panel, if the user named them.
-    told : mapping of str to str
+    series_by_heading : mapping of str to str
         Series by column, as the user named them; other columns are then ignored.
 
     Returns
@@ -51,70 +55,77 @@ def judge(
         If the panel cannot be read, or has no recognisable city, year or series.
     """
     rows = panel_columns.read_panel(path)
-    for heading in filter(None, (city, year, *told)):
+    for heading in filter(None, (city, year, *series_by_heading)):
         if heading not in rows:
             raise PanelError(
                 f"{path}: no column {heading!r}. Name one of {join_first([*rows], MAX_NAMES)}."
             )
     with duckdb_client.open_read_only(database) as connection:
-        known = panel_causes.read_reference(connection)
-    at, lines = panel_columns.find_row_keys(path, rows, known.cities, city, year)
-    years = known.warehouse_values["year"]
-    at = at[at["year"].between(years.min(), years.max())]
-    columns = panel_columns.match_columns(rows, at, known.warehouse_values, known.labels, told)
-    if lost := {*told.values(), *known.withheld_series} - {*known.labels}:
+        reference = panel_causes.read_reference(connection)
+    row_keys, lines = panel_columns.find_row_keys(path, rows, reference.cities, city, year)
+    years = reference.warehouse_values["year"]
+    row_keys = row_keys[row_keys["year"].between(years.min(), years.max())]
+    columns = panel_columns.match_columns(
+        rows, row_keys, reference.warehouse_values, reference.labels, series_by_heading
+    )
+    if missing_series := {*series_by_heading.values(), *reference.withheld_series} - {
+        *reference.labels
+    }:
         lines.append(
-            f"Not compared, as {database} has no value of them: {', '.join(sorted(lost))}."
+            f"Not compared, as {database} has no value of them: {', '.join(sorted(missing_series))}."
         )
     if not columns:
         raise PanelError(
             "\n".join(lines)
             + f"\n{path}: no column resembles a series of the years {years.min()} to {years.max()}."
-            f" Name one as --column COLUMN=SERIES, of {', '.join(sorted(known.labels)) or 'none'}."
+            f" Name one as --column COLUMN=SERIES, of {', '.join(sorted(reference.labels)) or 'none'}."
         )
     others = [name for name in rows if name not in {column.heading for column in columns}]
     lines.append(f"Columns that are not compared: {join_first(others, MAX_NAMES)}.")
-    panel = panel_causes.build_cells(rows, at, columns)
-    table = panel_causes.add_causes(panel, known)
-    chance, exchanged = (
-        panel_causes.add_causes_to_shuffles(panel, known, whole=whole) for whole in (False, True)
+    panel = panel_causes.build_cells(rows, row_keys, columns)
+    table = panel_causes.add_causes(panel, reference)
+    chance_table, swap_table = (
+        panel_causes.add_causes_to_shuffles(panel, reference, whole=whole)
+        for whole in (False, True)
     )
-    shares = [_shares(judged) for judged in (table, chance, exchanged)]
+    shares = [_compute_shares(judged_table) for judged_table in (table, chance_table, swap_table)]
     for column in columns:
         cells = table[table["column_name"] == column.heading]
-        of_column = [share.loc[column.heading] for share in shares]
-        lines += _lines(column, known.labels[column.series][1], cells, of_column)
+        column_shares = [share.loc[column.heading] for share in shares]
+        lines += _format_lines(column, reference.labels[column.series][1], cells, column_shares)
     is_fine = shares[0]["none"].le(UNEXPLAINED_LIMIT).all()
     is_fine &= not table["cause"].eq(LIKELY["ours"]).any()
     return Judgement(lines, table.drop(columns=["tolerance", "precision"]), bool(is_fine))
 
 
-def _shares(table: pd.DataFrame) -> pd.DataFrame:
+def _compute_shares(table: pd.DataFrame) -> pd.DataFrame:
     """Return the share of each certainty among a column's cells with values on both sides."""
-    shared = table[table["ours"].notna()]
-    shares = pd.crosstab(shared["column_name"], shared["certainty"], normalize="index")
+    shared_cells = table[table["ours"].notna()]
+    shares = pd.crosstab(shared_cells["column_name"], shared_cells["certainty"], normalize="index")
     return shares.reindex(columns=["same", "proven", "likely", "none"], fill_value=0.0)
 
 
-def _lines(column: Column, label: str, cells: pd.DataFrame, shares: list[pd.Series]) -> list[str]:
+def _format_lines(
+    column: Column, label: str, cells: pd.DataFrame, shares: list[pd.Series]
+) -> list[str]:
     """Return the printed lines for a column."""
     by_cause = cells.groupby(["cause", "certainty"]).size().sort_values(ascending=False)
-    found, chance, exchanged = shares
-    differ = max(1 - found["same"], 1e-9)
+    actual, chance, swap = shares
+    differ = max(1 - actual["same"], 1e-9)
     return [
         f"\n{column.heading} is {column.series} ({label}), {column.basis}: times 10^{column.power},"
         f" {column.agreeing_share:.0%} of {column.shared_count:,} cells are within 1 %.",
         *(f"{size:9,}  {how:7}  {cause}" for (cause, how), size in by_cause.items()),
         f"{differ:.1%} of the cells that both have differ, of which"
-        f" {1 - found['none'] / differ:.1%} have a cause, and {found['proven'] / differ:.1%} a"
+        f" {1 - actual['none'] / differ:.1%} have a cause, and {actual['proven'] / differ:.1%} a"
         " proven one.",
         f"Of values of other cities, {chance['same'] + chance['proven']:.2%} have a proven and"
-        f" {chance['likely']:.2%} a likely cause by chance; {exchanged['likely']:.2%} a likely one"
+        f" {chance['likely']:.2%} a likely cause by chance; {swap['likely']:.2%} a likely one"
         " if all years are those of one other city.",
     ]
 
 
-def as_file(cells: pd.DataFrame, is_workbook: bool) -> bytes:
+def format_file(cells: pd.DataFrame, is_workbook: bool) -> bytes:
     """Return cells as a workbook or CSV file, with text that looks like a formula escaped."""
     content = io.BytesIO()
     if is_workbook:

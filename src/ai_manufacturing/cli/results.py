@@ -326,11 +326,11 @@ def judge(
         raise click.UsageError("Give --column as COLUMN=SERIES, and --out as .csv or .xlsx.")
     database = choose_database(path)
     with convert_errors(panel_columns.PanelError, to=UsageError):
-        judgement = panels.judge(database.path, panel, city, year, pairs)
+        judgement = panels.judge_panel(database.path, panel, city, year, pairs)
     click.echo("\n".join(judgement.lines))
     if out:
         with convert_errors(exports.ExportError):
             restriction = exports.describe_restriction(database.path)
-        _write_output(out, panels.as_file(judgement.cells, out.suffix == ".xlsx"))
+        _write_output(out, panels.format_file(judgement.cells, out.suffix == ".xlsx"))
         click.echo(restriction, err=True)
     raise SystemExit(ExitCode.DONE if judgement.is_fine else ExitCode.FAILED)
