@@ -68,17 +68,15 @@ def judge_panel(
     columns = panel_columns.match_columns(
         rows, row_keys, reference.warehouse_values, reference.labels, series_by_heading
     )
-    if missing_series := {*series_by_heading.values(), *reference.withheld_series} - {
-        *reference.labels
-    }:
-        lines.append(
-            f"Not compared, as {database} has no value of them: {', '.join(sorted(missing_series))}."
-        )
+    wanted_series = {*series_by_heading.values(), *reference.withheld_series}
+    if missing_series := ", ".join(sorted(wanted_series - {*reference.labels})):
+        lines.append(f"Not compared, as {database} has no value of them: {missing_series}.")
     if not columns:
         raise PanelError(
             "\n".join(lines)
             + f"\n{path}: no column resembles a series of the years {years.min()} to {years.max()}."
-            f" Name one as --column COLUMN=SERIES, of {', '.join(sorted(reference.labels)) or 'none'}."
+            " Name one as --column COLUMN=SERIES, of"
+            f" {', '.join(sorted(reference.labels)) or 'none'}."
         )
     others = [name for name in rows if name not in {column.heading for column in columns}]
     lines.append(f"Columns that are not compared: {join_first(others, MAX_NAMES)}.")
