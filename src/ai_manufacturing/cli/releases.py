@@ -205,7 +205,13 @@ def verify(as_json: bool) -> None:
     with exit_on_refresh_error(print_event), convert_errors(LandingError, OSError):
         outcome = verifying.verify()
     if as_json:
-        print_json(asdict(outcome))
+        print_json(
+            {
+                "damaged": outcome.damage_lines,
+                "mended": outcome.repair_lines,
+                "checked": outcome.counts,
+            }
+        )
     else:
         for line in outcome.repair_lines:
             click.echo(line)
