@@ -148,7 +148,7 @@ def compare_files(
     published_manifest : Manifest or None
         Manifest of the published release.
     hashes : dict of str to str
-        SHA-256 of the delivered files by path, as returned by fingerprint.delivery_hashes.
+        SHA-256 of the delivered files by path, as returned by fingerprint.hash_deliveries.
     extract_set : str
         Name of the set in the folder. A release of another set is not compared.
     parts_before : tuple of Part

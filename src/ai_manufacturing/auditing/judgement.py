@@ -141,7 +141,7 @@ def judge_release(
         Largest move of a shown estimate, in standard errors, that passes. Drift from the anchor
         above half of it causes a warning.
     comparison : Comparison
-        Result of `compare`.
+        Result of `compare_values`.
     held_folder : Path
         Folder of the build if it is held.
     """

@@ -251,7 +251,7 @@ def _report_build(
     manifest_fields : dict
         Manifest fields that do not depend on the content of the warehouse.
     delivery, paths_read_again, failed_gate
-        See Built.
+        See BuildResult.
     """
     warehouse = duckdb_client.open_cursor(connection, "built")
     manifest_fields |= writer.read_manifest_content(warehouse)

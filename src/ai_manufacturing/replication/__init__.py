@@ -163,7 +163,7 @@ def check_package(
 
     Returns
     -------
-    Found
+    CheckResult
         The findings. They are empty if the package is signed, complies with every rule and
         reproduces its numbers.
 

@@ -151,7 +151,7 @@ class Package:
 def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -> Package:
     """Write everything that a run needs into a folder.
 
-    Restricted files are included until `strip` removes them.
+    Restricted files are included until `remove_restricted_content` removes them.
 
     Raises
     ------

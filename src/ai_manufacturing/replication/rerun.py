@@ -112,7 +112,7 @@ def find_differences(folder: Path, release: Path | None = None) -> list[str]:
     Parameters
     ----------
     folder : Path
-        A package that `run` has run.
+        A package that `run_package` has run.
     release : Path, optional
         Release to compare with. The default is the release in the package, whose withheld tables
         are compared by their summary.
