@@ -30,7 +30,7 @@ from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import Revisions
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.landing.declared_revisions import Declaration
-from ai_manufacturing.paper.synthetic import draw
+from ai_manufacturing.paper.synthetic import draw_city_years
 from ai_manufacturing.refresh import build, by_hand
 from ai_manufacturing.releases import configured, fingerprint
 from ai_manufacturing.releases.configured import Limits
@@ -521,7 +521,7 @@ def test_columns_are_estimated_once_more_on_their_years(
         )
     }
     with open_read_only(sample_build.warehouse) as warehouse:
-        again = published_years.reestimate(warehouse, dict.fromkeys(names, (2010, 2020)))
+        again = published_years.reestimate_columns(warehouse, dict.fromkeys(names, (2010, 2020)))
     assert again == pytest.approx(built, rel=1e-9)
 
 
@@ -579,7 +579,9 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
 def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_them(
     again: float, doubted: list[str], is_judged: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(published_years, "reestimate", lambda *_: {("one", "ai_firms"): again})
+    monkeypatch.setattr(
+        published_years, "reestimate_columns", lambda *_: {("one", "ai_firms"): again}
+    )
     types = ", ".join(f"{name} {kind}" for name, (kind, _) in changes.COLUMNS.items())
     with duckdb.connect() as published, duckdb.connect() as release:
         for connection, last_year in ((published, 2018), (release, 2020)):
@@ -887,7 +889,7 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
     column, gained = "table_1_col_2", "table_2_col_2"
     table = "reports.rpt_coefficients"
     with open_read_only(sample_refreshes.build.warehouse) as warehouse:
-        to_2018 = published_years.reestimate(warehouse, {column: (2010, 2018)})
+        to_2018 = published_years.reestimate_columns(warehouse, {column: (2010, 2018)})
     sample_refreshes.of(
         f"delete from {CONFORMED} where year > 2018",
         f"delete from estimates.estimation_samples where specification_id = '{column}' and year >"
@@ -948,7 +950,7 @@ def test_the_real_years_after_a_public_release_are_like_those_before(
 def test_clean_draws_have_no_odd_year_and_a_third_booked_at_the_capital_is_one(
     seed_of_draw: int, audited_build: Build, tmp_path: Path
 ) -> None:
-    rows = judged_samples.conformed(draw(seed_of_draw, period()))
+    rows = judged_samples.conformed(draw_city_years(seed_of_draw, period()))
     warehouse = Path(shutil.copy(audited_build.warehouse, tmp_path))
     used = audited_build.frame("from marts.dim_specification_series")
 

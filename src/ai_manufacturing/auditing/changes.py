@@ -115,7 +115,7 @@ def write_changes(connection: DuckDBPyConnection, *, follows: bool) -> None:
     )
     connection.execute(build_create_table("new.release.changes", COLUMNS, comment))
     if follows:
-        connection.execute(f"insert into new.release.changes {_build_query(connection)}")
+        connection.execute(f"insert into new.release.changes {_build_changes_query(connection)}")
 
 
 def compare_releases(old: Path, new: Path) -> Summary:
@@ -125,8 +125,8 @@ def compare_releases(old: Path, new: Path) -> Summary:
         duckdb_client.open_attached(Path(spill) / "spill", {"old": old, "new": new}) as connection,
     ):
         connection.execute(build_create_table("changes", COLUMNS, ""))
-        connection.execute(f"insert into changes {_build_query(connection)}")
-        return _summarise(connection)
+        connection.execute(f"insert into changes {_build_changes_query(connection)}")
+        return _read_summary(connection)
 
 
 def read_changes(release: DuckDBPyConnection, condition: str = "true", *values: Any) -> Summary:
@@ -143,7 +143,7 @@ def read_changes(release: DuckDBPyConnection, condition: str = "true", *values: 
     """
     query = f"from release.changes where {condition}"
     release.execute(f"create or replace temp table changes as {query}", values)
-    return _summarise(release)
+    return _read_summary(release)
 
 
 def build_inequality(old: str, new: str) -> str:
@@ -191,7 +191,7 @@ def _list_numeric_columns(connection: DuckDBPyConnection) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _build_query(connection: DuckDBPyConnection) -> str:
+def _build_changes_query(connection: DuckDBPyConnection) -> str:
     columns = _list_numeric_columns(connection)
 
     def select_city_years(database: str) -> str:
@@ -230,7 +230,7 @@ def _build_query(connection: DuckDBPyConnection) -> str:
     """
 
 
-def _summarise(connection: DuckDBPyConnection) -> Summary:
+def _read_summary(connection: DuckDBPyConnection) -> Summary:
     counts = dict(
         connection.execute(
             "select change_kind, count(*) from changes group by all order by all"

@@ -86,7 +86,7 @@ def find_moves(
         # imported here because it loads the estimators
         from ai_manufacturing.auditing import published_years
 
-        reestimates = published_years.reestimate(warehouse, year_ranges)
+        reestimates = published_years.reestimate_columns(warehouse, year_ranges)
     passing, notes = set(), []
     for name in sorted(year_ranges.keys() & excess_moves.keys() - {*odd_specifications}):
         revision = max(

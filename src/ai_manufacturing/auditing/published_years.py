@@ -7,7 +7,7 @@ from duckdb import DuckDBPyConnection
 from ai_manufacturing.estimation import inputs, samples, specifications, tables
 
 
-def reestimate(
+def reestimate_columns(
     warehouse: DuckDBPyConnection, years: Mapping[str, tuple[int, int]]
 ) -> dict[tuple[str, str], float]:
     """Return estimates on the given years only, by specification and term.

@@ -165,7 +165,7 @@ class PublishedNumbers:
 
     Parameters
     ----------
-    declared : sequence of SeedRow
+    rows : list of SeedRow
         Rows of the seed. If several apply to a column, the first whose rows_shown holds is used.
     """
 

@@ -229,7 +229,7 @@ def _land_and_build(run: Run) -> tuple[BuildResult, Comparison | None]:
         result = _report_build(
             run, connection, manifest_fields, delivery, paths_read_again, failed_gate
         )
-        return result, None if failed_gate else _compare(run, result, connection)
+        return result, None if failed_gate else _compare_with_release(run, result, connection)
 
 
 def _report_build(
@@ -292,7 +292,9 @@ def _prepare_landing(run: Run) -> list[str]:
     return paths
 
 
-def _compare(run: Run, result: BuildResult, connection: DuckDBPyConnection) -> Comparison | None:
+def _compare_with_release(
+    run: Run, result: BuildResult, connection: DuckDBPyConnection
+) -> Comparison | None:
     """Compare a build with the published release of its extract set.
 
     Declared revisions and corrections that were used are added to the new release's reason.

@@ -52,7 +52,7 @@ def hold_lock(
         raise BadConfigurationError(f"{path}: {error.strerror}. {way_out}") from error
     with file:
         try:
-            _acquire(file, wait)
+            _acquire_lock(file, wait)
         except BlockingIOError:
             file.seek(0)
             raise LockedError(
@@ -99,7 +99,7 @@ def read_holder(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _acquire(file: IO[str], wait: bool) -> None:
+def _acquire_lock(file: IO[str], wait: bool) -> None:
     for pause in () if wait else PAUSES:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

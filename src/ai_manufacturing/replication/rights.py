@@ -32,7 +32,7 @@ may_use:       # yes, if you certify the first statement
 may_publish:   # yes, if you certify the second"""
 
 
-def _one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     return " ".join(text.split())
 
 
@@ -41,7 +41,7 @@ class Signature(Declared):
 
     extract_set: Text
     release: Text
-    name: Annotated[Text, AfterValidator(_one_line)]
+    name: Annotated[Text, AfterValidator(_join_lines)]
     date: datetime.date
     may_use: bool
     may_publish: bool
