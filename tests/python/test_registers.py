@@ -63,7 +63,7 @@ def register_build(shared: Path, sample_build: Build) -> Build:
     folder = shared / "registers"
 
     def make(build: Build) -> Build:
-        registers.write(build.extracts, SIZE, SIZE, seed=5)
+        registers.write_registers(build.extracts, SIZE, SIZE, seed=5)
         coded_as_laiwu(build.extracts)
         conftest.seed(build, sample_build)
         assert count(build, *COUNTED).failed == {}
@@ -201,7 +201,7 @@ def test_a_count_of_a_register_is_traced_to_the_files_of_that_register(
 ) -> None:
     with duckdb_client.open_read_only(register_build.warehouse) as connection:
         reader = trace._Reader(connection)
-        lines = reader._series_lines("ai_firm_count", "industry", "440300", 2015)
+        lines = reader._describe_series("ai_firm_count", "industry", "440300", 2015)
     files = register_build.rows(
         "select file_path from raw.deliveries where entity = 'firm_register' order by file_path"
     )
