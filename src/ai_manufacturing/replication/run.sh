@@ -53,5 +53,5 @@ with duckdb.connect(warehouse, read_only=True) as connection:
     for name, query in {{ queries }}.items():
         connection.sql(query).write_csv(f"{folder}/{name}.csv")
 for figure in {{ figures }}:
-    study_package.load_module(figure).write(Path(warehouse), Path(folder) / f"{figure}.svg")
+    study_package.load_module(figure).write_figure(Path(warehouse), Path(folder) / f"{figure}.svg")
 PROGRAM
