@@ -180,12 +180,12 @@ def specification() -> tuple[Measured, Measured]:
     Seconds are per specification.
     """
     from ai_manufacturing.estimation import specifications, tables
-    from ai_manufacturing.paper.synthetic import draw
+    from ai_manufacturing.paper.synthetic import draw_city_years
     from ai_manufacturing.robustness import second_route
     from ai_manufacturing.system.settings import period
     from benchmarks import replication
 
-    drawn = samples.inputs(draw(replication.FIRST_SEED, period()))
+    drawn = samples.inputs(draw_city_years(replication.FIRST_SEED, period()))
     rows = drawn.specifications
     chosen = specifications.read_specifications(rows[rows["estimator"] == "fixed_effects"])
     seconds, table = timed(lambda: tables.estimate_coefficients(chosen, drawn), 3)

@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pandas as pd
 
 from ai_manufacturing.gate import validation
-from ai_manufacturing.paper.synthetic import draw
+from ai_manufacturing.paper.synthetic import draw_city_years
 from ai_manufacturing.paper.synthetic.files import firm_cells, patent_cells
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.settings import period
@@ -26,7 +26,7 @@ from tests.lib.judged_samples import FIRST_SEED, checked, judged
 
 def of_seed(seed: int) -> pd.DataFrame:
     """Return the gate's results on one clean simulated sample."""
-    drawn = draw(seed, period())
+    drawn = draw_city_years(seed, period())
     cells = judged_samples.records(firm_cells(seed, drawn), patent_cells(seed, drawn))
     found = judged(
         checked(judged_samples.conformed(drawn), judged_samples.used_series(), records=cells),

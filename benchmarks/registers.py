@@ -147,7 +147,7 @@ def against(
 def draw(folder: Path, firms: int, patents: int, years: range) -> Path:
     from ai_manufacturing.paper.synthetic import registers
 
-    registers.write(folder, firms, patents, seed=1, patent_years=years)
+    registers.write_registers(folder, firms, patents, seed=1, patent_years=years)
     return folder
 
 

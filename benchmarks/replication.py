@@ -17,7 +17,7 @@ import pandas as pd
 
 from ai_manufacturing.estimation import specifications, tables
 from ai_manufacturing.estimation.specifications import Specification
-from ai_manufacturing.paper.synthetic import draw
+from ai_manufacturing.paper.synthetic import draw_city_years
 from ai_manufacturing.system.settings import period
 from benchmarks import measuring
 from tests.lib import samples
@@ -38,7 +38,7 @@ def simulate(chosen: list[Specification], seeds: Iterable[int]) -> pd.DataFrame:
     found = []
     for number, seed in enumerate(seeds, start=1):
         found.append(
-            tables.estimate_coefficients(chosen, samples.inputs(draw(seed, period())))
+            tables.estimate_coefficients(chosen, samples.inputs(draw_city_years(seed, period())))
             .to_pandas()
             .assign(seed=seed)
         )
@@ -195,7 +195,7 @@ def main() -> None:
     if not 2 <= arguments.seeds < arguments.monte_carlo:
         parser.error("--seeds is at least 2 and less than --monte-carlo.")
 
-    drawn = samples.inputs(draw(FIRST_SEED, period()))
+    drawn = samples.inputs(draw_city_years(FIRST_SEED, period()))
     default = specifications.read_specifications(drawn.specifications)
     table_1 = [specification for specification in default if specification.table_id == "table_1"]
     middle, end = FIRST_SEED + arguments.seeds, FIRST_SEED + arguments.monte_carlo

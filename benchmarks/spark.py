@@ -157,7 +157,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
     for firms, engines in ({20_000: ("duckdb", "local")} if quick else SIZES).items():
         with measuring.scratch() as scratch:
             extracts = scratch / "extracts"
-            registers.write(extracts, firms, 0, seed=1, patent_years=range(0))
+            registers.write_registers(extracts, firms, 0, seed=1, patent_years=range(0))
             measuring.Scratch(scratch, extracts).dbt(
                 "run", "--select", "+raw_deliveries", "raw_declared_sources"
             )

@@ -29,7 +29,7 @@ from scipy import stats
 from ai_manufacturing.estimation import specifications, tables
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.specifications import Specification
-from ai_manufacturing.paper.synthetic import draw
+from ai_manufacturing.paper.synthetic import draw_city_years
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.robustness import checks
 from ai_manufacturing.system import duckdb_client
@@ -159,7 +159,9 @@ def verdicts(seed: int, world: World) -> pd.DataFrame:
     """Return the verdict on each claim in one draw of a world."""
     shocks = SHOCKS[world.noise]
     root = truths.root(shocks) if shocks else None
-    inputs = samples.inputs(draw(seed, period(), truths.truth_of(SIZES[world.truth]), root))
+    inputs = samples.inputs(
+        draw_city_years(seed, period(), truths.truth_of(SIZES[world.truth]), root)
+    )
     return judged(inputs, inputs.specifications, VERDICTS).assign(seed=seed)
 
 

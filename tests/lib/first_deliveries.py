@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ai_manufacturing.paper.synthetic import CityYears, draw
+from ai_manufacturing.paper.synthetic import CityYears, draw_city_years
 from ai_manufacturing.paper.synthetic.files import (
     OUTSIDE_DIVISIONS,
     OUTSIDE_PATENT_DIVISION,
@@ -71,7 +71,7 @@ Fault = Callable[[Delivery, Generator], None]
 
 def clean(seed: int) -> Delivery:
     """Return the delivery of a seed without any fault."""
-    drawn = draw(seed, period())
+    drawn = draw_city_years(seed, period())
     return Delivery(
         drawn,
         firm_cells(seed, drawn),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.gate import suites, validation
-from ai_manufacturing.paper.synthetic import CityYears, draw
+from ai_manufacturing.paper.synthetic import CityYears, draw_city_years
 from ai_manufacturing.paper.synthetic.files import Cells
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.system import duckdb_client
@@ -276,4 +276,4 @@ def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
 @cache
 def used_series() -> pd.DataFrame:
     """Return dim_specification_series of the sample, which is the same for every seed."""
-    return samples.inputs(draw(FIRST_SEED, period())).series
+    return samples.inputs(draw_city_years(FIRST_SEED, period())).series

@@ -29,7 +29,7 @@ def write(folder: Path, firms: int, patents: int) -> None:
 
     One row in five has odd values. Of the odd firms, one in ten is in a CSV file.
     """
-    registers.write(
+    registers.write_registers(
         folder, firms - firms // 5, patents - patents // 5, seed=7, patent_years=range(2014, 2016)
     )
     odd, texts = firms // 5, firms // 50

@@ -9,7 +9,7 @@ import pytest
 from linearmodels.panel import PanelOLS
 
 from ai_manufacturing.gate import validation
-from ai_manufacturing.paper.synthetic import draw
+from ai_manufacturing.paper.synthetic import draw_city_years
 from ai_manufacturing.system.settings import period
 from tests.lib import judged_samples
 from tests.python.conftest import Build
@@ -87,7 +87,7 @@ def second_source(series: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def clean() -> pd.DataFrame:
     """Return a simulated sample in which a municipality's province total is its own value."""
-    series = judged_samples.conformed(draw(judged_samples.FIRST_SEED, period()))
+    series = judged_samples.conformed(draw_city_years(judged_samples.FIRST_SEED, period()))
     beijing = series[series["city_id"].eq("110000") & series["series"].eq("gdp_100m_cny")]
     total = "province_gdp_100m_cny"
     return pd.concat([series, beijing.assign(series=total, quantity=total)], ignore_index=True)
@@ -277,7 +277,7 @@ def test_what_judges_a_series_is_said_and_what_nothing_judges(
 
 @pytest.mark.soak
 def test_hardly_a_cell_of_a_clean_draw_is_doubtful() -> None:
-    series = judged_samples.conformed(draw(judged_samples.FIRST_SEED, period()))
+    series = judged_samples.conformed(draw_city_years(judged_samples.FIRST_SEED, period()))
     assert len(marked(series, judged_samples.used_series(), None)) / series["value"].count() < 0.002
 
 

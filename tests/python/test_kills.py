@@ -134,7 +134,7 @@ def test_only_whole_counts_are_handed_over_and_they_replace_the_old_ones_in_one_
 @pytest.mark.door
 @pytest.mark.soak
 def test_the_command_counts_registers_into_the_warehouse(delivery: Build, tmp_path: Path) -> None:
-    registers.write(tmp_path / "registers", 2000, 2000, seed=1)
+    registers.write_registers(tmp_path / "registers", 2000, 2000, seed=1)
     shutil.copytree(tmp_path / "registers/firm_register", delivery.extracts / "firm_register")
     counted = delivery.command("counts")
     assert counted.returncode == 0, counted.stderr

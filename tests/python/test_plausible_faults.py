@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from ai_manufacturing.paper.synthetic import CityYears, draw
+from ai_manufacturing.paper.synthetic import CityYears, draw_city_years
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.system.settings import period
 from tests.lib import judged_samples
@@ -319,7 +319,7 @@ QUICK = ("patents two years late", "employment shifted in one year")
 
 @pytest.fixture(scope="module")
 def drawn() -> CityYears:
-    return draw(SEED, period())
+    return draw_city_years(SEED, period())
 
 
 def critical_of(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame:

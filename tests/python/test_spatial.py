@@ -28,7 +28,10 @@ def cities_of_the_seed() -> pd.DataFrame:
 def test_both_statistics_are_their_sums_over_pairs_and_z_counts_rearrangements() -> None:
     weights = rook(6)
     values = np.random.default_rng(5).normal(size=36)
-    found, local = spatial.global_moran(values, weights), spatial.local_moran(values, weights)
+    found, local = (
+        spatial.compute_global_moran(values, weights),
+        spatial.compute_local_moran(values, weights),
+    )
     pairs = weights.toarray()
 
     def moran(values: np.ndarray) -> float:
@@ -59,7 +62,7 @@ def test_neighbours_are_the_six_nearest_on_the_great_circle() -> None:
     np.fill_diagonal(angles, np.inf)
     expected = np.zeros((100, 100))
     np.put_along_axis(expected, np.argsort(angles, axis=1)[:, :6], 1 / 6, axis=1)
-    assert_array_equal(spatial.nearest_neighbours(cities).toarray(), expected)
+    assert_array_equal(spatial.weight_nearest_neighbours(cities).toarray(), expected)
 
 
 @pytest.mark.soak
@@ -76,7 +79,7 @@ def test_esda_says_the_same() -> None:
     values = np.log1p(np.random.default_rng(21).poisson(0.4, size=len(cities)))
 
     local = moran.Moran_Local(values, theirs, permutations=999, seed=2020)
-    cells = spatial.local_moran(values, spatial.nearest_neighbours(cities))
+    cells = spatial.compute_local_moran(values, spatial.weight_nearest_neighbours(cities))
     assert_allclose(cells.statistic, local.Is, rtol=1e-12, atol=1e-15)
     assert [*cells.p_value] == [*map(two_sided, local.Is, local.sim.T)]
 
@@ -92,10 +95,10 @@ def test_a_value_that_most_draws_share_is_not_rare() -> None:
     weights = rook(12)
     values = np.zeros(144)
     values[70] = 5.0
-    local = spatial.local_moran(values, weights)
+    local = spatial.compute_local_moran(values, weights)
     # Only the neighbours of that city have a p-value below 1.
     assert [i for i, p in enumerate(local.p_value) if p < 1] == [58, 69, 71, 82]
-    for function in (spatial.global_moran, spatial.local_moran):
+    for function in (spatial.compute_global_moran, spatial.compute_local_moran):
         reason = refusal(function, 0 * values, weights)
         assert reason == "All 144 cities have the same value."
 
@@ -104,12 +107,12 @@ def test_a_permutation_draws_each_neighbour_once() -> None:
     """If all other cities are neighbours, every draw has the same values in another order."""
     others = csr_array((np.ones((12, 12)) - np.eye(12)) / 11)
     values = np.random.default_rng(5).normal(size=12)
-    assert_array_equal(spatial.local_moran(values, others).p_value, 1)
+    assert_array_equal(spatial.compute_local_moran(values, others).p_value, 1)
 
 
 def test_cities_at_one_place_are_neighbours_and_none_is_its_own() -> None:
     places = np.repeat([[100.0, 30.0], [110.0, 40.0]], 9, axis=0)
-    weights = spatial.nearest_neighbours(
+    weights = spatial.weight_nearest_neighbours(
         pd.DataFrame(places, columns=["longitude", "latitude"])
     ).toarray()
     assert not weights.diagonal().any()
@@ -143,7 +146,9 @@ def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
         substitution_zh=["以苹果替代梨", None, None, None],
     )
     given = spatial.Tables(measures, cities, weightings, series)
-    rows = {row["measure"]: row for row in spatial.global_autocorrelation(given).to_pylist()}
+    rows = {
+        row["measure"]: row for row in spatial.estimate_global_autocorrelation(given).to_pylist()
+    }
     firms, grants = rows["ai_firms"], rows["ai_patent_grants"]
     assert (firms["status"], firms["city_count"], firms["neighbour_count"]) == ("estimated", 20, 6)
     substitutions = (firms["substitutions"], firms["substitutions_zh"])
@@ -155,7 +160,7 @@ def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
         "ai_patent_applications": "9 cities have a value; at least 10 are needed.",
     }
     assert grants["statistic"] is None
-    local = spatial.local_autocorrelation(given, 2020).to_pandas()
+    local = spatial.estimate_local_autocorrelation(given, 2020).to_pandas()
     assert local.groupby("measure")["city_id"].count().to_dict() == {
         "ai_firms": 20,
         "ai_patent_applications": 0,

@@ -47,7 +47,7 @@ def description(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample")
-    synthetic.write(folder, SEED, YEARS)
+    synthetic.write_sample(folder, SEED, YEARS)
     return folder
 
 
@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process(
 
 
 def test_another_seed_gives_other_numbers_and_the_same_truth(folder: Path, tmp_path: Path) -> None:
-    synthetic.write(tmp_path, SEED + 1, YEARS)
+    synthetic.write_sample(tmp_path, SEED + 1, YEARS)
     ours, theirs = digests(folder), digests(tmp_path)
     assert ours.keys() == theirs.keys()
     assert not ours.items() & theirs.items()
@@ -132,7 +132,7 @@ def together(root: Floats | None, pairs: Floats) -> list[float]:
     """
     found = []
     for seed in range(6):
-        drawn = synthetic.draw(seed, YEARS, truth_of(0), root)
+        drawn = synthetic.draw_city_years(seed, YEARS, truth_of(0), root)
         firms, gdp = moves(drawn.firms.astype(float)), moves(drawn.yearbook["gdp_100m_cny"])
         products = [one @ other.T for one, other in ((firms, firms), (gdp, gdp), (firms, gdp))]
         found.append([np.nanmean(product[pairs]) / firms.shape[1] for product in products])
@@ -171,7 +171,7 @@ def test_without_effects_no_outcome_and_no_control_moves_with_firms_or_patents()
     }
     for size in (0, 1):
         truths = (truth_of(size), replace(truth_of(size), **moved))
-        first, second = (synthetic.draw(SEED, YEARS, truth) for truth in truths)
+        first, second = (synthetic.draw_city_years(SEED, YEARS, truth) for truth in truths)
         assert (first.firms != second.firms).mean() > 0.5
         unmoved = {
             name
@@ -229,7 +229,7 @@ def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
     delivered.parent.mkdir()
     delivered.write_text("delivered", encoding="utf-8")
     with pytest.raises(LandingError, match="holds delivered files"):
-        synthetic.write(tmp_path, 2020, YEARS)
+        synthetic.write_sample(tmp_path, 2020, YEARS)
     assert delivered.read_text(encoding="utf-8") == "delivered"
     assert not (tmp_path / "extract_set.yml").exists()
 
@@ -237,7 +237,7 @@ def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
 def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(
     sample_build: Build,
 ) -> None:
-    drawn = samples.inputs(synthetic.draw(SEED, settings.period()))
+    drawn = samples.inputs(synthetic.draw_city_years(SEED, settings.period()))
     columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]
     chosen = specifications.read_specifications(drawn.specifications)
     direct = estimate_coefficients(chosen, drawn).to_pandas()[columns]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing.paper.synthetic import draw
+from ai_manufacturing.paper.synthetic import draw_city_years
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.system.settings import period
 from tests.lib import judged_samples, samples
@@ -119,7 +119,9 @@ def planted(inputs: Inputs, kind: str, seed: int) -> tuple[Inputs, int]:
 
 @pytest.fixture(scope="module")
 def clean() -> Inputs:
-    return Inputs(judged_samples.conformed(draw(SEED, period())), judged_samples.used_series())
+    return Inputs(
+        judged_samples.conformed(draw_city_years(SEED, period())), judged_samples.used_series()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +163,7 @@ def test_every_planted_year_of_a_draw_is_found(clean: Inputs, kind: str) -> None
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_clean_draw_has_no_odd_year(seed: int) -> None:
-    series = judged_samples.conformed(draw(judged_samples.FIRST_SEED + seed, period()))
+    series = judged_samples.conformed(draw_city_years(judged_samples.FIRST_SEED + seed, period()))
     undeclared = Inputs(series, judged_samples.used_series()).undeclared()
     assert undeclared["undeclared_change"].tolist() == []
 

@@ -17,4 +17,4 @@ def model(dbt, session):
         weightings=dbt.ref("measure_weightings").df(),
         series=dbt.ref("dim_series").df(),
     )
-    return spatial.local_autocorrelation(tables, dbt.config.meta_get("event_year"))
+    return spatial.estimate_local_autocorrelation(tables, dbt.config.meta_get("event_year"))

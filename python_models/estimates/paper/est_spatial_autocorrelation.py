@@ -17,4 +17,4 @@ def model(dbt, session):
         weightings=dbt.ref("measure_weightings").df(),
         series=dbt.ref("dim_series").df(),
     )
-    return spatial.global_autocorrelation(tables)
+    return spatial.estimate_global_autocorrelation(tables)

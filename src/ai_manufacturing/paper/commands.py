@@ -21,7 +21,7 @@ SEED = click.option("--seed", type=int, default=2020, show_default=True, help="R
 def synthetic(out: Path, seed: int, years: range | None) -> None:
     """Write a synthetic extract set in a vendor's layout."""
     from ai_manufacturing.landing import LandingError
-    from ai_manufacturing.paper.synthetic import write
+    from ai_manufacturing.paper.synthetic import write_sample
     from ai_manufacturing.system import settings
 
     years = years or settings.period()
@@ -30,7 +30,7 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
             "the draw is anchored in 2015; name years that hold it.", param_hint="--years"
         )
     with convert_errors(LandingError, OSError):
-        write(out, seed, years)
+        write_sample(out, seed, years)
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are not real.")
 
 
@@ -49,8 +49,8 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
 def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) -> None:
     """Write synthetic registers of firms and patents, of any size, in bounded memory."""
     from ai_manufacturing.landing import LandingError
-    from ai_manufacturing.paper.synthetic.registers import write
+    from ai_manufacturing.paper.synthetic.registers import write_registers
 
     with convert_errors(LandingError, OSError):
-        write(out, firms, patents, seed, file_format)
+        write_registers(out, firms, patents, seed, file_format)
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")

@@ -71,7 +71,7 @@ class LocalMoran(NamedTuple):
     p_value: Floats
 
 
-def nearest_neighbours(cities: pd.DataFrame) -> csr_array:
+def weight_nearest_neighbours(cities: pd.DataFrame) -> csr_array:
     """Return spatial weights that connect each city with its NEIGHBOURS nearest cities.
 
     Distances are great-circle distances.
@@ -110,7 +110,7 @@ def nearest_neighbours(cities: pd.DataFrame) -> csr_array:
     )
 
 
-def global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
+def compute_global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
     """Test for spatial autocorrelation with Moran's I.
 
     Parameters
@@ -141,22 +141,22 @@ def global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
     statistic = scale * (deviations * (weights @ deviations)).sum() / variation
     stream = np.random.RandomState(SEED)
     draws = np.column_stack([stream.permutation(deviations) for _ in range(PERMUTATIONS)])
-    simulated = scale * np.einsum("nd,nd->d", draws, weights @ draws) / variation
+    draw_statistics = scale * np.einsum("nd,nd->d", draws, weights @ draws) / variation
     return GlobalMoran(
         statistic=float(statistic),
         expected=-1 / (len(values) - 1),
-        z_score=float((statistic - simulated.mean()) / simulated.std()),
-        p_value=_two_sided(np.array([statistic]), simulated[:, np.newaxis]).item(),
+        z_score=float((statistic - draw_statistics.mean()) / draw_statistics.std()),
+        p_value=_compute_p_values(np.array([statistic]), draw_statistics[:, np.newaxis]).item(),
     )
 
 
-def local_moran(values: Floats, weights: csr_array) -> LocalMoran:
+def compute_local_moran(values: Floats, weights: csr_array) -> LocalMoran:
     """Test each city for similarity to its neighbours with local Moran's I.
 
     Parameters
     ----------
     values, weights
-        As in global_moran.
+        As in compute_global_moran.
 
     Returns
     -------
@@ -186,19 +186,19 @@ def local_moran(values: Floats, weights: csr_array) -> LocalMoran:
             for _ in range(PERMUTATIONS)
         ]
     )
-    simulated = np.empty((PERMUTATIONS, len(values)))
+    draw_statistics = np.empty((PERMUTATIONS, len(values)))
     for city, neighbour_count in enumerate(neighbour_counts):
         others = np.delete(deviations, city)
         neighbours = others[draws[:, :neighbour_count]]
-        simulated[:, city] = deviations[city] * (neighbours @ weights[[city]].data)
-    simulated *= (len(values) - 1) / variation
+        draw_statistics[:, city] = deviations[city] * (neighbours @ weights[[city]].data)
+    draw_statistics *= (len(values) - 1) / variation
     return LocalMoran(
         statistic=statistics,
         quadrant=[
             "".join("H" if value > 0 else "L" for value in pair)
             for pair in zip(deviations, lags, strict=True)
         ],
-        p_value=_two_sided(statistics, simulated),
+        p_value=_compute_p_values(statistics, draw_statistics),
     )
 
 
@@ -223,7 +223,7 @@ class Tables(NamedTuple):
     series: pd.DataFrame
 
 
-def global_autocorrelation(tables: Tables) -> pa.Table:
+def estimate_global_autocorrelation(tables: Tables) -> pa.Table:
     """Compute Moran's I of log(1 + count) for each measure and year.
 
     Parameters
@@ -236,14 +236,14 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
         One row per measure and year, with the columns of est_spatial_autocorrelation. If I cannot
         be computed, the status is not_estimable, with the reason.
     """
-    return _per_year(
+    return _estimate_by_year(
         tables,
-        lambda cities, values, weights: [global_moran(values, weights)._asdict()],
+        lambda cities, values, weights: [compute_global_moran(values, weights)._asdict()],
         "est_spatial_autocorrelation",
     )
 
 
-def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
+def estimate_local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
     """Compute local Moran's I of log(1 + count) for each measure in three years.
 
     All cities with a count are included. The years are the event year, and the first and last year
@@ -264,40 +264,44 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
     """
     years = tables.measures["year"]
     measures = tables.measures[years.isin([years.min(), event_year, years.max()])]
-    return _per_year(
+    return _estimate_by_year(
         tables._replace(measures=measures),
         lambda cities, values, weights: cities.assign(
-            **local_moran(values, weights)._asdict()
+            **compute_local_moran(values, weights)._asdict()
         ).to_dict("records"),
         "est_local_spatial_autocorrelation",
     )
 
 
-def _per_year(
+def _estimate_by_year(
     tables: Tables,
     rows: Callable[[pd.DataFrame, Floats, csr_array], list[dict[str, Any]]],
     model: str,
 ) -> pa.Table:
     """Combine the rows of all measures and years, with a reason row for each that fails."""
     measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
-    located = measures.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
-    observed = tables.weightings[tables.weightings["weighting"] == "observed"]
-    series_of = observed.set_index("measure")["base_series"]
+    rows_with_places = measures.merge(tables.coordinates, on="city_id", how="left").sort_values(
+        "city_id"
+    )
+    observed_weightings = tables.weightings[tables.weightings["weighting"] == "observed"]
+    series_of = observed_weightings.set_index("measure")["base_series"]
     in_scope = tables.series[tables.series["scope"] == "industry"]
     substitution_of = {
         row.series: Sentence(row.substitution, row.substitution_zh)
         for row in in_scope.dropna(subset="substitution").itertuples()
     }
 
-    def estimated(cities: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
+    def estimate_year(cities: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
         if cities.empty:
             raise NotEstimable("not_delivered_in", series=f"{series} (industry)", year=year)
         values = np.log1p(read_numbers(cities, "measure_count"))
         _check(values)
-        return rows(cities, values, nearest_neighbours(cities))
+        return rows(cities, values, weight_nearest_neighbours(cities))
 
     table: list[dict[str, Any]] = []
-    for (extract_set, measure, year), cells in located.groupby(["extract_set", "measure", "year"]):
+    for (extract_set, measure, year), cells in rows_with_places.groupby(
+        ["extract_set", "measure", "year"]
+    ):
         cities = cells.dropna(subset="measure_count")
         common = {
             "measure": measure,
@@ -306,7 +310,7 @@ def _per_year(
             "substitutions": substitution_of.get(series_of[measure], NOTHING),
             "extract_set": extract_set,
         }
-        estimates = get_result_or_reason(partial(estimated, cities, series_of[measure], year))
+        estimates = get_result_or_reason(partial(estimate_year, cities, series_of[measure], year))
         if isinstance(estimates, Sentence):
             table.append(
                 split_sentences({**common, "status": "not_estimable", "reason": estimates})
@@ -328,16 +332,16 @@ def _check(values: Floats) -> None:
         raise NotEstimable("same_value", count=len(values))
 
 
-def _two_sided(observed: Floats, simulated: Floats) -> Floats:
+def _compute_p_values(statistics: Floats, draws: Floats) -> Floats:
     """Return two-sided p-values: twice the smaller tail, at most one.
 
-    The rows of `simulated` are permutations. The p-value of esda is one-sided and counts ties on
+    The rows of `draws` are permutations. The p-value of esda is one-sided and counts ties on
     one side only. It therefore makes a value appear rare even if nearly all draws share it, such as
     the zeros of the early years.
     """
-    tie = TIE * np.maximum(1.0, np.abs(observed))
+    tie = TIE * np.maximum(1.0, np.abs(statistics))
     tails = np.minimum(
-        (simulated >= observed - tie).sum(axis=0), (simulated <= observed + tie).sum(axis=0)
+        (draws >= statistics - tie).sum(axis=0), (draws <= statistics + tie).sum(axis=0)
     )
-    shares: Floats = 2.0 * (tails + 1.0) / (len(simulated) + 1.0)
+    shares: Floats = 2.0 * (tails + 1.0) / (len(draws) + 1.0)
     return np.minimum(1.0, shares)

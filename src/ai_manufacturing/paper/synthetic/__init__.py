@@ -5,7 +5,7 @@
 files.
 """
 
-from ai_manufacturing.paper.synthetic.files import write
-from ai_manufacturing.paper.synthetic.panel import CityYears, draw
+from ai_manufacturing.paper.synthetic.files import write_sample
+from ai_manufacturing.paper.synthetic.panel import CityYears, draw_city_years
 
-__all__ = ["CityYears", "draw", "write"]
+__all__ = ["CityYears", "draw_city_years", "write_sample"]

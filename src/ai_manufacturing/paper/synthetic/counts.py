@@ -11,8 +11,8 @@ from ai_manufacturing.paper.synthetic.paths import (
     Flags,
     Floats,
     Integers,
-    anchored,
-    two_phase_growth,
+    anchor_at_last,
+    compute_two_phase_growth,
 )
 from ai_manufacturing.paper.synthetic.truth import PerEventYear
 
@@ -46,7 +46,7 @@ class Patents:
     ai: Integers
 
 
-def scaled_to_years(ai_2020: Integers, total: Integers) -> Floats:
+def scale_to_years(ai_2020: Integers, total: Integers) -> Floats:
     """Return M of equation 2: the AI share of 2020 times the count of each year."""
     return ai_2020[:, None] / total[:, -1:] * total
 
@@ -55,14 +55,16 @@ def draw_firms(draws: Draws, geography: Geography) -> Integers:
     """Draw the number of firms from national growth, a city-specific growth rate and noise."""
     truth, reach = draws.truth, draws.truth.firm_growth_slope_range
     slope = draws.root @ draws.rng.uniform(-reach, reach, (len(draws.root), 1))
-    noise = draws.autoregressive(truth.firm_noise_sd, truth.firm_noise_persistence)
-    growth = two_phase_growth(draws.years, truth.firm_growth_to_2016, truth.firm_growth_after_2016)
-    level = np.log(FIRMS_PER_100M_CNY) + geography.size + draws.scattered(0.3)
-    firms = np.rint(np.exp(anchored(level, growth + slope * draws.to_last + noise)))
+    noise = draws.draw_autoregressive_noise(truth.firm_noise_sd, truth.firm_noise_persistence)
+    growth = compute_two_phase_growth(
+        draws.years, truth.firm_growth_to_2016, truth.firm_growth_after_2016
+    )
+    level = np.log(FIRMS_PER_100M_CNY) + geography.size + draws.draw_independent_noise(0.3)
+    firms = np.rint(np.exp(anchor_at_last(level, growth + slope * draws.years_to_last + noise)))
     return np.maximum(firms, LEAST_FIRMS).astype(np.int64)
 
 
-def by_year(shift: PerEventYear, years: Integers) -> Floats:
+def spread_shift(shift: PerEventYear, years: Integers) -> Floats:
     """Return a shift per year.
 
     The shift is zero in 2015. Years before 2011 and after 2019 are not printed and repeat the
@@ -71,7 +73,9 @@ def by_year(shift: PerEventYear, years: Integers) -> Floats:
     return np.array([*shift[:4], 0.0, *shift[4:]])[np.clip(years - 2011, 0, 8)]
 
 
-def draw_flows(rng: Generator, last_stock: Integers, entered: Floats, leaving: Floats) -> Flows:
+def draw_flows(
+    rng: Generator, last_stock: Integers, entry_shares: Floats, leaving: Floats
+) -> Flows:
     """Draw stocks and flows backwards from the last stock, so that stocks are never negative.
 
     Parameters
@@ -80,7 +84,7 @@ def draw_flows(rng: Generator, last_stock: Integers, entered: Floats, leaving: F
         Random number generator.
     last_stock : NDArray[np.int64]
         Stock at the end of the last year, by unit.
-    entered, leaving : NDArray[np.float64]
+    entry_shares, leaving : NDArray[np.float64]
         Units by years: the probability that a firm active at the end of the year entered during it,
         and the expected exits per such firm.
 
@@ -89,11 +93,11 @@ def draw_flows(rng: Generator, last_stock: Integers, entered: Floats, leaving: F
     Flows
         Flows that satisfy stock_t = stock_{t-1} + entries_t - exits_t.
     """
-    stock, entries, exits = np.zeros((3, *entered.shape), dtype=np.int64)
+    stock, entries, exits = np.zeros((3, *entry_shares.shape), dtype=np.int64)
     current = last_stock
-    for year in reversed(range(entered.shape[1])):
+    for year in reversed(range(entry_shares.shape[1])):
         stock[:, year] = current
-        entries[:, year] = rng.binomial(current, entered[:, year])
+        entries[:, year] = rng.binomial(current, entry_shares[:, year])
         exits[:, year] = rng.poisson(current * leaving[:, year])
         current = current - entries[:, year] + exits[:, year]
     return Flows(stock, entries, exits)
@@ -102,24 +106,38 @@ def draw_flows(rng: Generator, last_stock: Integers, entered: Floats, leaving: F
 def draw_ai_firms(draws: Draws, geography: Geography) -> Flows:
     """Draw AI firms; entry and exit rates shift in cities with a high secondary share."""
     truth, years = draws.truth, draws.years
-    treated = geography.is_secondary_dominant
-    entry_noise, exit_noise = (truth.flow_noise_sd * draws.correlated(len(years)) for _ in range(2))
+    is_treated = geography.is_secondary_dominant
+    entry_noise, exit_noise = (
+        truth.flow_noise_sd * draws.draw_correlated_noise(len(years)) for _ in range(2)
+    )
     entry_rate = np.where(years <= 2016, truth.entry_rate_to_2016, truth.entry_rate_after_2016)
-    entered = entry_rate * np.exp(treated * by_year(truth.entry_shift, years) + entry_noise)
-    leaving = truth.exit_rate * np.exp(treated * by_year(truth.exit_shift, years) + exit_noise)
-    return draw_flows(draws.rng, geography.ai_firms_2020, np.minimum(entered, 0.95), leaving)
+    entry_shares = entry_rate * np.exp(
+        is_treated * spread_shift(truth.entry_shift, years) + entry_noise
+    )
+    leaving = truth.exit_rate * np.exp(
+        is_treated * spread_shift(truth.exit_shift, years) + exit_noise
+    )
+    return draw_flows(draws.rng, geography.ai_firms_2020, np.minimum(entry_shares, 0.95), leaving)
 
 
 def draw_patents(draws: Draws, geography: Geography, firms: Integers) -> tuple[Patents, Patents]:
     """Draw patent applications and grants, which share a noise term and depend on firms."""
-    truth, years, trend = draws.truth, draws.years, draws.to_last
-    shared = draws.outcome_noise(truth.patent_shared_noise_sd)
-    common = truth.patent_growth * trend + truth.patents_on_city_firms * np.log(firms) + shared
-    level = np.log(MEDIAN_APPLICATIONS) + 1.2 * geography.relative_size + draws.scattered(0.4)
+    truth, years, trend = draws.truth, draws.years, draws.years_to_last
+    shared_noise = draws.draw_outcome_noise(truth.patent_shared_noise_sd)
+    common = (
+        truth.patent_growth * trend + truth.patents_on_city_firms * np.log(firms) + shared_noise
+    )
+    level = (
+        np.log(MEDIAN_APPLICATIONS)
+        + 1.2 * geography.relative_size
+        + draws.draw_independent_noise(0.4)
+    )
 
     def total(log_level: Floats) -> Integers:
-        own = draws.outcome_noise(truth.patent_own_noise_sd)
-        return np.maximum(np.rint(np.exp(anchored(log_level, common + own))), 1).astype(np.int64)
+        own = draws.draw_outcome_noise(truth.patent_own_noise_sd)
+        return np.maximum(np.rint(np.exp(anchor_at_last(log_level, common + own))), 1).astype(
+            np.int64
+        )
 
     applications = total(level)
     grants = total(level + np.log(GRANTS_PER_APPLICATION))
@@ -129,29 +147,29 @@ def draw_patents(draws: Draws, geography: Geography, firms: Integers) -> tuple[P
     smallest = np.argsort(np.where(has_ai_grants, geography.size, np.inf), kind="stable")
     grants[smallest[:CITIES_WITHOUT_GRANTS_IN_2010], 0] = 0
 
-    def with_ai(counts: Integers, ai_share: float, log_growth: Floats, active: Flags) -> Patents:
-        noise = draws.outcome_noise(truth.ai_patent_noise_sd)
-        expected = counts * ai_share * np.exp(log_growth + noise)
-        ai = np.where(active[:, None], draws.rng.poisson(expected), 0)
+    def add_ai(counts: Integers, ai_share: float, log_growth: Floats, active: Flags) -> Patents:
+        noise = draws.draw_outcome_noise(truth.ai_patent_noise_sd)
+        means = counts * ai_share * np.exp(log_growth + noise)
+        ai = np.where(active[:, None], draws.rng.poisson(means), 0)
         # Active cities have at least one AI patent in the last year.
         ai[active, -1] = np.maximum(ai[active, -1], 1)
         return Patents(counts, np.minimum(ai, counts))
 
-    treated = geography.is_secondary_dominant
-    application_growth = two_phase_growth(
+    is_treated = geography.is_secondary_dominant
+    application_growth = compute_two_phase_growth(
         years, truth.ai_application_growth_to_2016, truth.ai_application_growth_after_2016
     )
     return (
-        with_ai(
+        add_ai(
             applications,
             AI_SHARE_OF_APPLICATIONS_2020,
-            application_growth + treated * by_year(truth.application_shift, years),
+            application_growth + is_treated * spread_shift(truth.application_shift, years),
             geography.patent_rank < AI_APPLICATION_CITY_COUNT,
         ),
-        with_ai(
+        add_ai(
             grants,
             AI_SHARE_OF_GRANTS_2020,
-            truth.ai_grant_growth * trend + treated * by_year(truth.grant_shift, years),
+            truth.ai_grant_growth * trend + is_treated * spread_shift(truth.grant_shift, years),
             has_ai_grants,
         ),
     )

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ai_manufacturing.landing import LandingError, read_extract_set
 from ai_manufacturing.paper.synthetic.counts import Flows, Patents, draw_flows
 from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.paper.synthetic.panel import CityYears, draw
+from ai_manufacturing.paper.synthetic.panel import CityYears, draw_city_years
 from ai_manufacturing.paper.synthetic.paths import Floats, Integers
-from ai_manufacturing.paper.synthetic.truth import flat
+from ai_manufacturing.paper.synthetic.truth import list_true_parameters
 from ai_manufacturing.paper.synthetic.yearbook import DIGITS
 from ai_manufacturing.system.settings import project_root, variables
 
@@ -108,7 +108,7 @@ YEARBOOK_HEADERS = {
 }
 
 
-def refuse_delivered(out: Path) -> None:
+def require_synthetic_folder(out: Path) -> None:
     """Raise LandingError if a folder contains files and is not a synthetic extract set."""
     if out.is_dir() and any(out.iterdir()) and read_extract_set(out).kind != "synthetic":
         raise LandingError(
@@ -116,7 +116,7 @@ def refuse_delivered(out: Path) -> None:
         )
 
 
-def describe(
+def write_description(
     out: Path, name: str, seed: int, period: dict[str, Any], truth: dict[str, Any]
 ) -> None:
     """Write extract_set.yml, the description of a synthetic extract set."""
@@ -133,7 +133,7 @@ def describe(
     (out / "extract_set.yml").write_text(text, encoding="utf-8")
 
 
-def write(out: Path, seed: int, period: range) -> None:
+def write_sample(out: Path, seed: int, period: range) -> None:
     """Write a synthetic extract set, byte-identical for identical arguments.
 
     Parameters
@@ -143,7 +143,7 @@ def write(out: Path, seed: int, period: range) -> None:
     seed : int
         Random seed.
     period : range
-        As in draw.
+        As in draw_city_years.
 
     Raises
     ------
@@ -151,8 +151,8 @@ def write(out: Path, seed: int, period: range) -> None:
         If the folder contains files and is not a synthetic extract set, so that delivered files are
         not overwritten.
     """
-    refuse_delivered(out)
-    panel = draw(seed, period)
+    require_synthetic_folder(out)
+    panel = draw_city_years(seed, period)
     _write_counts(out / "firm_survival/企业存续", panel.years, firm_cells(seed, panel))
     _write_counts(out / "patents/专利", panel.years, patent_cells(seed, panel))
     _write_city_yearbook(out, panel)
@@ -164,7 +164,9 @@ def write(out: Path, seed: int, period: range) -> None:
         # The draw uses its last year as the base year if it does not include the project's.
         "base_year": base_year if base_year in period else period[-1],
     }
-    describe(out, "sample", seed, {"period": years}, {"true_parameters": flat()})
+    write_description(
+        out, "sample", seed, {"period": years}, {"true_parameters": list_true_parameters()}
+    )
 
 
 def split(total: Integers, shares: Floats) -> Integers:
@@ -213,9 +215,9 @@ def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Integers:
         np.add.at(table, (unit, division, when), 1)
         return table
 
-    arrived, departed = tabulate(arrivals), tabulate(departures)
-    entries, exits = arrived[:, :, 1:], departed[:, :, :-1]
-    return np.stack([arrived[:, :, :1] + np.cumsum(entries - exits, axis=2), entries, exits])
+    arrival_table, departure_table = tabulate(arrivals), tabulate(departures)
+    entries, exits = arrival_table[:, :, 1:], departure_table[:, :, :-1]
+    return np.stack([arrival_table[:, :, :1] + np.cumsum(entries - exits, axis=2), entries, exits])
 
 
 def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Integers:
@@ -306,7 +308,7 @@ def patent_cells(seed: int, panel: CityYears) -> Cells:
     )
     for at, relative in enumerate(PATENT_TYPES.values()):
         for header, inventions in enumerate((panel.applications, panel.grants)):
-            patents = _patents_beside(rng, inventions, *relative) if relative else inventions
+            patents = _draw_other_patents(rng, inventions, *relative) if relative else inventions
             ai, total = counts[header + 2, :, :, at], counts[header, :, :, at]
             ai[:, :-1] = rng.multinomial(patents.ai, ai_shares).transpose(0, 2, 1)
             ai[:, -1] = rng.poisson(3.0 * patents.ai)
@@ -319,7 +321,7 @@ def patent_cells(seed: int, panel: CityYears) -> Cells:
     return Cells(labels, PATENT_HEADERS, counts.reshape(4, len(panel.firms), -1, len(panel.years)))
 
 
-def _patents_beside(
+def _draw_other_patents(
     rng: Generator, inventions: Patents, per_invention: float, ai_share: float
 ) -> Patents:
     """Draw the patents of another type in proportion to the inventions."""
@@ -356,9 +358,9 @@ def _write_city_yearbook(out: Path, panel: CityYears) -> None:
             "年份": np.full(len(unit), year),
         }
         for name, header in YEARBOOK_HEADERS.items():
-            as_printed = f"{{:.{DIGITS.get(name, 2)}f}}".format
+            format_value = f"{{:.{DIGITS.get(name, 2)}f}}".format
             values = pd.Series(panel.yearbook[name][unit, index])
-            columns[header] = values.map(as_printed, na_action="ignore")
+            columns[header] = values.map(format_value, na_action="ignore")
         _write_csv(out / "city_yearbook/城市统计年鉴", year, unit, columns)
 
 

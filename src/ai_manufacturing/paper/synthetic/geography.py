@@ -112,24 +112,26 @@ def draw_geography(draws: Draws) -> Geography:
     ].str.endswith("市")
     region = table["region"]
 
-    size = MEDIAN_GDP + region.map(REGION_SIZE).to_numpy() + draws.scattered(0.75)
+    size = MEDIAN_GDP + region.map(REGION_SIZE).to_numpy() + draws.draw_independent_noise(0.75)
     size = np.minimum(np.where(is_city, size, size - 1.5), LARGEST_UNNAMED_GDP)
     income = (
-        region.map(REGION_INCOME).to_numpy() + 0.2 * (size - MEDIAN_GDP) + draws.scattered(0.25)
+        region.map(REGION_INCOME).to_numpy()
+        + 0.2 * (size - MEDIAN_GDP)
+        + draws.draw_independent_noise(0.25)
     )
     resident = size + np.log(1e4) - income
-    registered = resident + 0.04 - 0.08 * (size - MEDIAN_GDP) + draws.scattered(0.06)
+    registered = resident + 0.04 - 0.08 * (size - MEDIAN_GDP) + draws.draw_independent_noise(0.06)
     for name, levels in KNOWN_CITIES.items():
         size[names == name], resident[names == name], registered[names == name] = np.log(levels)
     # The five cities with most AI firms have low secondary shares, so they are untreated in the
     # event studies.
     top_five = np.isin(names, list(TOP_FIVE_AI_FIRMS))
-    secondary_share = np.clip(0.44 + 0.06 * draws.correlated(), 0.28, 0.58)
+    secondary_share = np.clip(0.44 + 0.06 * draws.draw_correlated_noise(), 0.28, 0.58)
     secondary_share[top_five] = draws.rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))
 
     in_yearbook = ranks(np.where(is_city, size, -np.inf)) < round(YEARBOOK_SHARE * count)
     premium = EASTERN_AI_PREMIUM * (region == "east").to_numpy()
-    propensity = size + premium + draws.scattered(0.4)
+    propensity = size + premium + draws.draw_independent_noise(0.4)
     propensity[~in_yearbook] = -np.inf
     without_any = np.zeros(count, dtype=np.int64)
     by_rank = np.concatenate([MIDDLE_AI_FIRMS, SINGLE_DIGIT_AI_FIRMS, without_any])
@@ -143,5 +145,5 @@ def draw_geography(draws: Draws) -> Geography:
         secondary_share_2015=secondary_share,
         in_yearbook=in_yearbook,
         ai_firms_2020=ai_firms,
-        patent_rank=ranks(propensity + draws.scattered(0.3)),
+        patent_rank=ranks(propensity + draws.draw_independent_noise(0.3)),
     )

@@ -10,7 +10,7 @@ from ai_manufacturing.paper.synthetic.counts import (
     draw_ai_firms,
     draw_firms,
     draw_patents,
-    scaled_to_years,
+    scale_to_years,
 )
 from ai_manufacturing.paper.synthetic.geography import draw_geography, units
 from ai_manufacturing.paper.synthetic.paths import Draws, Flags, Floats, Integers
@@ -47,7 +47,9 @@ class CityYears:
     yearbook: dict[str, Floats]
 
 
-def draw(seed: int, period: range, truth: Truth = TRUTH, root: Floats | None = None) -> CityYears:
+def draw_city_years(
+    seed: int, period: range, truth: Truth = TRUTH, root: Floats | None = None
+) -> CityYears:
     """Draw all quantities of the files by unit and year.
 
     Parameters
@@ -77,7 +79,7 @@ def draw(seed: int, period: range, truth: Truth = TRUTH, root: Floats | None = N
     applications, grants = draw_patents(of_patents, geography, firms)
     measures = np.stack(
         [
-            np.log1p(scaled_to_years(geography.ai_firms_2020, firms)),
+            np.log1p(scale_to_years(geography.ai_firms_2020, firms)),
             np.log(applications.total),
             np.log(np.maximum(grants.total, 1)),
         ]

@@ -35,48 +35,48 @@ class Draws:
     years: Integers
 
     @property
-    def to_last(self) -> Integers:
+    def years_to_last(self) -> Integers:
         """Years relative to the last year, from negative values up to zero."""
         return np.arange(1 - len(self.years), 1)
 
-    def scattered(self, sd: float) -> Floats:
+    def draw_independent_noise(self, sd: float) -> Floats:
         """Draw one number per unit, independent between units."""
         return sd * self.rng.standard_normal(len(self.root))
 
-    def correlated(self, *shape: int) -> Floats:
+    def draw_correlated_noise(self, *shape: int) -> Floats:
         """Draw numbers with unit variance, units by `shape`, correlated between units."""
         return self.root @ self.rng.standard_normal((len(self.root), *shape))
 
-    def autoregressive(self, sd: float, persistence: float) -> Floats:
+    def draw_autoregressive_noise(self, sd: float, persistence: float) -> Floats:
         """Draw stationary AR(1) noise, units by years, correlated between units."""
-        shocks = self.correlated(len(self.years))
-        return sd * adjusting(shocks, persistence, np.sqrt(1 - persistence**2))
+        shocks = self.draw_correlated_noise(len(self.years))
+        return sd * adjust_partially(shocks, persistence, np.sqrt(1 - persistence**2))
 
-    def outcome_noise(self, sd: float) -> Floats:
+    def draw_outcome_noise(self, sd: float) -> Floats:
         """Draw AR(1) noise with the persistence of outcomes."""
-        return self.autoregressive(sd, self.truth.outcome_noise_persistence)
+        return self.draw_autoregressive_noise(sd, self.truth.outcome_noise_persistence)
 
 
-def adjusting(path: Floats, persistence: float, share: float) -> Floats:
+def adjust_partially(path: Floats, persistence: float, share: float) -> Floats:
     """Return a partial adjustment path: persistence times last year plus share times this year."""
-    adjusted = path.copy()
+    result = path.copy()
     for year in range(1, path.shape[1]):
-        adjusted[:, year] = persistence * adjusted[:, year - 1] + share * path[:, year]
-    return adjusted
+        result[:, year] = persistence * result[:, year - 1] + share * path[:, year]
+    return result
 
 
-def anchored(last_level: Floats, deviation: Floats) -> Floats:
+def anchor_at_last(last_level: Floats, deviation: Floats) -> Floats:
     """Return paths that follow `deviation` and end at `last_level`."""
     return last_level[:, None] + deviation - deviation[:, -1:]
 
 
-def centred(mean_level: Floats, deviation: Floats) -> Floats:
+def centre_on_mean(mean_level: Floats, deviation: Floats) -> Floats:
     """Return paths that follow `deviation` around `mean_level`."""
     mean: Floats = deviation.mean(axis=1, keepdims=True)
     return mean_level[:, None] + deviation - mean
 
 
-def with_mean_growth(path: Floats, growth: float) -> Floats:
+def set_mean_growth(path: Floats, growth: float) -> Floats:
     """Return paths with a common trend added, so that their mean yearly growth is `growth`."""
     count = path.shape[1]
     present = float((path[:, -1] - path[:, 0]).mean()) / (count - 1)
@@ -84,7 +84,7 @@ def with_mean_growth(path: Floats, growth: float) -> Floats:
     return path + trend
 
 
-def two_phase_growth(years: Integers, to_2016: float, after_2016: float) -> Floats:
+def compute_two_phase_growth(years: Integers, to_2016: float, after_2016: float) -> Floats:
     """Return a log path that is zero in 2020, with a growth rate that changes after 2016."""
     return (
         to_2016 * np.minimum(years - 2016, 0)

@@ -12,7 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ai_manufacturing.paper.synthetic.files import SYNTHETIC_MARK, describe, refuse_delivered
+from ai_manufacturing.paper.synthetic.files import (
+    SYNTHETIC_MARK,
+    require_synthetic_folder,
+    write_description,
+)
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.settings import project_root
@@ -93,7 +97,7 @@ IPC_WEIGHTS = {
 }
 
 
-def write(
+def write_registers(
     out: Path,
     firms: int,
     patents: int,
@@ -122,7 +126,7 @@ def write(
         If the folder contains files and is not a synthetic extract set, so that delivered files are
         not overwritten.
     """
-    refuse_delivered(out)
+    require_synthetic_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     with duckdb_client.connect(
         config={"threads": 2, "memory_limit": "1GB"}, reads_files=True
@@ -139,7 +143,7 @@ def write(
         for year, rows in zip(years, _parts(patents, len(years)), strict=True):
             path = out / f"patent_register/专利登记_{year}.{file_format}"
             _copy(connection, _patents(rows, year, seed), path)
-    describe(out, "registers", seed, {}, {})
+    write_description(out, "registers", seed, {}, {})
 
 
 def _parts(whole: int, count: int) -> list[range]:
@@ -199,7 +203,7 @@ def _uniform(part: int) -> str:
     return f"(({_hash(part)} % 1000003)::double + 0.5) / 1000003"
 
 
-def _numbered(rows: range, seed: int) -> str:
+def _number_rows(rows: range, seed: int) -> str:
     return (
         f"select range as i, {seed}::bigint * 1000000000000 as seed"
         f" from range({rows.start}, {rows.stop})"
@@ -210,7 +214,7 @@ def _firms(rows: range, slots: range, seed: int) -> str:
     phrases = [good + action for good in GOODS for action in ACTIONS] + [*OTHER_PHRASES]
     ordinary = " || '；' || ".join(_pick(phrases, part) for part in (10, 11, 12, 13, 14))
     return f"""
-    with rows as ({_numbered(rows, seed)}),
+    with rows as ({_number_rows(rows, seed)}),
     drawn as (
         select
             i, seed, city.city_code, industry.division,
@@ -245,7 +249,7 @@ def _patents(rows: range, year: int, seed: int) -> str:
     before, after = zip(*(title.split("|") for title in AI_TITLES), strict=True)
     ai_title = f"{_list(before)}[k] || {_pick(OBJECTS, 12)} || {_list(after)}[k]"
     return f"""
-    with rows as ({_numbered(rows, seed + 1)}),
+    with rows as ({_number_rows(rows, seed + 1)}),
     drawn as (
         select
             i, seed, city.city_code, class.ipc,

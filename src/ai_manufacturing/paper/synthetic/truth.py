@@ -148,19 +148,19 @@ class Truth:
 TRUTH = Truth()
 
 
-def flat() -> dict[str, float]:
+def list_true_parameters() -> dict[str, float]:
     """Return the true parameters with one number per name.
 
     The name of an event-year shift ends with the printed row (`entry_shift_before5`), and the name
     of a noise parameter of the added controls with a number.
     """
-    flattened: dict[str, float] = {}
+    parameters: dict[str, float] = {}
     for name, value in asdict(TRUTH).items():
         if isinstance(value, float):
-            flattened[name] = value
+            parameters[name] = value
         else:
             labels = range(1, 6) if name == "mediator_noise_sd" else EVENT_TERMS
-            flattened |= {
+            parameters |= {
                 f"{name}_{label}": item for label, item in zip(labels, value, strict=True)
             }
-    return flattened
+    return parameters

@@ -11,10 +11,10 @@ from ai_manufacturing.paper.synthetic.geography import LARGEST_UNNAMED_GDP, Geog
 from ai_manufacturing.paper.synthetic.paths import (
     Draws,
     Floats,
-    adjusting,
-    anchored,
-    centred,
-    with_mean_growth,
+    adjust_partially,
+    anchor_at_last,
+    centre_on_mean,
+    set_mean_growth,
 )
 
 # Missing values, as (year, number of cities), that reproduce the printed numbers of observations:
@@ -79,35 +79,39 @@ def draw_yearbook(draws: Draws, geography: Geography, measures: Floats) -> dict[
 
 def _draw_controls(draws: Draws, geography: Geography, m_firms: Floats) -> dict[str, Floats]:
     """Draw the logs of population, unit employment, R&D personnel and the five added controls."""
-    truth, noise, scattered = draws.truth, draws.outcome_noise, draws.scattered
+    truth = draws.truth
+    draw_noise, draw_scatter = draws.draw_outcome_noise, draws.draw_independent_noise
     size = geography.relative_size
 
-    def trend(growth: float, spread: float) -> Floats:
-        return (growth + spread * draws.correlated(1)) * draws.to_last
+    def trend(growth: float, slope_sd: float) -> Floats:
+        return (growth + slope_sd * draws.draw_correlated_noise(1)) * draws.years_to_last
 
-    registered = anchored(geography.registered, trend(0.005, 0.006) + noise(0.01))
-    residents_per_registered = anchored(
+    registered_population = anchor_at_last(
+        geography.registered, trend(0.005, 0.006) + draw_noise(0.01)
+    )
+    resident_ratio = anchor_at_last(
         geography.resident - geography.registered,
-        truth.resident_population_on_firms * m_firms + noise(truth.resident_population_noise_sd),
+        truth.resident_population_on_firms * m_firms
+        + draw_noise(truth.resident_population_noise_sd),
     )
     logs = {
-        "registered_population_10k": registered,
-        "resident_population_10k": registered + residents_per_registered,
-        "unit_employment_10k": anchored(
-            np.log(0.13) + geography.resident + 0.2 * size + scattered(0.2),
-            truth.unit_employment_on_firms * m_firms + trend(0.02, 0.02) + noise(0.08),
+        "registered_population_10k": registered_population,
+        "resident_population_10k": registered_population + resident_ratio,
+        "unit_employment_10k": anchor_at_last(
+            np.log(0.13) + geography.resident + 0.2 * size + draw_scatter(0.2),
+            truth.unit_employment_on_firms * m_firms + trend(0.02, 0.02) + draw_noise(0.08),
         ),
-        "rd_personnel": anchored(
-            np.log(6000) + 1.25 * size + scattered(0.4),
-            truth.rd_personnel_on_firms * m_firms + trend(0.09, 0.03) + noise(0.2),
+        "rd_personnel": anchor_at_last(
+            np.log(6000) + 1.25 * size + draw_scatter(0.4),
+            truth.rd_personnel_on_firms * m_firms + trend(0.09, 0.03) + draw_noise(0.2),
         ),
     }
     for (name, (level, elasticity, growth)), sd in zip(
         ADDED_CONTROLS.items(), truth.mediator_noise_sd, strict=True
     ):
-        logs[name] = anchored(
-            np.log(level) + elasticity * size + scattered(0.3),
-            truth.mediators_on_firms * m_firms + growth * draws.to_last + noise(sd),
+        logs[name] = anchor_at_last(
+            np.log(level) + elasticity * size + draw_scatter(0.3),
+            truth.mediators_on_firms * m_firms + growth * draws.years_to_last + draw_noise(sd),
         )
     return logs
 
@@ -124,9 +128,9 @@ def _draw_gdp(
         + truth.gdp_on_unit_employment * controls["unit_employment_10k"]
         + truth.gdp_on_rd_personnel * controls["rd_personnel"]
     )
-    path = adjusting(long_run, truth.gdp_persistence, 1 - truth.gdp_persistence)
-    noise = draws.autoregressive(truth.gdp_noise_sd, truth.gdp_persistence)
-    gdp = anchored(geography.size, with_mean_growth(path, truth.gdp_growth) + noise)
+    path = adjust_partially(long_run, truth.gdp_persistence, 1 - truth.gdp_persistence)
+    noise = draws.draw_autoregressive_noise(truth.gdp_noise_sd, truth.gdp_persistence)
+    gdp = anchor_at_last(geography.size, set_mean_growth(path, truth.gdp_growth) + noise)
     # Firms have a smaller effect in low-income cities, where GDP per capita in the first year is
     # at most the median.
     first_income = gdp[:, 0] - controls["resident_population_10k"][:, 0]
@@ -140,23 +144,23 @@ def _draw_gdp(
 def _draw_employment(draws: Draws, measures: Floats, unit_employment: Floats) -> dict[str, Floats]:
     """Draw the logs of secondary employment and of its part in manufacturing."""
     truth = draws.truth
-    shared = draws.outcome_noise(truth.secondary_employment_noise_sd)
+    shared_noise = draws.draw_outcome_noise(truth.secondary_employment_noise_sd)
     own_sd = np.sqrt(
         truth.manufacturing_employment_noise_sd**2 - truth.secondary_employment_noise_sd**2
     )
-    own = draws.outcome_noise(own_sd)
-    secondary_level = np.log(0.42) + draws.scattered(0.10)
-    manufacturing_level = secondary_level + np.log(0.60) + draws.scattered(0.05)
+    own_noise = draws.draw_outcome_noise(own_sd)
+    secondary_level = np.log(0.42) + draws.draw_independent_noise(0.10)
+    manufacturing_level = secondary_level + np.log(0.60) + draws.draw_independent_noise(0.05)
     secondary_path = (
-        with_mean_growth(_reaction(draws, "secondary_employment", measures), -0.01) + shared
+        set_mean_growth(_reaction(draws, "secondary_employment", measures), -0.01) + shared_noise
     )
     manufacturing_path = (
-        with_mean_growth(_reaction(draws, "manufacturing_employment", measures), -0.015)
-        + shared
-        + own
+        set_mean_growth(_reaction(draws, "manufacturing_employment", measures), -0.015)
+        + shared_noise
+        + own_noise
     )
-    secondary = unit_employment + centred(secondary_level, secondary_path)
-    manufacturing = unit_employment + centred(manufacturing_level, manufacturing_path)
+    secondary = unit_employment + centre_on_mean(secondary_level, secondary_path)
+    manufacturing = unit_employment + centre_on_mean(manufacturing_level, manufacturing_path)
     return {
         "secondary_employment_10k": secondary,
         "manufacturing_employment_10k": np.minimum(manufacturing, secondary),
@@ -166,15 +170,17 @@ def _draw_employment(draws: Draws, measures: Floats, unit_employment: Floats) ->
 def _draw_shares(draws: Draws, geography: Geography, measures: Floats) -> tuple[Floats, Floats]:
     """Draw the primary and secondary shares of GDP."""
     truth = draws.truth
-    path = with_mean_growth(
+    path = set_mean_growth(
         _reaction(draws, "secondary_share", measures), truth.secondary_share_growth
     )
-    path += draws.outcome_noise(truth.secondary_share_noise_sd)
+    path += draws.draw_outcome_noise(truth.secondary_share_noise_sd)
     relative = np.exp(path - path[:, draws.years == 2015])
     secondary = np.minimum(
         geography.secondary_share_2015[:, None] * relative, LARGEST_SECONDARY_SHARE
     )
-    primary_of_rest = 0.16 * np.exp(-0.5 * geography.relative_size + draws.scattered(0.3))
+    primary_of_rest = 0.16 * np.exp(
+        -0.5 * geography.relative_size + draws.draw_independent_noise(0.3)
+    )
     return (1 - secondary) * np.clip(primary_of_rest, 0.003, 0.5)[:, None], secondary
 
 
@@ -200,14 +206,14 @@ def _remove_missing(draws: Draws, series: dict[str, Floats], geography: Geograph
     without_patents = np.flatnonzero(
         in_yearbook & (geography.patent_rank >= AI_APPLICATION_CITY_COUNT)
     )
-    unnamed = np.flatnonzero(in_yearbook & (size < LARGEST_UNNAMED_GDP))
+    ordinary_cities = np.flatnonzero(in_yearbook & (size < LARGEST_UNNAMED_GDP))
 
     for (year, count), candidates, names in (
         (RD_MISSING, larger, ["rd_personnel"]),
         (MANUFACTURING_EMPLOYMENT_MISSING, without_patents, ["manufacturing_employment_10k"]),
         (
             RESIDENT_POPULATION_MISSING,
-            unnamed,
+            ordinary_cities,
             ["resident_population_10k", "gdp_per_capita_cny"],
         ),
     ):
@@ -216,7 +222,9 @@ def _remove_missing(draws: Draws, series: dict[str, Floats], geography: Geograph
             series[name][np.ix_(cities, years == year)] = np.nan
     for name in ("secondary_employment_10k", "manufacturing_employment_10k"):
         series[name][:, years == SECTOR_EMPLOYMENT_MISSING_YEAR] = np.nan
-    without_added = draws.rng.choice(unnamed, CITIES_WITHOUT_ADDED_CONTROLS, replace=False)
+    cities_to_clear = draws.rng.choice(
+        ordinary_cities, CITIES_WITHOUT_ADDED_CONTROLS, replace=False
+    )
     for name in ADDED_CONTROLS:
-        series[name][without_added] = np.nan
+        series[name][cities_to_clear] = np.nan
         series[name][:, np.isin(years, YEARS_WITHOUT_ADDED_CONTROLS)] = np.nan
