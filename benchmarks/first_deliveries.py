@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.random import Generator
 
 from ai_manufacturing.estimation import specifications, tables
-from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.geography import read_units
 from benchmarks import replication
 from tests.lib import first_deliveries, samples
 from tests.lib.first_deliveries import (
@@ -51,7 +51,7 @@ def entries_left_out(delivery: Delivery, rng: Generator) -> None:
 
 def at_the_capital(counts: Counts, share: float, years: slice = slice(None)) -> None:
     """Assign a share of each city's counts to the province capital, its first city in the list."""
-    provinces = units().reset_index(drop=True).groupby("province_id").groups
+    provinces = read_units().reset_index(drop=True).groupby("province_id").groups
     for rows in provinces.values():
         cities = np.asarray(rows)
         moved = np.rint(share * counts[:, cities[1:], ..., years]).astype(np.int64)

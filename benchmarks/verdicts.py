@@ -30,7 +30,7 @@ from ai_manufacturing.estimation import specifications, tables
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.paper.synthetic import draw_city_years
-from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.geography import read_units
 from ai_manufacturing.robustness import checks
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.settings import period
@@ -102,7 +102,7 @@ def asked() -> pd.DataFrame:
 @cache
 def cities() -> pd.DataFrame:
     """Return the cities with numeric coordinates."""
-    return units().astype({"longitude": float, "latitude": float})
+    return read_units().astype({"longitude": float, "latitude": float})
 
 
 def judged(

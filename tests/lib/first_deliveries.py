@@ -17,7 +17,7 @@ from ai_manufacturing.paper.synthetic.files import (
     firm_cells,
     patent_cells,
 )
-from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.geography import read_units
 from ai_manufacturing.system.settings import period
 from tests.lib import judged_samples
 
@@ -138,12 +138,12 @@ def since(first: int) -> slice:
 
 def provinces_drawn(rng: Generator, count: int) -> NDArray[np.bool_]:
     """Select all units of `count` random provinces, as a Boolean mask."""
-    ids = units()["province_id"]
+    ids = read_units()["province_id"]
     return ids.isin(rng.choice(ids.unique(), count, replace=False)).to_numpy()
 
 
 def _in(province_id: str) -> NDArray[np.bool_]:
-    return units()["province_id"].eq(province_id).to_numpy()
+    return read_units()["province_id"].eq(province_id).to_numpy()
 
 
 def set_stock(counts: Counts, stock: int, values: Counts) -> None:

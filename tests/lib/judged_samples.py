@@ -9,7 +9,7 @@ import pandas as pd
 from ai_manufacturing.gate import suites, validation
 from ai_manufacturing.paper.synthetic import CityYears, draw_city_years
 from ai_manufacturing.paper.synthetic.files import Cells
-from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.geography import read_units
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.settings import period
 from tests.lib import in_memory, samples
@@ -81,7 +81,9 @@ def conformed(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame
 
     Province totals come from `stated` if it is given, else from the sample itself.
     """
-    cells = pd.MultiIndex.from_product([units()["city_id"], drawn.years], names=["city_id", "year"])
+    cells = pd.MultiIndex.from_product(
+        [read_units()["city_id"], drawn.years], names=["city_id", "year"]
+    )
     counts = {
         "firm_count": drawn.firms,
         "ai_firm_count": drawn.ai_firms.stock,
@@ -117,7 +119,7 @@ def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:
     total that was copied from a city.
     """
     gdp = cells.assign(value=drawn.yearbook["gdp_100m_cny"][drawn.in_yearbook].ravel())
-    provinces = gdp["city_id"].map(units().set_index("city_id")["province_id"])
+    provinces = gdp["city_id"].map(read_units().set_index("city_id")["province_id"])
     by_province = gdp.groupby([provinces, "year"])["value"]
     totals = cells.assign(
         series="province_gdp_100m_cny", scope="total", value=by_province.transform("sum")
@@ -151,7 +153,7 @@ def _records(cells: Cells, columns: Sequence[str], entity: str) -> pd.DataFrame:
             "entity": entity,
             "provider": "vendor",
             "source_name": entity,
-            "city_id": units()["city_id"].to_numpy()[unit],
+            "city_id": read_units()["city_id"].to_numpy()[unit],
             "year": np.array(period())[year],
             "industry_code": labels["行业代码"].to_numpy(),
             "patent_type": types,

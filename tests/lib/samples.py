@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.paper.synthetic import CityYears
-from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.geography import read_units
 from ai_manufacturing.system.settings import project_root
 from tests.lib import in_memory
 from tests.lib.in_memory import Tables
@@ -61,12 +61,14 @@ def inputs(drawn: CityYears) -> Inputs:
         Only the tables that a default specification of Tables 1 to 6 reads. `missing_reason` is
         always empty, because rows with a NaN measure are dropped in any case.
     """
-    cells = pd.MultiIndex.from_product([units()["city_id"], drawn.years], names=["city_id", "year"])
+    cells = pd.MultiIndex.from_product(
+        [read_units()["city_id"], drawn.years], names=["city_id", "year"]
+    )
     cells = cells.to_frame(index=False)
     logs = {name: _log(drawn.yearbook[series]) for name, series in LOGS.items()}
     panel = cells.assign(
         extract_set="draw",
-        province_id=np.repeat(units()["province_id"], len(drawn.years)).array,
+        province_id=np.repeat(read_units()["province_id"], len(drawn.years)).array,
         **logs,
     )
     panel = panel.assign(name_zh="", region="")
@@ -109,7 +111,7 @@ def inputs(drawn: CityYears) -> Inputs:
     groups = pd.DataFrame(
         {
             "grouping": "secondary_dominant",
-            "city_id": units()["city_id"].to_numpy()[drawn.in_yearbook],
+            "city_id": read_units()["city_id"].to_numpy()[drawn.in_yearbook],
             "group_name": np.where(above, "above", "below"),
             "is_reference": ~above,
         }

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.geography import read_units
 from ai_manufacturing.paper.synthetic.paths import Floats
 from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 from ai_manufacturing.system.great_circle import RADIUS_KM, compute_angles
@@ -74,7 +74,7 @@ def correlation(shocks: CommonShocks) -> Floats:
     """Return the noise correlation matrix, shape (units, units), in the order of cities.csv."""
     if not 0 <= shocks.share < 1:
         raise ValueError(f"CommonShocks.share is {shocks.share}: it is at least 0 and below 1.")
-    provinces = units()["province_id"].to_numpy()
+    provinces = read_units()["province_id"].to_numpy()
     common: Floats
     if shocks.reach == "province":
         common = (provinces[:, None] == provinces).astype(np.float64)
@@ -91,7 +91,7 @@ def distances_km() -> Floats:
         "city_id"
     )
     return RADIUS_KM * compute_angles(
-        places.loc[units()["city_id"], ["longitude", "latitude"]].to_numpy(float)
+        places.loc[read_units()["city_id"], ["longitude", "latitude"]].to_numpy(float)
     )
 
 

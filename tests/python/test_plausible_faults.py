@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ai_manufacturing.paper.synthetic import CityYears, draw_city_years
-from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.geography import read_units
 from ai_manufacturing.system.settings import period
 from tests.lib import judged_samples
 
@@ -70,7 +70,7 @@ def at(*years: int) -> list[int]:
 
 
 def half_of_the_provinces(rng: np.random.Generator) -> NDArray[np.bool_]:
-    provinces = units()["province_id"]
+    provinces = read_units()["province_id"]
     chosen = rng.choice(provinces.unique(), provinces.nunique() // 2, replace=False)
     return provinces.isin(chosen).to_numpy()
 
@@ -106,7 +106,7 @@ def interpolated(names: Sequence[str], first: int, last: int) -> Fault:
 
 def swapped(one: str, other: str, years: Sequence[int] = YEARS, halved: bool = False) -> Fault:
     def fault(series: Series, rng: np.random.Generator) -> None:
-        cities = half_of_the_provinces(rng) if halved else np.full(len(units()), True)
+        cities = half_of_the_provinces(rng) if halved else np.full(len(read_units()), True)
         for year in at(*years):
             first = series[one][cities, year].copy()
             series[one][cities, year] = series[other][cities, year]
@@ -132,10 +132,14 @@ def copied(names: Sequence[str], cities: int, years: Sequence[int] = YEARS) -> F
 
     def fault(series: Series, rng: np.random.Generator) -> None:
         capital = (
-            units().groupby("province_id")["city_id"].transform(lambda ids: ids.index[0]).to_numpy()
+            read_units()
+            .groupby("province_id")["city_id"]
+            .transform(lambda ids: ids.index[0])
+            .to_numpy()
         )
         listed = np.flatnonzero(
-            ~np.isnan(series["gdp_100m_cny"]).all(axis=1) & (capital != np.arange(len(units())))
+            ~np.isnan(series["gdp_100m_cny"]).all(axis=1)
+            & (capital != np.arange(len(read_units())))
         )
         for city in rng.choice(listed, cities, replace=False):
             for name in names:
@@ -166,12 +170,12 @@ def other_ai_firms(rng: np.random.Generator) -> Values:
 
 
 def other_vintage(rng: np.random.Generator) -> Values:
-    revisions = 0.15 * rng.standard_normal(len(units()))
+    revisions = 0.15 * rng.standard_normal(len(read_units()))
     return np.exp(np.outer(revisions, np.greater_equal(YEARS, 2018)))
 
 
 def deflator_of_the_east(_: np.random.Generator) -> Values:
-    return 1.025 ** -np.outer(units()["region"].eq("east"), np.subtract(YEARS, YEARS[0]))
+    return 1.025 ** -np.outer(read_units()["region"].eq("east"), np.subtract(YEARS, YEARS[0]))
 
 
 def cut_off(name: str, largest: float) -> Fault:
@@ -194,7 +198,7 @@ def suppressed(name: str, below: int, years: Sequence[int]) -> Fault:
 
 def booked_at_the_next_city(names: Sequence[str], cities: int, first: int) -> Fault:
     def fault(series: Series, rng: np.random.Generator) -> None:
-        places = np.radians(units()[["latitude", "longitude"]].astype(float).to_numpy())
+        places = np.radians(read_units()[["latitude", "longitude"]].astype(float).to_numpy())
         listed = np.flatnonzero(series[names[0]][:, YEARS.index(first) - 1] >= 20)
         for city in rng.choice(listed, cities, replace=False):
             apart = np.hypot(
@@ -214,7 +218,7 @@ def booked_at_the_capital(name: str, years: Sequence[int]) -> Fault:
     """Assign a third of each city's count to the province capital, its first city in the list."""
 
     def fault(series: Series, _: np.random.Generator) -> None:
-        provinces = units().reset_index(drop=True).groupby("province_id").groups
+        provinces = read_units().reset_index(drop=True).groupby("province_id").groups
         for year in at(*years):
             for rows in provinces.values():
                 cities = np.asarray(rows)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ai_manufacturing.paper.synthetic import draw_city_years
-from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.geography import read_units
 from ai_manufacturing.system.settings import period
 from tests.lib import judged_samples, samples
 from tests.python.conftest import Build
@@ -18,7 +18,7 @@ SEED = judged_samples.FIRST_SEED + 7
 RESIDENTS = "resident_population_10k"
 REGISTERED = "registered_population_10k"
 VALUE_ADDED = tuple(f"{name}_value_added_100m_cny" for name in ("primary", "secondary", "tertiary"))
-PROVINCES = units().set_index("city_id")["province_id"]
+PROVINCES = read_units().set_index("city_id")["province_id"]
 
 Wide = dict[str, pd.Series]
 """Values of each series, by city and year."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.landing import LandingError, read_extract_set
 from ai_manufacturing.paper.synthetic.counts import Flows, Patents, draw_flows
-from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.geography import read_units
 from ai_manufacturing.paper.synthetic.panel import CityYears, draw_city_years
 from ai_manufacturing.paper.synthetic.paths import Floats, Integers
 from ai_manufacturing.paper.synthetic.truth import list_true_parameters
@@ -354,7 +354,7 @@ def _write_city_yearbook(out: Path, panel: CityYears) -> None:
     unit = np.flatnonzero(panel.in_yearbook)
     for index, year in enumerate(panel.years.tolist()):
         columns = {
-            "省份": units()["province_name_zh"].iloc[unit],
+            "省份": read_units()["province_name_zh"].iloc[unit],
             "年份": np.full(len(unit), year),
         }
         for name, header in YEARBOOK_HEADERS.items():
@@ -368,7 +368,7 @@ def _write_province_yearbook(out: Path, rng: Generator, panel: CityYears) -> Non
     """Write provincial GDP, which differs from the sum of its cities by about 1 %."""
     folder = out / "province_yearbook"
     folder.mkdir(parents=True, exist_ok=True)
-    provinces = units()[["province_id", "province_name_zh"]]
+    provinces = read_units()[["province_id", "province_name_zh"]]
     gdp = pd.DataFrame(panel.yearbook["gdp_100m_cny"], columns=panel.years.tolist())
     sums = gdp.groupby([provinces["province_id"], provinces["province_name_zh"]]).sum(min_count=1)
     sums *= np.exp(0.01 * rng.standard_normal(sums.shape))
@@ -387,7 +387,7 @@ def _weights(codes: pd.Series, by_code: Mapping[str, float], otherwise: int) -> 
 
 def _write_csv(path: Path, year: int, unit: NDArray[np.intp], columns: dict[str, Any]) -> None:
     """Write one year's file, with city code, city name and the synthetic mark in each row."""
-    cities = units().iloc[unit]
+    cities = read_units().iloc[unit]
     table = pa.table(
         {
             "城市代码": cities["city_id"],

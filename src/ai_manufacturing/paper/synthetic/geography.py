@@ -88,12 +88,12 @@ class Geography:
 
 
 @cache
-def units() -> pd.DataFrame:
+def read_units() -> pd.DataFrame:
     """Read seeds/cities.csv with one row per unit and all columns as text."""
     return pd.read_csv(project_root() / "seeds" / "cities.csv", dtype="str")
 
 
-def ranks(values: Floats) -> Integers:
+def rank_descending(values: Floats) -> Integers:
     """Return 0 for the largest value, 1 for the next, and so on."""
     return np.argsort(np.argsort(-values, kind="stable"), kind="stable")
 
@@ -104,7 +104,7 @@ def draw_geography(draws: Draws) -> Geography:
     Only the secondary shares, which define treatment in event studies, are correlated between
     units.
     """
-    table = units()
+    table = read_units()
     names = table["short_name_zh"].to_numpy()
     count = len(names)
     is_city = table["unit_kind"].isin(["municipality", "prefecture_level"]) & table[
@@ -129,13 +129,13 @@ def draw_geography(draws: Draws) -> Geography:
     secondary_share = np.clip(0.44 + 0.06 * draws.draw_correlated_noise(), 0.28, 0.58)
     secondary_share[top_five] = draws.rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))
 
-    in_yearbook = ranks(np.where(is_city, size, -np.inf)) < round(YEARBOOK_SHARE * count)
+    in_yearbook = rank_descending(np.where(is_city, size, -np.inf)) < round(YEARBOOK_SHARE * count)
     premium = EASTERN_AI_PREMIUM * (region == "east").to_numpy()
     propensity = size + premium + draws.draw_independent_noise(0.4)
     propensity[~in_yearbook] = -np.inf
     without_any = np.zeros(count, dtype=np.int64)
     by_rank = np.concatenate([MIDDLE_AI_FIRMS, SINGLE_DIGIT_AI_FIRMS, without_any])
-    ai_firms = by_rank[ranks(np.where(top_five, -np.inf, propensity))]
+    ai_firms = by_rank[rank_descending(np.where(top_five, -np.inf, propensity))]
     for name, stock in TOP_FIVE_AI_FIRMS.items():
         ai_firms[names == name] = stock
     return Geography(
@@ -145,5 +145,5 @@ def draw_geography(draws: Draws) -> Geography:
         secondary_share_2015=secondary_share,
         in_yearbook=in_yearbook,
         ai_firms_2020=ai_firms,
-        patent_rank=ranks(propensity + draws.draw_independent_noise(0.3)),
+        patent_rank=rank_descending(propensity + draws.draw_independent_noise(0.3)),
     )

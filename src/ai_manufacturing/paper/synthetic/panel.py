@@ -12,7 +12,7 @@ from ai_manufacturing.paper.synthetic.counts import (
     draw_patents,
     scale_to_years,
 )
-from ai_manufacturing.paper.synthetic.geography import draw_geography, units
+from ai_manufacturing.paper.synthetic.geography import draw_geography, read_units
 from ai_manufacturing.paper.synthetic.paths import Draws, Flags, Floats, Integers
 from ai_manufacturing.paper.synthetic.truth import TRUTH, Truth
 from ai_manufacturing.paper.synthetic.yearbook import draw_yearbook
@@ -69,7 +69,7 @@ def draw_city_years(
     CityYears
         Identical for identical arguments.
     """
-    root = np.eye(len(units())) if root is None else root
+    root = np.eye(len(read_units())) if root is None else root
     years = np.array(period)
     of_geography, of_firms, of_ai_firms, of_patents, of_yearbook = (
         Draws(np.random.default_rng([seed, part]), root, truth, years) for part in range(5)

@@ -17,7 +17,7 @@ from ai_manufacturing.paper.synthetic.files import (
     require_synthetic_folder,
     write_description,
 )
-from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.geography import read_units
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.settings import project_root
 from ai_manufacturing.system.sql_text import quote_literal
@@ -162,7 +162,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
 def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the lookup table for drawing cities, divisions and IPC subclasses by weight."""
     seeds = project_root() / "seeds"
-    cities = units()["city_id"]
+    cities = read_units()["city_id"]
     divisions = pd.read_csv(seeds / "industries.csv", dtype="str")["industry_code"]
     subclasses = pd.read_csv(seeds / "ipc_industries.csv", dtype="str")["ipc"]
     # The weights concentrate a quarter of the firms in a few cities; every city has a slot.
