@@ -333,7 +333,7 @@ def test_a_withheld_table_is_refused_and_never_reads_as_empty(
     extent = f"{DOUBTFUL} (all {count:,} rows)"
     answered = json.loads(public.query(f"select count(*) from {DOUBTFUL}; -- how many?"))
     assert "rows" not in answered
-    assert answered["error"].startswith(f"This public copy withholds {extent}, {WHY}; ")
+    assert answered["error"].startswith(f"This public copy withholds {extent}, {WHY}. ")
     tables = public.list_tables()
     assert json.loads(tables)["rows_one_per"][DOUBTFUL] == f"withheld, all {count:,} rows: city"
     assert len(tables.encode()) < 5000

@@ -696,18 +696,18 @@ def test_whatever_ends_a_refresh_is_a_message(
 
     no_space = (28, "No space left on device")
     after = "No space left on device. The new release is published; the steps after"
-    assert after in ended(Store, "prune", OSError(*no_space))
+    assert after in ended(Store, "prune_releases", OSError(*no_space))
     assert store.read_current_manifest().release_id == "000001"
     refreshes.of()
     refused = OSError(*no_space, "past/000001.duckdb", None, "/full/published.duckdb")
     said = f"/full/published.duckdb: No space left on device. {unchanged}"
-    assert ended(Store, "publish", refused).startswith(said)
+    assert ended(Store, "publish_release", refused).startswith(said)
     damaged = duckdb.IOException("IO Error: a block is damaged.\nmore")
     said = f"IOException: IO Error: a block is damaged. {unchanged}."
-    assert ended(findings, "failed", damaged).startswith(said)
+    assert ended(findings, "read_failures", damaged).startswith(said)
     assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text(encoding="utf-8")
     said = f"KeyError: 'commit'. {unchanged}"
-    assert ended(fingerprint, "git_commit", KeyError("commit")).startswith(said)
+    assert ended(fingerprint, "read_git_commit", KeyError("commit")).startswith(said)
     # Release 000002 was written but not published, so it is built again.
     assert (store.list_release_ids(), store.read_current_manifest().release_id) == (
         ["000001", "000002"],
