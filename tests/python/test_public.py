@@ -539,7 +539,7 @@ def test_breaks_of_a_city_and_year_stand_beside_the_estimates_whose_sample_holds
     ) in warned[HEADLINE]
     assert (
         f"{copies} of its 2,228 city-years (cities: {of_copies}) have a value that fails this"
-        " expectation of the quality gate: “No value equals its province's total, or the year"
+        " expectation of the quality gate: “No value equals its province's total. No value repeats"
     ) in warned[HEADLINE]
     of_other_gdp = warned["table_1_col_1_gdp_koishi0425"]
     assert "Not judged by the gate: gdp_100m_cny@koishi0425" in of_other_gdp

@@ -29,8 +29,8 @@ from tests.python.test_vendor_register import (
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 SHOWN = "reports.rpt_coefficients"
 EMPLOYMENT_OF_2018 = (
-    "year_definitions: No year is on another definition, scope or vintage than the others, unless"
-    " an event of series_events.csv declares it. csmar secondary_employment_10k total 2018:"
+    "year_definitions: All years use the same definition, scope and vintage, unless an event in"
+    " series_events.csv declares a change. csmar secondary_employment_10k total 2018:"
     " undeclared_change province steps 0.06, in other years 0.02, compared_with"
     " unit_employment_10k."
 )

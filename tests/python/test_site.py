@@ -224,10 +224,10 @@ def test_what_had_nothing_to_check_has_not_passed(public_page: Pages, public_bui
     """The public files contain no patents, so expectations about them check no value."""
     page = public_page("quality")
     unchecked = page.rows("//tr.unchecked")
-    share = "The AI share of invention applications lies between 0 and 1."
+    share = "The AI share of invention applications is between 0 and 1."
     assert [row[1] for row in unchecked].count(share) == 1
     assert {row[-1] for row in unchecked} == {"0 / 0"}
-    ((*_, gdp),) = page.rows("//tr.passed[contains(., 'Secondary value added is at most GDP')]")
+    ((*_, gdp),) = page.rows("//tr.passed[contains(., 'value added does not exceed GDP')]")
     both = "select format('0 / {:t,}', count(gdp_100m_cny + secondary_value_added_100m_cny))"
     assert gdp == public_build.value(f"{both} from marts.fct_city_year_panel")
 

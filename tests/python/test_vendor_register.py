@@ -278,7 +278,7 @@ def test_a_place_rule_that_places_under_half_is_named(fresh: Build) -> None:
         "where suite = 'landed_sources' and not success and severity = 'critical'"
     )
     assert fresh.value(failed).startswith(
-        "The name by which a register is placed knows the city of at least half of its records"
+        "The declared place name locates the city of at least half of a register's records"
     )
 
 
