@@ -147,8 +147,8 @@ absences as (
         string_agg(
             coalesce('The ' || labels.provider_en, 'The register of ' || registers.provider) || case
                 when registers.is_sample
-                    then ' is a sample: it gives shares and composition, and no counts.'
-                else ' has no exits: it gives entries of survivors, and no stock.'
+                    then ' is a sample: it provides shares and composition, but no counts.'
+                else ' has no exits: it provides the entries of surviving firms, but no stock.'
             end,
             ' ' order by registers.provider
         ) as absence_reason,

@@ -62,7 +62,7 @@ compared as (
             else coefficients.reason
         end as reason,
         case
-            when coefficients.term is null then '估计中没有此项：该年没有剩余的城市年。'
+            when coefficients.term is null then '估计中没有此项：该年已无城市—年份。'
             else coefficients.reason_zh
         end as reason_zh,
         -- Verdict from the interval with province clusters; cannot_tell without one.

@@ -101,7 +101,7 @@ terms as (
         coalesce(errors.reason_zh, '无法计算按省的标准误。') as no_province_error_zh,
         case
             when coefficients.status = 'mechanical'
-                then 'No p-value tests a regressor that is made from the outcome.'
+                then 'A regressor computed from the outcome is not tested, so it has no p-value.'
             else
                 coalesce(
                     bootstraps.reason,

@@ -217,8 +217,8 @@ def test_the_firms_of_a_crawl_are_placed_by_their_code_or_their_name_and_a_sampl
 
 
 NO_STOCK = (
-    "The register crawl of 2019 (kinginsun) has no exits: it gives entries of survivors, and no"
-    " stock."
+    "The register crawl of 2019 (kinginsun) has no exits: it provides the entries of"
+    " surviving firms, but no stock."
 )
 
 

@@ -200,7 +200,7 @@ class _Reader:
         if head["status"] == "not_estimable":
             return [*lines, f"not_estimable: {head['reason']}", *self._suggest_estimable(head)]
         if head["status"] == "mechanical":
-            lines.append("mechanical: the regressor is made from the outcome")
+            lines.append("mechanical: the regressor is computed from the outcome")
         if head["warnings"]:
             lines.append(f"warning: {head['warnings']}")
         lines += term_lines
