@@ -152,8 +152,8 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
     assert outside in done.output
 
     reason = (
-        "The register crawl of 2019 (kinginsun) is a sample: it provides shares and composition, but"
-        " no counts."
+        "The register crawl of 2019 (kinginsun) is a sample: it provides shares and composition,"
+        " but no counts."
     )
     assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
     specifications = pd.read_csv(PROJECT / "seeds/regression_specifications.csv")
