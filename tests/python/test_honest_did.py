@@ -1,4 +1,4 @@
-"""Robust intervals against HonestDiD's printed results, linear programs and known truth."""
+"""Test intervals under violations of parallel trends against HonestDiD and linear programs."""
 
 from functools import cache
 from typing import Any
@@ -31,7 +31,7 @@ def ehec() -> Sensitivity:
 
 
 def ends(found: Sensitivity, restriction: Restriction, target: Target = "first") -> Floats:
-    """Return the ends of a family of intervals, shape (bounds, 2)."""
+    """Return the confidence limits for one restriction and target, one row per bound."""
     rows = [
         bound
         for bound in found.bounds
@@ -46,7 +46,9 @@ def breakdown(found: Sensitivity, target: Target = "first") -> float | None:
 
 
 def made_up(before: int, after: int, seed: int) -> tuple[Floats, Floats]:
-    """Return a random path and its covariance, with the omitted period's error in all terms."""
+    """Return random event-study coefficients and their covariance, with a shared variance
+    component.
+    """
     rng = np.random.default_rng(seed)
     count = before + after
     roots = rng.normal(size=(count, count + 3))
@@ -54,7 +56,7 @@ def made_up(before: int, after: int, seed: int) -> tuple[Floats, Floats]:
 
 
 def test_the_usual_interval_and_relative_magnitudes_are_those_of_r() -> None:
-    """R simulates its intervals, so their ends differ by up to 0.02 standard errors."""
+    """HonestDiD simulates its intervals, so the limits may differ by up to 0.02 standard errors."""
     usual = ends(ehec(), "parallel_trends")
     assert_allclose(usual, [EHEC["first"]["original"]], rtol=1e-12)
     theirs = [(row["lb"], row["ub"]) for row in TIGHT]
@@ -81,8 +83,8 @@ def test_the_unit_and_the_sign_of_the_outcome_do_not_matter() -> None:
 
 
 def test_without_sampling_error_the_interval_is_the_identified_set() -> None:
-    """Changes before the event are at most 0.3, so the first effect moves by up to 0.3 Mbar and the
-    average by up to 0.6 Mbar.
+    """With pre-event changes of at most 0.3 per period, the identified set is the estimate plus or
+    minus 0.3 Mbar for the first effect, and plus or minus 0.6 Mbar for the average effect.
     """
     path = np.array([0.2, -0.1, 0.1, 1.0, 1.2, 1.7])
     roots = np.random.default_rng(2).normal(size=(6, 9))
@@ -93,14 +95,15 @@ def test_without_sampling_error_the_interval_is_the_identified_set() -> None:
 
 
 def test_at_the_breakdown_value_the_interval_ends_at_zero() -> None:
-    """R's interval for the first effect excludes zero at Mbar 1.5 and contains it at 2."""
+    """HonestDiD's interval for the first effect excludes zero at Mbar 1.5 and includes it at 2."""
     assert 1.5 < breakdown(ehec()) < 2
     for target in TARGETS:
         at = bound_path(PATH, COVARIANCE, BEFORE, magnitudes=[breakdown(ehec(), target)])
         low, high = ends(at, "relative_magnitude", target)[0]
         assert low == approx(0, abs=1e-6)
         assert high > 0.08
-    # With equal variances the vertices tie, and no breakdown value is found.
+    # With equal variances, several vertices of the linear program tie and no breakdown value is
+    # found.
     unfound = bound_path(np.array([0.1, -0.2, 0.3, 0.5]), np.eye(4), 2)
     assert [row.value for row in unfound.breakdowns] == [None] * 2
     assert not any(bound.has_no_finite_interval for bound in unfound.bounds)
@@ -108,7 +111,7 @@ def test_at_the_breakdown_value_the_interval_ends_at_zero() -> None:
 
 @cache
 def study() -> EventStudyFit:
-    """Fit an event study with 80 cities, half of them treated in 2016."""
+    """Fit an event study to 80 simulated cities, half of them treated in 2016."""
     data = grid(range(80), range(2011, 2021))
     data["treated"] = data["city_id"] % 2
     data["y"] = data["treated"] * (data["year"] >= 2016)
@@ -117,7 +120,7 @@ def study() -> EventStudyFit:
 
 
 def test_an_effect_with_parallel_trends_survives_as_large_changes_as_before() -> None:
-    """The terms of years -5 and 4 are outside the window and not restricted."""
+    """Coefficients outside the event window (years -5 and 4) are not part of the restriction."""
     fitted = study()
     found = bound_event_study(fitted, window=(-4, 3))
     assert breakdown(found) > 1
@@ -138,7 +141,7 @@ def test_an_effect_with_parallel_trends_survives_as_large_changes_as_before() ->
 
 
 def test_what_a_path_does_not_tell_is_a_reason() -> None:
-    """Cases: no period on one side, too few clusters, an exact fit, and a year without a term."""
+    """A path without periods on one side, or with a singular covariance, raises with a reason."""
     ones, identity = np.ones(3), np.eye(3)
     roots = np.random.default_rng(1).normal(size=(5, 3))
     fitted = study()

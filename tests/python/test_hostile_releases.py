@@ -1,4 +1,4 @@
-"""Files from elsewhere are only data: no command runs, reads or waits for files they name."""
+"""Test that a malicious release file cannot run commands, read other files or block a command."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.python.release_store import changed
 from tests.python.test_replication_package import foreign
 
 SECRET = "the reader's own words"
-# Timeout in seconds, long enough that only a hanging command reaches it.
+# Timeout in seconds. Only a command that hangs should reach it.
 LAST_RESORT = 900
 RUN = """
 import json, sys
@@ -71,7 +71,7 @@ def a_view_on_a_pipe(folder: Path) -> Path:
 
 
 def a_view_in_a_log(folder: Path) -> Path:
-    """Create a view in a process that dies, which leaves it in the write-ahead log."""
+    """Return a database whose write-ahead log contains a view that reads secret.txt."""
     path = database(folder)
     program = (
         "import duckdb, os, sys; connection = duckdb.connect(sys.argv[1])\n"
@@ -199,7 +199,7 @@ QUICK = [*HOSTILE][:2]
 
 
 def ended(folder: Path, commands: list[list[str]], **environment: str) -> list[tuple[int, str]]:
-    """Run commands in one process without files of its own, and return codes and output."""
+    """Run CLI commands in one subprocess, and return the exit code and output of each command."""
     own = ("WAREHOUSE_PATH", "LANDING_DIR", "RELEASE_DIR", "DBT_TARGET_PATH")
     places = {name: str(folder / "own" / name.lower()) for name in own}
     run = subprocess.run(
@@ -217,7 +217,7 @@ def ended(folder: Path, commands: list[list[str]], **environment: str) -> list[t
 
 
 def commands_on(path: Path, out: Path) -> list[list[str]]:
-    """Return every command that accepts a database, applied to this file."""
+    """Return the arguments of every CLI command that accepts a database, applied to this file."""
     named = ["--database", str(path)]
     return [
         ["report", "--out", str(out / "site"), *named],
@@ -292,7 +292,9 @@ def test_a_view_of_a_warehouse_reaches_no_other_file_and_ends(
 
 
 def zipped(made: Made) -> Made:
-    """Return a function that zips a package with a hostile release and a run.sh."""
+    """Return a function that writes a replication package (ZIP) with a malicious release and
+    run.sh.
+    """
 
     def zip_of(folder: Path) -> Path:
         release = made(folder).read_bytes()
@@ -302,7 +304,7 @@ def zipped(made: Made) -> Made:
 
 
 def a_member(name: str, mode: int = 0) -> Made:
-    """Return a function that adds a member to such a zip, with the path of secret.txt."""
+    """Return a function that adds a member, such as a symbolic link, to a malicious package."""
 
     def made(folder: Path) -> Path:
         path = zipped(database)(folder)
@@ -338,7 +340,8 @@ def test_check_neither_runs_nor_opens_a_hostile_zip(name: str, tmp_path: Path) -
     command = ["replication-package", "--check", str(path)]
     ends = ended(tmp_path, [command, [*command, "--yes"]])
     require_no_secret(tmp_path / "out", ends)
-    # A link differs from the file in SHA256SUMS, which is checked before the user is asked.
+    # A symbolic link already fails the checksums, which are verified before the user is asked to
+    # confirm the run.
     expected = ExitCode.FAILED if name == "a link" else ExitCode.BAD_CONFIGURATION
     assert [code for code, _ in ends] == [expected, expected]
     assert not [*tmp_path.rglob("ran"), *tmp_path.rglob("outside.txt")]

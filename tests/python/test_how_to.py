@@ -1,4 +1,4 @@
-"""Follow the pages of docs/how_to literally, in one copy of the project and one build."""
+"""Test that following each page of docs/how_to step by step gives the results that it promises."""
 
 import json
 import os
@@ -22,8 +22,8 @@ from tests.python.release_store import read, release
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 PAGES = PROJECT / "docs/how_to"
-# The line above a code block names a file to create, a seed to extend, or the line of a file beside
-# which to insert the block.
+# Match the line above a code block in a how-to page, which names the file to create or the line of
+# a file next to which the block is inserted.
 PLACE = (
     r"^(?:A row of |Rows of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of)"
     r" `(?P<line>[^\n]+)`)?:\n\n"
@@ -33,12 +33,12 @@ COPY = re.compile(
     r"^`([^`]+)`, copied from `([^`]+)` with `([^`]+)` as `([^`]+)`\.$", flags=re.MULTILINE
 )
 ELECTRICITY = "工业用电量(万千瓦时)"
-# This page has a test with a separate project, because its steps are refreshes.
+# The yearly delivery runs several refreshes, so this page is tested in a separate project.
 YEARLY = "the_yearly_delivery.md"
 
 
 def touched(page: str) -> set[str]:
-    """Return the files that a page changes."""
+    """Return the paths of the files that a how-to page creates or changes."""
     words = (PAGES / page).read_text(encoding="utf-8")
     return {block["path"] for block in BLOCK.finditer(words)} | {
         path for path, *_ in COPY.findall(words)
@@ -46,7 +46,7 @@ def touched(page: str) -> set[str]:
 
 
 def follow(page: str, project: Path, path: str | None = None) -> None:
-    """Apply a page's instructions, or only its instructions for one file."""
+    """Apply the edits of a how-to page to a project, or only its edits to one file."""
     words = (PAGES / page).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(words))
     assert len(blocks) == words.count("```") / 2, f"{page}: a block without a place above it"
@@ -77,7 +77,7 @@ def follow(page: str, project: Path, path: str | None = None) -> None:
 
 
 def deliver(sample_build: Build, extracts: Path) -> None:
-    """Add the pages' deliveries to a copy of the sample: a gazette and a yearbook column."""
+    """Write the files that the how-to pages deliver: a gazette and a yearbook column."""
     (extracts / "gazette").mkdir()
     population = (
         'select city_id as "区划代码", year as "年份", cast(round(registered_population_10k *'
@@ -103,7 +103,7 @@ def deliver(sample_build: Build, extracts: Path) -> None:
 
 
 def deliver_register(extracts: Path) -> None:
-    """Add a register of two firms in Shenzhen, one found by name and one by credit code."""
+    """Write a register of two firms in Shenzhen, one located by name and one by credit code."""
     header = "信用代码,行业,设立日期,吊销日期,业务范围,省,市,法定代表人\n"
     rows = (
         "1,C39 计算机、通信和其他电子设备制造业,2015年3月2日,2018/3/2,五金,广东,深圳,甲某某\n"
@@ -115,13 +115,13 @@ def deliver_register(extracts: Path) -> None:
 
 
 def electricity(city_id: str, year: int) -> int:
-    """Return an invented value for a city and year, in 10,000 kWh."""
+    """Return an invented electricity consumption for a city and year, in 10,000 kWh."""
     return 200_000 + int(city_id[:4]) * year * 7919 % 600_000
 
 
 @pytest.fixture(scope="session")
 def followed(sample_build: Build, shared: Path) -> Build:
-    """Return a build of the sample in a copy of the project that followed all pages."""
+    """Build the synthetic sample in a copy of the project after following all how-to pages."""
     folder = shared / "how_to"
     build = Build(
         folder / "sample",
@@ -146,7 +146,7 @@ def followed(sample_build: Build, shared: Path) -> Build:
 
 
 def run(build: Build, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with the copy's package, because the pages change that too."""
+    """Run a command with the source code of the project copy, which the how-to pages modify."""
     of_the_copy = {"PYTHONPATH": os.pathsep.join([str(build.project / "src"), str(PROJECT)])}
     program, *arguments = command
     return subprocess.run(
@@ -167,7 +167,7 @@ def test_a_new_provider_feeds_its_series(followed: Build, sample_build: Build) -
         "select registered_population_10k from marts.fct_city_year_panel where city_id = '440300'"
         " and year = ?"
     )
-    # The two years are delivered under different headings.
+    # The gazette uses a different column heading in each of these two years.
     for year in (2014, 2020):
         assert followed.value(shenzhen, year) == pytest.approx(
             sample_build.value(shenzhen, year) + 0.0007, abs=1e-9
@@ -258,7 +258,7 @@ def test_a_new_export_format_is_one_file(followed: Build, tmp_path: Path) -> Non
 
 def test_a_new_column_of_a_table_is_three_files_and_every_table_shows_it(followed: Build) -> None:
     assert len(touched("add_a_column_to_a_table.md")) == 3
-    # The new column uses eastern cities, like one regression of the heterogeneity by region.
+    # The new table column must equal the existing regression for eastern cities.
     ((estimate, std_error),) = followed.rows(
         "select estimate, std_error from reports.rpt_coefficients "
         "where specification_id = 'heterogeneity_region_east' and term = 'ai_firms'"
@@ -294,7 +294,7 @@ def test_new_tables_in_sql_and_in_python_are_made_and_refused_without_properties
     assert followed.pairs("select year, slope from estimates.est_rank_size") == pytest.approx(
         followed.pairs(slope)
     )
-    # Copy the warehouse, because other tests read it.
+    # Copy the warehouse before changing it, because other tests read it.
     own = replace(followed, warehouse=Path(shutil.copy(followed.warehouse, tmp_path)))
     for properties, model in (
         ("models/marts/_provinces__models.yml", "fct_province_years"),
@@ -410,9 +410,10 @@ def test_a_new_page_of_the_site_shows_the_release(followed: Build, tmp_path: Pat
 
 
 def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_path: Path) -> None:
-    """The refreshes publish the year before, fail at the gate, are held, and publish.
+    """Each refresh of the yearly delivery ends as the page says: it publishes, is stopped by the
+    gate, is held because of a revision, and publishes again.
 
-    The page's rows are added between them.
+    The rows that the page shows are added between the refreshes.
     """
     build = Build(
         tmp_path / "drawn",
@@ -434,7 +435,7 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
     description.write_text(before, encoding="utf-8")
 
     def refreshed(code: int) -> str:
-        """Run a refresh, and return its final message."""
+        """Run a refresh, check its exit code, and return its final log message."""
         ended = run(build, "ai-manufacturing", "refresh", RELEASE_DIR=str(store.folder))
         assert ended.returncode == code, ended.stdout + ended.stderr
         last = json.loads(ended.stdout.splitlines()[-1])
@@ -442,7 +443,8 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
 
     refreshed(0)
 
-    # Step 1: deliver the new files, one with an unknown zone, and a revision of 2018.
+    # Step 1: deliver the files of a new year, which contain an unknown zone, and a revision of
+    # 2018.
     for path, content in to_come.items():
         path.write_bytes(content)
     words = (PAGES / YEARLY).read_text(encoding="utf-8")
@@ -461,17 +463,19 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
         test_gate.each(lambda row: {test_gate.GDP: f"{float(row[test_gate.GDP]) * 1.04:.2f}"}),
     )
 
-    # Step 2: extend the period.
+    # Step 2: extend the study period to 2021.
     assert "period: {first_year: 2010, last_year: 2021}" in words
     description.write_text(before.replace("last_year: 2020", "last_year: 2021"), encoding="utf-8")
 
-    # Steps 3 and 4: the gate names the record, and a row of the page resolves the failure.
+    # Steps 3 and 4: the gate rejects the record of the unknown zone until the page's row is added
+    # to the seed.
     message = refreshed(4)
     assert "企业存续_2021.csv, row " in message
     assert zone in message
     follow(YEARLY, build.project, "seeds/non_prefectures.csv")
 
-    # Step 5: the release is held for the revision only, and the page's command declares it.
+    # Step 5: the refresh holds the release because of the revision, until `ai-manufacturing accept`
+    # declares the revision.
     message = refreshed(7)
     (declared,) = re.findall(r"ai-manufacturing (accept .* --reason) '(.*)'\n", words)
     assert f"ai-manufacturing {declared[0]} '...'" in message, "the command of the page"

@@ -1,4 +1,4 @@
-"""An intruder with a public copy, the code and all other series finds no restricted value."""
+"""Test that an attacker cannot recover restricted city values from a release's public copy."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def bounds(
     *added: Callable[[Sensitivities, World, Path], None],
     at_least: int = 0,
 ) -> pd.DataFrame:
-    """Return how precisely the numbers of a file can determine each weight at best."""
+    """Return the best precision to which the published numbers determine each city's weight."""
     numbers = Sensitivities(Panel(world.headline, world.inputs).cities)
     for add in added:
         add(numbers, world, path)
@@ -35,7 +35,7 @@ def bounds(
 
 
 class Given(NamedTuple):
-    """A release, its public copy, and the intruder's other data."""
+    """A release, its public copy, and the other data that an attacker is assumed to have."""
 
     release: Path
     copy: Path
@@ -63,7 +63,7 @@ def public(
 def test_the_release_gives_nearly_every_weight_and_its_public_copy_none(
     given: str, share: float, request: pytest.FixtureRequest, sample_build: Build
 ) -> None:
-    """The bound uses 400 permutations, assuming that each number belongs to its draw."""
+    """Conservatively assume that the attacker knows the permutation behind each of 400 draws."""
     release, copy, world = request.getfixturevalue(given)
     whole, copied = (bounds(world, path, intruder.add_draws) for path in (release, copy))
     known = whole["alone"].reindex(world.weights.index) < KNOWN
@@ -72,14 +72,14 @@ def test_the_release_gives_nearly_every_weight_and_its_public_copy_none(
 
 
 def test_no_attack_on_the_curve_can_know_a_weight_to_ten_per_cent(sample: Given) -> None:
-    """Every eighth point gives about as many numbers as there are weights."""
+    """Use every eighth point of the specification curve, or about one number per weight."""
     found = bounds(sample.world, sample.copy, partial(intruder.add_curve, every=8), at_least=200)
     assert found.min().min() > KNOWN
 
 
 @pytest.mark.soak
 def test_no_attack_at_all_can_know_a_weight_to_ten_per_cent(public: Given) -> None:
-    """The attack uses the curve, the jackknife and all regressions.
+    """The attacker combines the specification curve, the jackknife and all regression tables.
 
     The insider also knows the weights of all other cities in the province.
     """
@@ -89,7 +89,7 @@ def test_no_attack_at_all_can_know_a_weight_to_ten_per_cent(public: Given) -> No
 
 
 def memberships(given: Given, *, shown: dict[str, bool] | None = None) -> Iterator[pd.Series]:
-    """Yield the cities in each sum of AI firms that a public copy shows for the last year."""
+    """Yield the cities that enter each sum of AI firms in a public copy, for the last year."""
     with duckdb.connect(str(given.release), read_only=True) as connection:
         cities = connection.execute(
             """
@@ -137,7 +137,7 @@ def test_no_combination_of_published_sums_is_one_or_two_cities(
     sums = pd.DataFrame([*memberships(found)])
     assert len(sums) >= 4
     assert intruder.isolated(sums) == []
-    # As a control, the largest city's share, which was once published, must be found.
+    # As a positive control, publishing the largest city's share must be detected as a disclosure.
     with_largest = pd.DataFrame([*memberships(found, shown={"top_1_share": True})])
     assert intruder.isolated(with_largest) != []
 
@@ -188,7 +188,7 @@ def test_a_copy_says_how_exactly_it_shows_each_number(sample: Given) -> None:
             " specification_id = 'table_1_col_1' and term_order = 1"
         ).fetchall()
     assert precision["estimates.est_coefficients.estimate"].startswith("the decimals of 2")
-    # The copy has three decimals, like the printed number.
+    # The public copy rounds estimates to three decimals, like the printed table.
     expected = [round(value, 3) for value in (own, own_error, own_province)]
     assert [estimate, std_error, by_province] == expected
     assert draws["statistic"].isna().all()
@@ -207,7 +207,7 @@ def test_the_order_of_the_rows_of_a_copy_tells_nothing(sample: Given) -> None:
 
 
 def test_tables_of_a_published_release_are_declared() -> None:
-    """A refresh adds these tables to a warehouse."""
+    """Tables that a refresh adds to a release need a declared precision for each DOUBLE column."""
     numbers = published_numbers.read_published_numbers()
     for name, (_, columns) in anchors.TABLES.items():
         types = {column: type_.upper() for column, (type_, _) in columns.items()}
@@ -217,24 +217,24 @@ def test_tables_of_a_published_release_are_declared() -> None:
 
 RULES = [
     ("decimals", "3", "", 0.12651, 0.127),
-    # Three decimals would round this number to zero.
+    # A small number keeps two significant digits, because three decimals would round it to zero.
     ("decimals", "3", "", 0.0002649, 0.00026),
     ("digits", "2", "", 1234.5, 1200.0),
     ("error", "2", "0.0419", 0.157606, 0.158),
     ("error", "2", "0.452", 0.81249, 0.81),
-    # A copy never shows more decimals than a printed table.
+    # The public copy shows at most three decimals, even if the standard error is tiny.
     ("error", "2", "0.0002", 0.157606, 0.158),
     ("error", "2", "null", 0.157606, 0.16),
-    # Rounding must not cross the 5 % level.
+    # Rounding must not move a p-value across the 5 % significance level.
     ("p", "1", "", 0.0496, 0.049),
     ("p", "1", "", 0.0504, 0.05),
-    # The number is below 5 % and still prints as 0.050.
+    # Rounding 0.0496 to three decimals would give 0.050, so a value just below 5 % is shown.
     ("p", "3", "", 0.0496, 0.0499),
     ("p", "1", "", 1e-9, 0.0004),
     ("bands", "4", "367", 4, 4),
     ("bands", "4", "367", 92, 5),
     ("bands", "4", "367", 184, 93),
-    # A missing rank is shown as missing.
+    # A missing rank remains missing in the public copy.
     ("bands", "4", "367", None, None),
     ("withheld", "", "", 0.5, None),
     ("decimals", "3", "", float("inf"), float("inf")),

@@ -1,4 +1,4 @@
-"""Invented files in the layouts of the public ones, so that a bare clone covers them too."""
+"""Test the loaders of the public data providers on invented files with the same layout."""
 
 import csv
 import itertools
@@ -22,17 +22,19 @@ The values of Shenzhen test the units.
 
 @pytest.fixture(scope="session")
 def invented(shared: Path, sample_build: Build) -> Build:
-    """Build the marts from invented files, without the gate and the estimates."""
+    """Build the marts from invented provider files, without the gate and the estimates."""
     folder = shared / "invented"
     manifest = folder / "manifest.json"
 
     def make(build: Build) -> Build:
-        # The files are wrong on purpose, and a failing data test would stop the models.
+        # The files contain deliberate errors, and a failing data test would skip all downstream
+        # models.
         nodes = models.nodes_of(sample_build.manifest or Path()).items()
         untested = {name: node for name, node in nodes if node["resource_type"] != "test"}
         manifest.write_text(json.dumps({"nodes": untested}), encoding="utf-8")
         shutil.copytree(PROJECT / "tests/fixtures/invented_files", build.extracts)
-        # A package for a data editor may only contain portable file names.
+        # Restore the providers' Chinese file names, because replication packages only allow
+        # portable names.
         for portable, name in (
             ("ai_firms/all_firms_2015.csv", "全部企业_2015.csv"),
             ("city_yearbook/city_budgets.csv", "合并后的城市经济与企业数据.csv"),
@@ -107,7 +109,7 @@ def test_one_file_feeds_two_entities_and_conserves_its_records_in_each(invented:
         ("firm_survival", "ai_firms", "duplicate row", 2),
         ("firm_survival", "ai_firms", "used", 5),
     ]
-    # These files give a municipality's districts the code of the municipality.
+    # The provider uses the municipality's code for its districts, so 北京 has the code 110000.
     assert used(invented, "ciciliujx", "ai_firm_count") == [
         ("110000", 2015, 80.0),
         ("340100", 2015, 40.0),
@@ -132,7 +134,8 @@ def test_records_that_contradict_each_other_need_a_declaration(invented: Build) 
     )
     assert [(row, said) for row, _, said in aside] == [(5, True), (6, True)]
     assert len({correction for _, correction, _ in aside}) == 1
-    # The gate rejects 长沙, because no row of corrections.csv chooses one of its records.
+    # The records of 长沙 (430100) contradict each other, and corrections.csv chooses neither
+    # of them, so the gate rejects both.
     assert invented.rows(
         "select city_id, series, count(*) - 1 from intermediate.int_series_corrected where scope ="
         " 'total' group by provider, series, city_id, year having count(*) > 1 order by 2"
@@ -177,7 +180,7 @@ def test_what_can_be_fetched_has_the_units_of_its_series(invented: Build) -> Non
 
 
 def recorded(build: Build, provider: str, city_code: str, series: str) -> dict[int, float]:
-    """Return a series as its loader reads it, including years outside the period."""
+    """Return a provider's values of a series by year, including years outside the study period."""
     return build.pairs(
         f"select year, {series} from intermediate.int_records_conformed "
         f"where provider = ? and city_code = ? and {series} is not null",
@@ -227,7 +230,7 @@ def test_inventions_in_computing_substitute_for_ai_inventions_and_say_so(invente
             )
         ],
     ]
-    # The row of other fields is accounted for, but feeds no series.
+    # The row for other technology fields appears in the row accounting but feeds no series.
     accounted = (
         "select disposition, row_count from marts.fct_row_accounting"
         " where file_path like 'patents/overall_tech%' order by all"

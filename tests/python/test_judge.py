@@ -1,4 +1,4 @@
-"""Judging an external panel against a warehouse of invented values."""
+"""Test the command `judge`, which compares an external city panel with a warehouse."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ from ai_manufacturing.auditing.panel_causes import LIKELY, MISSING, PROVEN, SAME
 from ai_manufacturing.system import duckdb_client
 
 YEARS = range(2010, 2021)
-# Year of the planted differences.
+# Year in which the external panel's values are changed on purpose.
 YEAR = 2015
 CITIES = [f"44{number:02}00" for number in range(1, 61)] + ["110000"]
 COLUMN = "产值（元）"
@@ -57,12 +57,12 @@ Cells = dict[int, float]
 
 
 def exchanged(digits: re.Match[str]) -> str:
-    """Swap two digits, or change the first if they are equal."""
+    """Return two matched digits in swapped order, or change the first digit if they are equal."""
     first, second = digits.groups()
     return f"{(int(first) + 3) % 10}{second}" if first == second else second + first
 
 
-# Functions that return the other panel's values from ours, with one city for each cause.
+# Map each cause of a difference to a function that returns the changed values of one city.
 PLANTED: dict[str, Callable[[Cells], Cells]] = {
     PROVEN["provider"]: lambda ours: {YEAR: round(ours[YEAR] * 1.21, 2)},
     PROVEN["delivered"]: lambda ours: {YEAR: 777.77},
@@ -88,7 +88,7 @@ UNTOUCHED = CITIES[len(PLANTED) :]
 
 @pytest.fixture(scope="module")
 def ours() -> dict[str, Cells]:
-    """Return unevenly growing values for each city."""
+    """Return the warehouse's values for each city, with uneven yearly growth."""
     draw = np.random.default_rng(1)
     return {
         city: {
@@ -101,7 +101,9 @@ def ours() -> dict[str, Cells]:
 
 @pytest.fixture(scope="module")
 def theirs(ours: dict[str, Cells]) -> dict[str, Cells]:
-    """Return the other panel, with each cause planted once."""
+    """Return the external panel: the warehouse's values, with each cause of difference planted
+    once.
+    """
     return ours | {AT[cause]: ours[AT[cause]] | PLANTED[cause](ours[AT[cause]]) for cause in AT}
 
 
@@ -111,7 +113,7 @@ def warehouse(
     theirs: dict[str, Cells],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """Return a warehouse with the evidence for each planted cause."""
+    """Return a warehouse that contains the evidence for each planted cause of a difference."""
     values = {
         (series, city, year): value
         for series in ("output", "output@second")
@@ -121,7 +123,7 @@ def warehouse(
     values |= {("people", city, year): value**1.5 for (_, city, year), value in values.items()}
     another, other = AT[PROVEN["provider"]], AT[PROVEN["definition"]]
     values["output@second", another, YEAR] = theirs[another][YEAR]
-    # Turnover is another quantity in the same unit, and close to output in most cells.
+    # Turnover is a different quantity with the same unit as output and similar values.
     values |= {
         ("turnover", other, year): round(value * 1.17, 2) for year, value in ours[other].items()
     }
@@ -163,7 +165,7 @@ def warehouse(
 def written(
     folder: Path, values: dict[str, Cells], city: Callable[[str], object] = str
 ) -> tuple[Path, pd.DataFrame]:
-    """Write a panel, optionally with other names or codes for the cities."""
+    """Write a panel to a CSV file, optionally with other city names; return path and rows."""
     rows = [(city(name), year, value) for name, at in values.items() for year, value in at.items()]
     frame = pd.DataFrame(rows, columns=["城市", "年份", COLUMN])
     frame.to_csv(folder / "panel.csv", index=False)
@@ -172,7 +174,7 @@ def written(
 
 @pytest.fixture
 def untouched(ours: dict[str, Cells]) -> dict[str, Cells]:
-    """Return our values for the cities without a planted difference."""
+    """Return the warehouse's values for the cities in which no difference was planted."""
     return {city: ours[city] for city in UNTOUCHED}
 
 
@@ -188,7 +190,7 @@ def cells(warehouse: Path, panel: Path) -> pd.DataFrame:
 
 @pytest.fixture(autouse=True)
 def few_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shuffle twice instead of five times, which would take most of a test's time."""
+    """Use two random shuffles instead of five to reduce the run time of the tests."""
     monkeypatch.setattr(panel_causes, "SHUFFLES", 2)
 
 
@@ -197,7 +199,7 @@ def judge(*arguments: object) -> Result:
 
 
 def cause(warehouse: Path, path: Path, city: str) -> str:
-    """Return the cause of a city's cell in the year of the planted differences."""
+    """Return the reported cause of a city's difference in the year of the planted differences."""
     found = panels.judge_panel(warehouse, path, None, None, {}).cells
     return str(found.set_index(["city_id", "year"])["cause"][city, YEAR])
 
@@ -282,7 +284,7 @@ def test_the_rate_of_chance_rises_where_many_values_are_equal(
     for digits in (2, -2):
         path, rows = written(tmp_path, untouched)
         rows.assign(**{COLUMN: rows[COLUMN].round(digits)}).to_csv(path, index=False)
-        # A warehouse rounded to the same digits has as many coincidences.
+        # Round the warehouse's values to the same number of digits, so that values match by chance.
         copy = tmp_path / f"{digits}.duckdb"
         shutil.copyfile(warehouse, copy)
         with duckdb.connect(str(copy)) as connection:
@@ -323,7 +325,7 @@ def test_cities_are_recognised_by_code_and_name(
 
 
 def as_stata(rows: pd.DataFrame, path: Path) -> None:
-    """Write four-byte floats, whose binary noise must not be printed."""
+    """Write a Stata file with 4-byte floats, whose representation error must not be printed."""
     rows.astype({"worth": "float32"}).to_stata(path, write_index=False)
 
 

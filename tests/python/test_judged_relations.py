@@ -1,4 +1,4 @@
-"""Estimates may only use judged tables, and tables older than their inputs are reported."""
+"""Test that estimates only read tables checked by the gate, and that stale tables are reported."""
 
 import datetime
 
@@ -42,7 +42,7 @@ def test_a_table_that_changed_since_it_was_judged_is_refused_with_the_way_out(ch
 def stale_relations(
     sample_build: Build, built: list[tuple[str, str, int, list[str]]]
 ) -> pd.DataFrame:
-    """Return the relations of these builds that are older than their inputs."""
+    """Return the tables that are older than their inputs, given a list of recorded builds."""
     with duckdb.connect() as connection:
         connection.execute("create schema raw")
         connection.execute(
@@ -86,7 +86,7 @@ def test_what_is_older_than_its_inputs_is_named_and_not_judged(sample_build: Bui
 def test_a_seed_whose_file_was_edited_since_it_was_loaded_is_in_the_command(
     sample_build: Build,
 ) -> None:
-    """The file changed after the seed was loaded, and then changed back."""
+    """Undoing an edit of a seed file makes the table loaded from the edited file stale."""
     path = "seeds/city_groupings.csv"
     stale = stale_relations(
         sample_build,

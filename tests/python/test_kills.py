@@ -1,4 +1,4 @@
-"""Files that DuckDB may access, permissions of releases, and leftovers of killed commands."""
+"""Test DuckDB's access to files, permissions of releases, and cleanup after killed commands."""
 
 import os
 import re
@@ -66,7 +66,7 @@ def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(
 
 
 def one_page() -> None:
-    """Reduce the site to one page and one export, and set a private umask."""
+    """Restrict the site to one page and one export format, and set a umask of 077."""
     site.PAGES = ONE_PAGE  # type: ignore[assignment]
     site.downloads.FORMATS = ONE_FORMAT  # type: ignore[assignment]
     os.umask(0o077)

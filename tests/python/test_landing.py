@@ -1,4 +1,4 @@
-"""Landing of delivered files: rules for rows and files, declarations and the store."""
+"""Test how delivered files enter the landing store: rules for rows, files and declarations."""
 
 import csv
 import datetime
@@ -43,7 +43,7 @@ def values(column: str) -> list[Any]:
 
 
 def places() -> list[tuple[Any, ...]]:
-    """Return sheet, row number and code of each landed row."""
+    """Return the sheet name, row number and city code of each landed row."""
     return [
         (row["origin"]["sheet_name"], row["origin"]["row_number"], row["城市代码"])
         for row in landed()
@@ -90,7 +90,7 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
 
 def test_the_header_decides_the_delimiter(project: Project) -> None:
     for number, mark in enumerate(",\t;"):
-        # The last field has more of the other delimiters than the line has of its own.
+        # Delimiters inside the quoted last field must not affect the detected delimiter.
         text = csv_text((*GOOD, "a"), header=(*HEADER, "备注")).replace(",", mark)
         project.deliver(f"firms/{number}.csv", text.replace("a\n", f'"a,b;c\td,;{number}"\n'))
     assert firms() == [GOOD] * 3
@@ -254,14 +254,15 @@ def test_a_ragged_record_is_set_aside_and_trailing_empty_fields_do_no_harm(
 
 @pytest.mark.parametrize("in_workbook", [False, True])
 def test_prose_around_the_table_is_set_aside(project: Project, in_workbook: bool) -> None:
-    """Prose must not count as records of an unknown city."""
+    """Notes around the table must not count as records of an unknown city."""
     rows = [("企业统计",), (), HEADER, GOOD, ("", "", "来源：统计局", ""), (), OTHER]
     rows += [["注：本表数据来源于市场监管部门。"], ["1. 莱芜市自2019年起并入济南市", "", "", ""]]
     sheet, rest = ("s ", "|||") if in_workbook else ("", "")
     if in_workbook:
         project.deliver_workbook("firms/a.xlsx", s=rows)
     else:
-        # A line without delimiters may be a truncated record, unless it starts like a note.
+        # A line without delimiters may be a truncated record, so it is treated as prose only if it
+        # starts like a note.
         project.deliver("firms/a.csv", csv_text(*rows[1:], header=rows[0]) + "1200\n")
     assert [row for _, row, _ in places()] == [4, 7]
     expected = [
@@ -279,7 +280,7 @@ def test_a_prose_sheet_and_a_repeated_sheet_are_set_aside(project: Project) -> N
     project.deliver_workbook(
         "firms/a.xlsx",
         说明=[("数据来源：统计年鉴",), (), ("更多数据", "x")],
-        # The table does not start in the first cell.
+        # The table in this sheet starts in column B of row 2.
         面板=[(), (None, *HEADER), (None, *GOOD), (None, "120000", 2020, "bad", 1)],
         again=[HEADER, ("110000", 2020, "worse", 9), ("120000", 2020, 7, 1), THIRD],
         empty=[],
@@ -394,7 +395,7 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
     for name, (content, _) in FAULTY_FILES.items():
         project.deliver(f"firms/{name}", content)
     damaged = bytearray(project.deliver_workbook("firms/z.xlsx", s=[HEADER, GOOD]).read_bytes())
-    # The damaged byte is within the compressed sheet.
+    # Flip a bit within the compressed worksheet to damage the workbook.
     damaged[damaged.index(b"xl/worksheets/sheet1.xml") + 60] ^= 1
     project.deliver("firms/z.xlsx", bytes(damaged))
     project.deliver_workbook(
@@ -449,7 +450,7 @@ def test_a_text_in_big5_says_which_encoding_was_guessed_and_which_it_may_have(
     project: Project,
 ) -> None:
     text = csv_text(("臺北", 2020, 1, 1), header=("城市代碼", "年份", "企業數", "產值"))
-    # A valid GB18030 file is not taken for Big5 merely because its header is undeclared.
+    # A valid GB18030 file is not mistaken for Big5 merely because its header is undeclared.
     simplified = csv_text(header=("城市代码", "年度", "企业数", "产值")).encode("gb18030")
     contents = text.encode("big5"), simplified, text.encode("big5") + b"\xff\n"
     for name, content in zip("abc", contents, strict=True):
@@ -503,7 +504,7 @@ TWO_ENTITIES = FIRMS.replace('    "产值" = "number"\n', "") + OUTPUTS
 
 def test_a_file_feeds_two_entities_and_its_records_are_counted_for_each(project: Project) -> None:
     project.declare(TWO_ENTITIES)
-    # Only one of the two entities uses the unreadable number.
+    # Only the entity `outputs` reads the column that contains the unreadable number.
     path = project.deliver_rows(GOOD, ("120000", 2020, 7, "9.5x"))
     assert recorded("delivery_number", "entity") == [(1, "firms"), (2, "outputs")]
     assert counts() == [(2, 2, 0), (2, 1, 1)]
@@ -511,7 +512,8 @@ def test_a_file_feeds_two_entities_and_its_records_are_counted_for_each(project:
     assert [(row["产值"], row["origin"]["row_number"]) for row in landed("outputs")] == [(3.5, 2)]
     assert rejected() == ["3 | 产值 | 9.5x | not a number"]
 
-    # A new file at the path, here a ZIP, replaces both deliveries; withdrawing it ends both.
+    # A new file at the same path, here a ZIP archive, replaces the deliveries of both entities.
+    # Deleting the file withdraws both.
     path.write_bytes(zipped(("a.csv", csv_text(GOOD))))
     assert [until for (until,) in recorded("valid_until_delivery")] == [3, 4, None, None]
     assert [row["产值"] for row in landed("outputs")] == [3.5, 3.5]
@@ -521,7 +523,7 @@ def test_a_file_feeds_two_entities_and_its_records_are_counted_for_each(project:
 
 
 def test_a_second_entity_of_a_known_file_lands_beside_the_first(project: Project) -> None:
-    """The log gains a delivery for the new entity, and nothing is replaced."""
+    """The log gains a delivery for the second entity, and the first delivery remains valid."""
     project.deliver_rows(GOOD)
     assert recorded("delivery_number") == [(1,)]
     project.declare(FIRMS + OUTPUTS)
@@ -578,7 +580,7 @@ def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
     first = landing.land_deliveries()
     before = {path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")}
     with monkeypatch.context() as patched:
-        # Landed files must not be read again.
+        # Unchanged files must come from the landing store, so reading them again is an error here.
         patched.setattr(formats, "read_sheets", None)
         assert landing.land_deliveries() == first
     assert {

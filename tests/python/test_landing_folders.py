@@ -1,4 +1,4 @@
-"""Delivery folders and the landing store: names, links, permissions, descriptions, dead runs."""
+"""Test delivery folders and the landing store: file names, links, permissions and killed runs."""
 
 import os
 import signal
@@ -58,7 +58,7 @@ def test_a_name_that_is_not_utf_8_lands_escaped_and_answers_to_its_declaration(
     assert table["register/\\xb5\\xc7\\xbc\\xc7.csv"]["record_count"] == 1
     assert table["firms/\\xff\\xfe.csv"]["source_name"] is None
     assert table["firms/a\\\\b\\x0a.csv"]["source_name"] is None
-    # The original name can be restored.
+    # The escaped path can be decoded to the original bytes of the file name.
     raw = escaped.encode().decode("unicode_escape").encode("latin-1")
     assert raw == os.fsencode(path.relative_to(project.root / "extracts"))
     assert set(fingerprint.hash_deliveries(project.root / "extracts")) == set(table)
@@ -110,7 +110,7 @@ def test_links_in_a_circle_end_and_links_to_nothing_are_named(project: Project) 
 
 @pytest.fixture
 def unprivileged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """Return a project in a folder open to all users, while running as a user other than root."""
+    """Yield a project in a world-writable folder, running as `nobody` if the tests run as root."""
     with tempfile.TemporaryDirectory() as folder:
         project = made_in(Path(folder), monkeypatch)
         Path(folder).chmod(0o777)
@@ -245,7 +245,8 @@ def test_what_a_dead_run_left_goes_and_what_a_live_one_writes_stays(project: Pro
     with run("waits") as live:
         assert live.stdout is not None
         assert live.stdout.readline() == "in the middle\n"
-        # The live run was alone at first, and has removed the leftovers of the killed one.
+        # The live run removed the draft of the killed run, because no other run was active when it
+        # started.
         (draft,) = {*drafts(project)} - {".git"}
         assert draft != litter
         landing.land_deliveries()
@@ -287,7 +288,7 @@ def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Projec
             for path in (landed, *landed.rglob("*"))
         }
         assert modes == {(True, 0o755), (False, 0o644)}
-        # The owner of the store decides who may read it.
+        # New files in the landing store follow the permissions that the store's owner has set.
         landed.chmod(0o770)
         project.deliver_rows(OTHER, to="firms/b.csv")
         known = {*landed.rglob("*")}

@@ -1,4 +1,4 @@
-"""Formats detected by content, two-row headers, compressed files and malicious archives."""
+"""Test the detection of file formats, two-row headers, compressed files and malicious archives."""
 
 import csv
 import gzip
@@ -111,7 +111,7 @@ def test_a_ragged_record_of_a_register_is_set_aside(project: Project) -> None:
         f'9 |  | "6 | {several}9 to 10 would be read as one record',
         f'10 |  | ",h,i | {several}9 to 10 would be read as one record',
     ]
-    # The fault is beyond the part that DuckDB samples to detect the dialect.
+    # The unterminated quote is beyond the rows that DuckDB samples to detect the CSV dialect.
     path.write_text(
         "编号,经营范围\n" + "1,a\n" * 30_000 + '2,"never closed\n3,b\n', encoding="utf-8"
     )
@@ -131,7 +131,7 @@ def test_a_folder_that_spark_did_not_finish_is_refused(project: Project) -> None
 def test_a_name_that_looks_like_a_pattern_is_one_file(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a pattern, the name would also match its neighbour."""
+    """A file name that contains glob characters must match only itself, not a neighbouring file."""
     monkeypatch.setenv("LANDING_DIR", "*/landing")
     project.declare(FIRMS.replace("key =", 'period = "年份"\n    key =') + REGISTER)
     project.deliver_rows(GOOD, to="firms/a[1]b.csv")
@@ -194,7 +194,7 @@ def test_stata_files_of_each_age_land_with_observation_numbers(project: Project)
         (118, "utf-8", "深圳"),
     ]
     for number, (version, encoding, name) in enumerate(ages):
-        # pandas writes old versions in latin-1, which preserves the bytes of another encoding.
+        # pandas writes old Stata versions in Latin-1, which preserves the bytes of any encoding.
         written = name if version == 118 else name.encode(encoding).decode("latin-1")
         frame = pd.DataFrame(
             {
@@ -282,7 +282,7 @@ def test_each_member_of_an_archive_is_a_file_of_its_own(project: Project) -> Non
     table = landing.land_deliveries().to_pylist()
     assert [(row["file_path"], row["source_name"], row["record_count"]) for row in table] == [
         ("firms/autumn.zip/2019.csv", "firms", 1),
-        # firms/* does not match files in subfolders.
+        # The pattern `firms/*` does not match files in subfolders.
         ("firms/autumn.zip/sub/a.xlsx", None, 0),
         ("pictures.zip", None, 0),
         ("whole.zip/firms/2018.csv", "firms", 1),
@@ -295,7 +295,8 @@ def test_each_member_of_an_archive_is_a_file_of_its_own(project: Project) -> Non
 def test_member_names_are_read_in_the_encoding_they_were_written_in(project: Project) -> None:
     names = {"cp437": "a_é.csv", "gb18030": "企业_2019.csv", "utf-8": "企业_2019.csv"}
     for codec, name in names.items():
-        # Windows archivers write names in the local code page, without the UTF-8 flag.
+        # Windows archivers write member names in the local code page without setting the UTF-8
+        # flag.
         placeholder = "x" * len(name.encode(codec))
         content = zipped((placeholder, csv_text((codec, 2020, 12, 3.5))))
         project.deliver(
@@ -308,7 +309,7 @@ def test_member_names_are_read_in_the_encoding_they_were_written_in(project: Pro
 
 
 def changed(content: bytes, at: int, **of_directory: int) -> bytes:
-    """Flip a bit of a member's metadata, in its local header and in the directory."""
+    """Flip a bit of a ZIP member's metadata in its local header and in the central directory."""
     altered = bytearray(content)
     altered[content.index(b"PK\x03\x04") + at] ^= 1
     for place in of_directory.values():
@@ -401,7 +402,7 @@ def test_a_bomb_is_refused_without_being_unpacked(
         "above the limits of 1,073,741,824 bytes and 200 times. If that is right, deliver it"
         " unpacked." in message
     )
-    # Other kinds are refused because of the sizes they declare.
+    # Other archives are refused by their declared size, but gzip is decompressed up to the limit.
     if kind == "gzip":
         assert max(held) <= containers.RATIO_FLOOR + containers.CHUNK
 

@@ -1,4 +1,4 @@
-"""Validity of records by order of delivery: copies, corrections, withdrawals and the past."""
+"""Test which records are valid after repeated, corrected and withdrawn deliveries."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ BY_YEAR = FIRMS.replace("key =", 'period = "年份"\n    key =')
 
 
 def firms(*rows: str) -> str:
-    """Return a CSV file from rows written as "code year count"."""
+    """Return the text of a CSV file from rows written as "code year count"."""
     return csv_text(*((*row.split(), 1) for row in rows))
 
 
@@ -26,7 +26,9 @@ def deliver(project: Project, name: str, *rows: str) -> Path:
 
 
 def validity(as_of: int | None = None) -> list[str]:
-    """Return each row's code, year and count, with its first and last valid delivery."""
+    """Return each row's code, year and count, with the first and last delivery in which it is
+    valid.
+    """
     rows = (
         f"{row['城市代码']} {row['年份']} {row['企业数']}: "
         f"{row['origin']['valid_from_delivery']}-{row['origin']['valid_until_delivery'] or ''}"
@@ -163,14 +165,14 @@ def test_a_landing_is_recorded_whole_or_not_at_all_even_with_a_swap_in_it(
             landing.LandingError, match=r"the log of deliveries cannot be written \(No space left"
         ):
             landing.land_deliveries()
-    # A full disk may have stored only half of the line.
+    # Simulate a full disk that stored only half of the last log line.
     whole = written.read_bytes()
     assert whole.startswith(without_the_swap)
     written.write_bytes(whole[: (len(whole) + len(without_the_swap)) // 2])
     assert len(events(project)) == 2
     assert validity() == before
     assert written.read_bytes().startswith(without_the_swap)
-    # Clear the cache, so that the next line reads the file as another process would.
+    # Clear the cache of verified logs, so that the log is read from disk as in a new process.
     integrity._verified_logs.clear()
     assert [event["landing"] for event in events(project)] == [1, 2, 3, 3]
 
@@ -256,7 +258,7 @@ def test_a_register_file_is_replaced_at_its_path_and_withdrawn_with_it(project: 
     path = project.deliver("register/a.csv", "编号,经营范围\n1,五金\n")
     other = project.deliver("register/b.csv", "编号,经营范围\n1,五金\n2,五金\n")
     at_first = landing.land_deliveries()
-    # An ID that occurs in two files does not count as a correction.
+    # An ID that occurs in two register files does not count as a correction.
     assert recorded(*REGISTER_RECORD) == [
         (1, "register/a.csv", 1, None, None),
         (2, "register/b.csv", 2, None, None),

@@ -1,4 +1,4 @@
-"""Stray quotation marks: every line lands as written or is rejected, and none is swallowed."""
+"""Test that stray quotation marks never merge lines: each line is landed as written or rejected."""
 
 from collections import defaultdict
 
@@ -71,7 +71,7 @@ def cells(row: int) -> list[str]:
 
 
 def with_marks(places: str) -> tuple[list[list[str]], list[int]]:
-    """Return a table with quotation marks inserted, and the rows that contain one."""
+    """Return a table with quotation marks inserted at these places, and the affected rows."""
     table = [list(COLUMNS), *(cells(row) for row in range(1, ROWS + 1))]
     marked = []
     for place in places.split(", "):
@@ -84,7 +84,7 @@ def with_marks(places: str) -> tuple[list[list[str]], list[int]]:
 
 
 def landed(project: Project) -> dict[str, list[list[str]]]:
-    """Return the landed rows of each file as text."""
+    """Return the landed rows of each file, with all values converted to strings."""
     rows = {
         path: pq.read_table(project.root / "landing" / store_key / "rows.parquet").to_pylist()
         for path, store_key in recorded("file_path", "store_key")
@@ -108,7 +108,8 @@ def test_stray_marks_swallow_no_row(
     for kind, (table, _) in tables.items():
         text = line_end.join(delimiter.join(row) for row in [*table, []])
         project.deliver(f"{entity}/{kind}.csv", text.encode(encoding))
-    # A file is refused if its header is broken or its last mark is never closed.
+    # A file is refused if its header contains a stray mark or its last quotation mark is never
+    # closed.
     refused = {line.removeprefix(f"{entity}/").split(".csv")[0] for line in fault().splitlines()}
     in_both = {"header and a row", "header, first column", "end and begin", "one mark"}
     in_registers = {"one column, both at the beginning", "begin and middle"}
@@ -131,7 +132,7 @@ def test_stray_marks_swallow_no_row(
         assert counted[path] == [len(rows) + len(numbers), len(numbers)] == [ROWS, len(numbers)], (
             path
         )
-        # A landed row equals its line, including marks within cells.
+        # Each landed row equals its line in the file, including quotation marks within cells.
         assert all(row == table[int(row[0].strip('"'))] for row in rows), path
         assert len(rows) >= ROWS - (marked[-1] - marked[0] + 1), path
 

@@ -1,4 +1,4 @@
-"""Workbooks: hidden and contradicting sheets, note marks, and formulas without a saved value."""
+"""Test the landing of Excel workbooks: hidden or contradictory sheets, note marks and formulas."""
 
 import zipfile
 
@@ -108,8 +108,8 @@ def test_a_declaration_names_the_sheets_to_read(project: Project) -> None:
 def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_digits(
     project: Project, in_cells: bool
 ) -> None:
-    """In constant-memory mode XlsxWriter writes texts into the cells; otherwise it uses shared
-    strings, like Excel.
+    """Note marks are recognised in inline strings, which XlsxWriter writes in constant-memory mode,
+    and in shared strings, which Excel writes.
     """
     path = project.deliver("firms/a.xlsx", b"")
     texts: list[tuple[str, ...]] = [
@@ -157,13 +157,13 @@ def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_d
         "s 10 | 产值 | CO2 | not a number",
     ]
     marks = "2 numbers have note marks, which were dropped: sheet s, row 2, column 产值, 146¹."
-    # The superscript 2 of a unit remains as Excel shows it.
+    # A superscript in a heading belongs to the unit (km²) and is not dropped as a note mark.
     assert recorded("hint", "columns_not_read") == [(marks, "面积km2")]
 
 
 def test_an_excel_97_workbook_says_which_digits_may_be_marks(project: Project) -> None:
-    """The file was written by xlwt. Its cells are 146 with a superscript or subscript 1, 12 and 14
-    struck out, an error, and a formula without a value.
+    """The .xls file contains numbers with superscript, subscript and struck-out digits, an error
+    value, and a formula without a cached value.
     """
     project.deliver("firms/a.xls", MARKS.read_bytes())
     assert [(code, *cells) for code, _, *cells in firms()] == [
@@ -194,7 +194,7 @@ def test_a_damaged_excel_97_workbook_is_one_fault() -> None:
 
 
 def test_a_formula_without_a_saved_value_sets_its_row_aside(project: Project) -> None:
-    """XlsxWriter saves a zero with each formula and asks Excel to recalculate."""
+    """XlsxWriter saves a placeholder zero with each formula, which must not become a value."""
     header = (*HEADER, "备注")
     rows = [
         (*GOOD, "=1+1"),
@@ -222,7 +222,7 @@ def test_a_formula_without_a_saved_value_sets_its_row_aside(project: Project) ->
 
 
 def test_formulas_with_a_saved_value_land_it(project: Project) -> None:
-    """The saved values are a number, and an empty text as Excel saves it."""
+    """The cached results are a number and an empty string, stored in the form that Excel uses."""
     path = project.deliver("firms/a.xlsx", b"")
     with xlsxwriter.Workbook(str(path)) as book:
         book.set_calc_mode("manual")

@@ -1,4 +1,4 @@
-"""Layers of the project: which packages each may import, and where a study's names may occur."""
+"""Test the package layering, and that names specific to one study occur only in its own folders."""
 
 import ast
 import csv
@@ -8,7 +8,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = PROJECT / "src" / "ai_manufacturing"
-# Packages from the lowest layer to the highest; each may import only from those before it.
+# Packages from the lowest to the highest layer. A package may import only from lower layers.
 ROOMS = [
     "estimators",
     "system",
@@ -28,7 +28,7 @@ ROOMS = [
     "cli",
     "paper",
 ]
-# Seeds, and their columns with names that belong to a study.
+# Seed columns that contain names specific to one study.
 NAMES = {
     "city_groupings": ("grouping",),
     "derived_variables": ("variable",),
@@ -37,9 +37,10 @@ NAMES = {
     "regression_specifications": ("specification_id", "table_id"),
     "series": ("series", "log_variable"),
 }
-# Names that are also ordinary words of the code.
+# Study-specific names that are also ordinary words, so their use in the code is allowed.
 WORDS = {"boundary", "firms", "heterogeneity", "region"}
-# Columns of firms and patents, which any study may have (docs/decisions/dbt_project.md).
+# Columns for counts of firms and patents, which are not specific to one study (see
+# docs/decisions/dbt_project.md).
 COUNTS = {
     "firm_count",
     "firm_entry_count",
@@ -58,12 +59,12 @@ COUNTED_BY = {
     "models/marts/dim_series.sql",
     "models/marts/fct_delivered_values.sql",
 }
-# Folders whose models may use the names of the paper, its measure or a provider.
+# Folders whose models may refer to the paper, its measure or a provider by name.
 OWN = {"paper", "measure", "registers", "dictionary", "staging"}
 
 
 def imports() -> dict[str, set[str]]:
-    """Return the modules of the package that each module imports, including within functions."""
+    """Return the package modules that each module imports, including imports inside functions."""
     names = {
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
             ".__init__"
@@ -99,7 +100,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_only_the_papers_own_rooms_name_its_series_measures_tables_and_facts() -> None:
-    """Another study replaces the seeds and removes the paper's own folders."""
+    """Shared code must not name the paper's series, because another study replaces the seeds."""
     names: set[str] = set()
     for seed, columns in NAMES.items():
         with (PROJECT / f"seeds/{seed}.csv").open(encoding="utf-8", newline="") as rows:
@@ -119,7 +120,7 @@ def test_only_the_papers_own_rooms_name_its_series_measures_tables_and_facts() -
 
 
 def without_prose(path: Path) -> str:
-    """Return a file's code without comments and docstrings, which may contain examples."""
+    """Return a file's code without comments and docstrings, which may mention a study."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".sql":
         return re.sub(r"--[^\n]*|\{#.*?#\}", "", text, flags=re.DOTALL)
@@ -133,7 +134,7 @@ def without_prose(path: Path) -> str:
 
 
 def test_each_file_that_a_page_names_is_there() -> None:
-    """Pages in docs/how_to are excluded, because they name files that readers create."""
+    """Skip docs/how_to, because its pages name files that readers are asked to create."""
     pages = [
         *PROJECT.glob("*.md"),
         *PROJECT.glob("docs/*.md"),

@@ -1,4 +1,4 @@
-"""Test every limit of the gate and of the verdicts just inside and just outside.
+"""Test each limit of the gate and the verdicts with a value just inside and one just outside.
 
 The values are in tests/fixtures/limits.toml.
 """
@@ -27,13 +27,13 @@ YEAR = 2015
 
 
 def limit_of(row: Row) -> str:
-    """Return the name of the limit that a row of limits.toml tests."""
+    """Return the name of the limit for which a row of limits.toml gives test values."""
     (name,) = row.keys() - NO_LIMITS
     return name
 
 
 def asked_by(row: Row) -> tuple[str, str]:
-    """Return the severity and the judged column of a row of limits.toml."""
+    """Return the severity and the checked column of a row of limits.toml."""
     ((severity, column),) = ((name, row[name]) for name in SEVERITIES if name in row)
     return severity, column
 
@@ -44,7 +44,7 @@ def conditions_of(arguments: Row) -> list[Row]:
 
 
 def numeric_limits(suite: suites.Suite) -> Iterator[tuple[str, str, str]]:
-    """Yield severity, column and name of each number to which single values are compared.
+    """Yield the severity, column and argument name of each numeric limit on single values.
 
     A limit on a whole column, such as its mean, does not apply to rows and needs its own test.
     """
@@ -61,7 +61,7 @@ def numeric_limits(suite: suites.Suite) -> Iterator[tuple[str, str, str]]:
 
 
 def columns_of(suite: suites.Suite) -> set[str]:
-    """Return the columns that a suite reads."""
+    """Return the names of all columns that an expectation suite reads."""
     names = {*suite.judges.key, *suite.judges.critical_where} - {suites.HEADLINE_YEARS}
     for one in suite.expectations:
         arguments = one["kwargs"]
@@ -83,14 +83,14 @@ def test_every_limit_has_a_value_on_each_side() -> None:
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_an_expectation_passes_inside_its_limit_and_fails_outside(name: str) -> None:
-    """Each row has one value to judge; all other columns of the suite are missing."""
+    """Each test row sets one checked value, and all other columns of the suite are null."""
     suite = suites.read_suite(name)
     missing = dict.fromkeys(columns_of(suite)) | dict.fromkeys(suite.judges.critical_where, True)
     rows = []
     for number, row in enumerate(LIMITS[name]):
         _, column = asked_by(row)
         limit = limit_of(row)
-        # A limit in the row condition applies to its own column.
+        # A limit in a row condition is tested on the condition's own column.
         tested = column if limit in ("min_value", "max_value") else limit
         for side, value in zip(SIDES, row[limit], strict=True):
             place = {suite.judges.key[0]: f"{number} {side}", "year": YEAR}
@@ -125,7 +125,7 @@ TERMS = {"measure": "m", "next_year": "m_next_year", "later": "m_later"}
 
 
 def evidence(figure: str, value: float) -> Row:
-    """Return the columns of a check's table for which the check's figure has this value.
+    """Return the columns of a check's table that give the check's statistic this value.
 
     The printed value and the estimate are 1.
     """
@@ -149,7 +149,8 @@ def evidence(figure: str, value: float) -> Row:
             "p_value_difference": 0.5,
         },
         "value": {"value": value},
-        # A slope adds up over the four years from the event on.
+        # A differential trend averages 1 + 3/2 times its slope over the four years from the event
+        # on.
         "average_share": {"value": value / (1 + 3 / 2)},
         "breakdown": {"value": value},
         "excludes_zero": {"bound": 1.0, "conf_low": value - 0.5, "conf_high": 1.5},
@@ -158,7 +159,7 @@ def evidence(figure: str, value: float) -> Row:
 
 
 def rows_of(number: int, side: int) -> dict[str, Row]:
-    """Return the warehouse rows that put one rule on a side of its limit, by table."""
+    """Return warehouse rows, by table, that put a verdict rule's value on one side of its limit."""
     row = RULES[number]
     rule = samples.seed_table("verdict_rules").set_index("check_id").loc[row["check"]].fillna("")
     given = evidence(rule["figure"], row[limit_of(row)][side]) | row.get("beside", {})
@@ -187,13 +188,13 @@ def rows_of(number: int, side: int) -> dict[str, Row]:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_rule_of_a_verdict_answers_by_its_limit(side: str) -> None:
-    """Each row of limits.toml is its own specification, judged by the model's SQL."""
+    """Each row of limits.toml becomes a separate specification that rpt_credibility judges."""
     place = SIDES.index(side)
     tables: dict[str, list[Row]] = {}
     for number in range(len(RULES)):
         for name, row in rows_of(number, place).items():
             tables.setdefault(name.replace("average", "est_inference"), []).append(row)
-    # The model also reads this column, which no rule uses.
+    # The model also reads this column, although no verdict rule uses it.
     tables["est_influence"][0]["statistic_difference"] = 1.0
     with duckdb_client.connect(reads_files=True) as connection:
         for name in ("verdict_rules", "claim_designs", "labels", "check_power"):

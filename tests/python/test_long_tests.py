@@ -1,4 +1,4 @@
-"""The selection of long tests after a change, and the ledger of their last passes."""
+"""Test which long tests are selected after a change, and the ledger of their last passing runs."""
 
 import re
 
@@ -10,12 +10,12 @@ PACKAGE = "tests/python/test_replication_package.py"
 
 
 def reaches() -> dict[str, dict[str, int]]:
-    """Return the files that each test of the ledger can see, through its own file alone."""
+    """Return the files on which each long test depends through its imports, with their distance."""
     return {test: long_tests.reach(test.partition("::")[0]) for test in long_tests.ledger()}
 
 
 def after(changed: str) -> list[str]:
-    """Return the files of the tests that can see a changed file, in CI's order."""
+    """Return the test files that depend on a changed file, in the order in which CI runs them."""
     all_of_them = reaches()
     order = long_tests.in_order(all_of_them, {changed}, long_tests.ledger(), "")
     return [test.partition("::")[0] for test in order if changed in all_of_them[test]]

@@ -1,4 +1,4 @@
-"""Mutants are drawn in the declared shares, and each operator changes one place."""
+"""Test that mutants are drawn in the declared proportions and that each changes one place."""
 
 import ast
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Every slope with a standard error and every p-value must name its kind of standard error.
+"""Test that every reported standard error and p-value names its type, such as city-clustered.
 
 This covers all pages in both languages, notes of exported tables, the feed, traces, and answers of
 the question door. The name may be in the same sentence, column heading or row, or in the text
@@ -26,7 +26,7 @@ from tests.python.site_reader import Page, said
 
 
 def names_of_errors() -> list[str]:
-    """Return the names of errors in both languages, and of tests with p-values of their own."""
+    """Return the names of standard errors in both languages, and of tests with own p-values."""
     with (PROJECT / "seeds/labels.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "error"]
     of_seed = [row[name] for row in rows for name in ("label_en", "label_zh")]
@@ -40,23 +40,23 @@ NUMBER = r"[-−]?\d*\.\d+"
 P_VALUE = re.compile(
     rf"(?<![\w.])p(?:-values?|值)?(?: is|为| of)?\s*[=<≥]?\s*<?\s*(?:{NUMBER}|[01](?![\w.]))"
 )
-# A slope with its standard error, or an interval in brackets or in words.
+# Match a slope with its standard error, or a confidence interval in brackets or in words.
 INTERVAL = re.compile(
     rf"{NUMBER} ?[\[(（]{NUMBER}[\])）]|\[{NUMBER}, {NUMBER}\]|95 ?%[^.;。；]{{0,20}}?{NUMBER}"
 )
-# Headings of columns with p-values, standard errors or intervals.
+# Match column headings of p-values, standard errors and confidence intervals.
 HEAD = re.compile(r"^p\b|\bp$|p值|Std\. error|[Ss]tandard error|标准误|95 % interval|95%置信区间")
 BLOCKS = "p | li | dd | figcaption | h1 | h2 | h3 | summary | small"
 WORDS = ("p", "h2", "h3", "summary", "figcaption", "div")
 
 
 def is_naked(text: str, beside: str = "") -> bool:
-    """Whether a text has a p-value or error that neither it nor the text beside it names."""
+    """Return whether a text reports a p-value or standard error without naming its type."""
     return bool(P_VALUE.search(text) or INTERVAL.search(text)) and not NAMED.search(text + beside)
 
 
 def headings(table: html.HtmlElement) -> dict[int, str]:
-    """Return the heading of each column, preceded by the headings of its column groups."""
+    """Return the heading of each table column, preceded by the headings of its column groups."""
     heads: dict[int, str] = {}
     taken: set[tuple[int, int]] = set()
     for line, row in enumerate(table.xpath("thead/tr")):
@@ -73,7 +73,7 @@ def headings(table: html.HtmlElement) -> dict[int, str]:
 
 
 def beside(region: html.HtmlElement) -> str:
-    """Return the text directly before and after a table or a chart."""
+    """Return the text directly before and after a table or chart of an HTML page."""
     texts = []
     for siblings in (region.itersiblings(preceding=True), region.itersiblings()):
         for one in siblings:
@@ -84,7 +84,7 @@ def beside(region: html.HtmlElement) -> str:
 
 
 def naked_cells(page: Page) -> Iterator[str]:
-    """Yield table cells with a number whose kind of error is not named."""
+    """Yield table cells that report a standard error or p-value without naming its type."""
     for table in page.tree.xpath("//table"):
         heads, words = headings(table), beside(table.getparent())
         for row in table.xpath("tbody/tr"):
@@ -99,7 +99,7 @@ def naked_cells(page: Page) -> Iterator[str]:
 
 
 def naked_blocks(page: Page) -> Iterator[str]:
-    """Yield text blocks outside tables with a number whose kind of error is not named."""
+    """Yield text blocks that report a standard error or p-value without naming its type."""
     for block in page.tree.xpath(f"//*[self::{' or self::'.join(BLOCKS.split(' | '))}]"):
         if block.xpath("ancestor::table | .//table | .//p | ancestor::code | ancestor::pre"):
             continue
@@ -110,7 +110,7 @@ def naked_blocks(page: Page) -> Iterator[str]:
 
 
 def naked_charts(page: Page) -> Iterator[str]:
-    """Yield charts of intervals whose error is named neither near them nor in the page's lead."""
+    """Yield charts of confidence intervals that do not name the type of standard error."""
     lead = " ".join(page.texts("//p[@class='lead']"))
     for figure in page.tree.xpath("//figure"):
         name = figure.get("data-name")
@@ -132,7 +132,7 @@ def test_every_page_names_the_error_of_every_p_value_and_slope(sample_site: Path
 
 
 def notes_of(table: PrintedTable) -> Iterator[str]:
-    """Yield brackets, p-values and notes of an exported table that do not name their error."""
+    """Yield notes and row labels of an exported table that do not name the type of error."""
     brackets = {"std_error": "( )", "province_error": "[ ]", "wild_p_value": "{ }"}
     notes = [*table.notes]
     for row in table.rows:
@@ -156,7 +156,7 @@ def test_an_exported_table_names_its_errors(sample_release: Path) -> None:
             )
         ]
         assert found == []
-        # A note names the error of a column that uses another one than the paper.
+        # A note names the standard error of a column that does not use the paper's default.
         table = release.tables["table_4"].prepare()
         assert any("Windmeijer" in note for note in table.notes)
 
@@ -193,7 +193,7 @@ def test_a_search_names_the_error_of_every_number(door: Door) -> None:
     asked = ("effect of AI firms on GDP", "verdict estimate standard error", "企业 影响 结论")
     found = [line for words in asked for line in json.loads(door.search(words))["found"]]
     assert [line for line in found if is_naked(line)] == []
-    # Each verdict gives its estimate with the name of its standard error.
+    # Each verdict states its estimate together with the name of its standard error.
     verdicts = [line for line in found if line.startswith("verdict") and re.search(NUMBER, line)]
     assert {"论文" in line for line in verdicts} == {True, False}
     assert all(NAMED.search(line) for line in verdicts)
@@ -223,7 +223,8 @@ def test_a_column_of_errors_or_p_values_is_described_with_the_name_of_its_error(
             name = row["column"].removeprefix(f"{table}.")
             is_error = re.search(r"(^|_)(std_error|p_value|conf_low|conf_high)(_|$)", name)
             words = row.get("comment", "")
-            # The description may refer to a column with the name, such as "named in method".
+            # A description may name the column that contains the type of error, as in "named in
+            # method".
             if is_error and row["data_type"] == "DOUBLE" and not NAMED.search(words):
                 named_in = re.search(r"named in (\w+)", words)
                 if not named_in or f"{table}.{named_in[1]}" not in columns:

@@ -1,4 +1,6 @@
-"""A declaration is turned into a study's files, and a faulty one is refused with its place."""
+"""Test that `study.toml` generates a study's project files, and that faulty declarations are
+refused.
+"""
 
 import csv
 import shutil
@@ -12,7 +14,7 @@ from tests.python.conftest import PROJECT
 
 DECLARED = PROJECT / "studies/robots"
 
-# Changes to the robots' declaration, and the error message that each must cause.
+# Faulty edits of the robots study's declaration, with the error message that each must cause.
 FAULTS = {
     "a misspelt key": (
         'heading = "wage"',
@@ -75,7 +77,7 @@ FAULTS = {
 
 
 def declare(folder: Path, old: str = "", new: str = "") -> Path:
-    """Write the robots' regions and their declaration, with one text replaced."""
+    """Write the robots study's declaration and city list to a folder, with one string replaced."""
     (folder / "seeds").mkdir()
     shutil.copy(DECLARED / "seeds/cities.csv", folder / "seeds")
     text = (DECLARED / "study.toml").read_text(encoding="utf-8")
@@ -85,7 +87,7 @@ def declare(folder: Path, old: str = "", new: str = "") -> Path:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a seed."""
+    """Return the rows of a seed file as dictionaries."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

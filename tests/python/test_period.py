@@ -1,4 +1,4 @@
-"""The period of an extract set: its syntax, its readers, and the years the gate judges."""
+"""Test the study period: its syntax in extract_set.yml, and its use in models and the gate."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +87,7 @@ def test_landing_leaves_the_period_for_engines_without_python(project: Project) 
 @pytest.mark.door
 @pytest.mark.soak
 def test_a_run_has_the_period_of_its_set_and_vars_go_before_it(fresh: Build) -> None:
-    """All runs share a target folder, so that a stale parse of the previous set would show."""
+    """All runs share a target folder, so a stale dbt parse of the old period would be noticed."""
     model = (
         fresh.scratch / "target/compiled/ai_manufacturing/models/marts/paper/fct_spatial_trend.sql"
     )
@@ -152,7 +152,8 @@ def test_a_specification_without_a_year_of_the_period_says_so(sample_build: Buil
 @pytest.mark.parametrize(
     ("first", "trend", "odd_years"),
     [
-        # The limits of -0.05 and 0.05 widen to 0.1235 for seven years and 0.0945 for eight.
+        # The limits of ±0.05 widen to ±0.1235 for seven years of data and to ±0.0945 for eight
+        # years.
         (2013, 0.11, [2020]),
         (2010, 0.06, [2016, 2017, 2018, 2019, 2020]),
         (2013, 0.06, []),
@@ -191,7 +192,7 @@ def test_the_limits_of_a_trend_widen_where_the_period_begins_after_the_paper(
 
 
 def described(extracts: Path, fresh: Build, period: str) -> None:
-    """Link to the delivered files, and write a description with another period."""
+    """Link to the delivered files, and write an extract_set.yml that declares another period."""
     fresh.extracts.mkdir()
     for folder in extracts.iterdir():
         (fresh.extracts / folder.name).symlink_to(folder)

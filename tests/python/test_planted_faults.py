@@ -1,4 +1,4 @@
-"""The list of planted faults must match the code."""
+"""Test that each fault in the list of planted faults still applies to the code."""
 
 from tests.planted_faults import PROJECT, faults
 

@@ -1,4 +1,4 @@
-"""Plausible but wrong deliveries, and the expectations that find them.
+"""Test that expectations of the gate detect plausible but wrong deliveries.
 
 Faults of many kinds are planted in series of a simulated sample.
 """
@@ -34,7 +34,7 @@ Fault = Callable[[Series, np.random.Generator], None]
 
 
 def series_of(drawn: CityYears) -> Series:
-    """Return the series that faults change, shape (units, years): yearbook, firms and patents."""
+    """Return the series to which faults are applied, each as an array of shape (units, years)."""
     return {name: values.copy() for name, values in drawn.yearbook.items()} | {
         "firms": drawn.firms.astype(float),
         "ai_firms": drawn.ai_firms.stock.astype(float),
@@ -45,7 +45,7 @@ def series_of(drawn: CityYears) -> Series:
 
 
 def with_series(drawn: CityYears, series: Series) -> CityYears:
-    """Return a simulated sample with these series, rounded like the printed files."""
+    """Return a copy of a simulated sample with these series, rounded like the delivered files."""
 
     def counts(name: str) -> NDArray[np.int64]:
         return np.rint(series[name]).astype(np.int64)
@@ -92,7 +92,9 @@ def cumulated(names: Sequence[str]) -> Fault:
 
 
 def interpolated(names: Sequence[str], first: int, last: int) -> Fault:
-    """Replace the years in between by growth at a constant rate."""
+    """Return a fault that interpolates the years between `first` and `last` at a constant growth
+    rate.
+    """
 
     def fault(series: Series, _: np.random.Generator) -> None:
         for name in names:
@@ -116,7 +118,7 @@ def swapped(one: str, other: str, years: Sequence[int] = YEARS, halved: bool = F
 
 
 def shifted(name: str, years: Sequence[int] = YEARS) -> Fault:
-    """Shift a series to the next city of the list."""
+    """Return a fault that shifts a series by one city in the list of cities."""
     columns = np.searchsorted(YEARS, years)
 
     def fault(series: Series, _: np.random.Generator) -> None:
@@ -128,7 +130,7 @@ def shifted(name: str, years: Sequence[int] = YEARS) -> Fault:
 
 
 def copied(names: Sequence[str], cities: int, years: Sequence[int] = YEARS) -> Fault:
-    """Copy values of the province capital, which is its first city in the list."""
+    """Return a fault that replaces some cities' values by the values of their province capital."""
 
     def fault(series: Series, rng: np.random.Generator) -> None:
         capital = (
@@ -186,7 +188,7 @@ def cut_off(name: str, largest: float) -> Fault:
 
 
 def suppressed(name: str, below: int, years: Sequence[int]) -> Fault:
-    """Replace small counts of some years by zero."""
+    """Return a fault that replaces counts below a threshold by zero in some years."""
 
     def fault(series: Series, _: np.random.Generator) -> None:
         columns = at(*years)
@@ -215,7 +217,7 @@ def booked_at_the_next_city(names: Sequence[str], cities: int, first: int) -> Fa
 
 
 def booked_at_the_capital(name: str, years: Sequence[int]) -> Fault:
-    """Assign a third of each city's count to the province capital, its first city in the list."""
+    """Return a fault that moves a third of each city's count to its province capital."""
 
     def fault(series: Series, _: np.random.Generator) -> None:
         provinces = read_units().reset_index(drop=True).groupby("province_id").groups
@@ -229,8 +231,8 @@ def booked_at_the_capital(name: str, years: Sequence[int]) -> Fault:
     return fault
 
 
-# Faults that move a printed coefficient by at least half a standard error, at least one for each
-# expectation.
+# Plausible data errors that move a printed coefficient by at least half a standard error. Each
+# expectation has at least one error that it must detect.
 FAULTS: dict[str, tuple[Fault, str, str]] = {
     "patents two years late": (late(PATENTS, 2), "repeated_year", "2012"),
     "patents cumulated": (cumulated(PATENTS), "rising_share", "2013"),

@@ -1,4 +1,4 @@
-"""Poisson with two-way effects against statsmodels with all dummies, and separation by hand."""
+"""Test Poisson regression with two-way fixed effects against statsmodels with dummy variables."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from tests.python.estimator_tools import (
 
 
 def panel(seed: int = 1, *, mean: float = 2.0) -> pd.DataFrame:
-    """Return an unbalanced panel of overdispersed counts."""
+    """Return a simulated unbalanced panel of overdispersed counts."""
     rng = np.random.default_rng(seed)
     data = random_panel(seed, provinces=10).sort_index()
     errors = rng.gamma(5, 0.2, size=len(data))
@@ -38,7 +38,7 @@ def assert_agrees(
     time: str = "year",
     cluster: str = "city_id",
 ) -> None:
-    """Compare with statsmodels' Poisson on all dummies, using fixest's small-sample factor."""
+    """Compare with a Poisson GLM on all dummies, using fixest's small-sample correction."""
     dummies = np.column_stack(
         [pd.get_dummies(used[name], dtype=float) for name in ("city_id", time)]
     )
@@ -70,7 +70,7 @@ def assert_agrees(
 
 
 def test_arellano_and_bonds_firms_agree_with_a_regression_on_all_dummies() -> None:
-    """The panel is unbalanced, and its outcome is not an integer: employment in thousands."""
+    """The Arellano-Bond panel is unbalanced, and its outcome (employment) is not an integer."""
     data = golden_data("abdata")
     assert_agrees(data, data, "emp", ["wage", "capital"])
 
@@ -94,7 +94,7 @@ def test_an_exact_fit_has_no_error() -> None:
 
 
 def test_cities_and_years_without_a_count_and_singletons_are_dropped_until_none_is_left() -> None:
-    """Cities 1 and 2 and year 2019 have no counts, which leaves city 4 with a single row."""
+    """Cities 1 and 2 and the year 2019 have only zeros, which leaves city 4 with a single row."""
     data = panel(3, mean=8.0)
     data["count"] = (data["count"] + 1).where(~data["city_id"].isin([1, 2]), 0.0)
     data = data[(data["city_id"] != 4) | data["year"].isin([2012, 2019])]
@@ -105,7 +105,7 @@ def test_cities_and_years_without_a_count_and_singletons_are_dropped_until_none_
 
     assert_agrees(data, used)
     ours = fit(data, "count", ["x1", "x2"])
-    # The remaining row of city 4 is a singleton.
+    # The remaining row of city 4 is a singleton and does not count as separated.
     dropped = len(data) - len(used) - 1
     assert ours.separated_dropped == dropped
     (warning,) = ours.warnings
@@ -113,7 +113,7 @@ def test_cities_and_years_without_a_count_and_singletons_are_dropped_until_none_
 
 
 def test_a_block_that_only_zeros_link_to_the_rest_is_separated_by_effects() -> None:
-    """Cities 0-14 have only zeros once the others start, so effects fit these years exactly."""
+    """Cities 0-14 have only zeros from 2016 on, so fixed effects fit these rows perfectly."""
     data = panel(4, mean=8.0)
     early, late = data["city_id"] < 15, data["year"] >= 2016
     data["count"] = (data["count"] + 1).where(~(early & late), 0.0)

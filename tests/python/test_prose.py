@@ -1,4 +1,4 @@
-"""The prose lint finds a hard construction in each kind of text, and only in changed lines."""
+"""Test that the prose lint finds hard constructions in each kind of text, in changed lines only."""
 
 from pathlib import Path
 

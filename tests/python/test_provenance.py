@@ -1,4 +1,4 @@
-"""Provenance of sources: declarations, faults in them, and the places that show it."""
+"""Test the provenance of data sources: how it is declared, validated and displayed."""
 
 import csv
 import re
@@ -97,7 +97,8 @@ def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
         )
         staged = connection.sql(jinja2.Template(text).render(ref=str, source=lambda *_: ""))
         row, *_ = staged.fetchall()
-        # Inventions are counted by patent type, so their column is not named after a series.
+        # Inventions are counted by patent type, so this column's name differs from the series'
+        # name.
         names = [
             re.sub(r"^(ai_)?application_count$", r"\1invention_application_count", name)
             for name in staged.columns

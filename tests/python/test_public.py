@@ -1,4 +1,4 @@
-"""The real public deliveries: figures, row accounting, corrections, boundaries and estimates."""
+"""Test the real public deliveries: row counts, corrections, boundary changes and estimates."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ AI_FIRMS = "ai_firms/ai.csv"
 
 
 def second_count(path: Path) -> int:
-    """Count the records of a file over all sheets, with another reader than landing."""
+    """Count the records in all sheets of a file without using the landing code."""
     if path.suffix == ".csv":
         encoding = "gb18030" if path.name == "job_data.csv" else "utf-8-sig"
         with path.open(encoding=encoding, newline="") as lines:
@@ -30,7 +30,7 @@ def second_count(path: Path) -> int:
     count = 0
     with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as workbook:
         for sheet in workbook:
-            # One file declares 1,048,576 rows.
+            # Ignore the declared dimensions, because one file declares 1,048,576 rows.
             sheet.reset_dimensions()
             filled = [
                 row
@@ -49,7 +49,7 @@ def test_every_record_of_every_file_is_used_or_set_aside(
         "select file_path, entity, sum(row_count) from marts.fct_row_accounting group by all"
     )
     accounted = {path: count for path, _, count in counted}
-    # A file that feeds two entities has the same count in both.
+    # A file that feeds two entities has the same number of records in both.
     assert {path: count for path, _, count in reversed(counted)} == accounted
     assert len(counted) == len(accounted) + 1
     unclaimed = {
@@ -122,7 +122,7 @@ def panel_gdp(build: Build, city_id: str, year: int) -> Any:
 
 
 def delivered_gdp(public_extracts: Path) -> dict[tuple[str, int], float]:
-    """Read GDP from the sector workbook with another reader."""
+    """Return GDP by city name and year from the sector workbook, read with openpyxl."""
     with closing(
         openpyxl.load_workbook(public_extracts / SECTORS, read_only=True, data_only=True)
     ) as workbook:
@@ -137,7 +137,7 @@ def test_the_shifted_rows_of_2011_and_the_parts_of_a_city_go_to_their_cities(
     public_build: Build, public_extracts: Path
 ) -> None:
     delivered = delivered_gdp(public_extracts)
-    # 莱芜 has been part of 济南 since 2019.
+    # 莱芜 merged into 济南 in 2019, so earlier values are added to 济南.
     merged = delivered["济南市", 2018] + delivered["莱芜市", 2018]
     assert panel_gdp(public_build, "370100", 2018) == pytest.approx(merged, rel=1e-12)
     for city_id, row_of in (
@@ -149,7 +149,7 @@ def test_the_shifted_rows_of_2011_and_the_parts_of_a_city_go_to_their_cities(
     ):
         assert panel_gdp(public_build, city_id, 2011) == delivered[row_of, 2011]
     assert panel_gdp(public_build, "230800", 2011) is None
-    # job_data.csv confirms that the rows of 2011 are shifted.
+    # Another provider's file, job_data.csv, confirms that the rows of 2011 are shifted.
     witness = public_build.value(
         "select max(gdp_100m_cny) from intermediate.int_records_conformed where entity ="
         " 'city_yearbook' and provider = 'koishi0425' and city_code = '230900' and year = 2011"
@@ -158,8 +158,8 @@ def test_the_shifted_rows_of_2011_and_the_parts_of_a_city_go_to_their_cities(
 
 
 def test_a_boundary_change_loses_no_one_but_whom_it_cannot_allocate(public_build: Build) -> None:
-    """The sum over cities must not change, except for the cities listed here."""
-    # Cities without a value before their new boundary, by the first year on it.
+    """Boundary changes must preserve the sum over cities, except for the cities listed here."""
+    # Cities without values before their boundary change, by the first year on the new boundary.
     unallocated = {
         2011: {"340100", "340200", "340500"},
         2012: {"654300"},
@@ -189,7 +189,7 @@ def test_a_boundary_change_loses_no_one_but_whom_it_cannot_allocate(public_build
                 for city_id in cities
             }
             if year < 2019 and not {"370100", "371200"} <= delivered.keys():
-                # A sum with a missing part is missing.
+                # A sum over merged cities is missing if one part is missing.
                 lost |= {"370100", "371200"}
             assert not lost & kept.keys()
             expected = sum(value for city_id, value in delivered.items() if city_id not in lost)
@@ -214,7 +214,7 @@ def test_sectors_that_do_not_sum_to_gdp_are_declared(public_build: Build) -> Non
 def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_another_route(
     public_build: Build, public_extracts: Path
 ) -> None:
-    """Read the files with pandas and join them by city names, without the project's code."""
+    """Recompute the headline from the files with pandas, without using the project's code."""
     folder = public_extracts / "city_yearbook"
     city = pd.DataFrame(
         public_build.rows("select city_id, name_zh, short_name_zh from marts.dim_city"),
@@ -247,7 +247,7 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
             "science": fiscal["city_invest"] * fiscal["city_tech"] / 100,
         }
     )
-    # This row is the province, not the prefecture in Qinghai of the same short name.
+    # In this file 海南 is the province, not the prefecture in Qinghai with the same short name.
     fiscal = fiscal[fiscal["id"] != by_short["海南"]]
     firms = pd.read_stata(public_extracts / "firm_stock/firms12_20.dta")
     firms = pd.DataFrame(
@@ -257,7 +257,6 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
             "firms": firms["firm"],
         }
     )
-    # Compute equation 2.
     counted = pd.read_csv(public_extracts / "ai_firms/全部企业_2020.csv")
     counted = (
         counted.assign(id=counted["城市"].map(by_name))
@@ -267,7 +266,7 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
     base = firms[firms["year"] == 2020].set_index("id")["firms"]
     firms["measure"] = firms["id"].map(counted).fillna(0) / firms["id"].map(base) * firms["firms"]
 
-    # Remove two cells, as corrections.csv does.
+    # Set two values to missing, as corrections.csv does.
     jobs.loc[jobs["id"].eq("230500") & jobs["year"].eq(2017), "population"] = np.nan
     fiscal.loc[fiscal["id"].eq("610800") & fiscal["year"].eq(2015), "science"] = np.nan
     rows = (
@@ -276,7 +275,7 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
         .merge(fiscal, on=["id", "year"])
     )
     rows = rows[rows["id"].isin(city["id"]) & rows["year"].between(2010, 2020)]
-    # Drop years before a city reached its boundary of 2020. 济南 is among the cities, because these
+    # Drop the years before a city reached its boundary of 2020. The list includes 济南, because the
     # files have no population for 莱芜.
     for ids, first_year in (
         (("341500", "340400", "340800", "340700", "510100", "512000"), 2016),
@@ -300,7 +299,7 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
         expected = [route.estimate, route.error_by_city, route.error_by_province, count]
         found = published.loc[f"{HEADLINE}{suffix}"].iloc[:4].tolist()
         assert found == pytest.approx(expected, rel=1e-7)
-    # A referee found 0.368 without controls, and 0.275 on the headline's city-years.
+    # A referee computed 0.368 without controls, and 0.275 on the same city-years as the headline.
     alone = Regression(Regression(logs, False).sample[["y", "measure"]], within_provinces=False)
     found = published.loc[f"{HEADLINE}_no_controls"]
     assert found["overlap_estimate"] == pytest.approx(alone.estimate, rel=1e-8)
@@ -326,8 +325,8 @@ def test_what_the_public_files_allow_is_estimated_and_the_rest_says_why_not(
         " 'not_estimable'"
     )
     assert all(reasons.values())
-    # A regression of the control itself uses no substitute. All other specifications substitute R&D
-    # personnel, so it must not be their reason.
+    # The control cannot be substituted when it is the outcome. Elsewhere R&D personnel has a
+    # substitute, so it must not be the reason for a missing estimate.
     assert {name: reason for name, reason in reasons.items() if "rd_personnel" in reason} == {
         "controls_as_outcomes_2": "Not delivered: rd_personnel_count."
     }
@@ -336,7 +335,7 @@ def test_what_the_public_files_allow_is_estimated_and_the_rest_says_why_not(
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read a file with Python's csv module, which landing does not use."""
+    """Read a CSV file with Python's csv module, independently of the landing code."""
     with path.open(encoding="utf-8-sig", newline="") as lines:
         return list(csv.DictReader(lines))
 
@@ -354,7 +353,7 @@ def test_the_second_vendor_of_ai_firms_sums_to_what_its_file_holds(
         " 'firm_survival' and provider = 'ciciliujx' and set_aside_reason is null group by 1"
     )
     assert dict(delivered) == totals
-    # The file has 北京 as 110100, and lists 合肥 twice with the same firms.
+    # The file codes 北京 as 110100, and lists 合肥 twice with the same firm counts.
     known = (
         "select city_id, value from intermediate.int_series_corrected where provider = 'ciciliujx'"
         " and year = 2020 "
@@ -376,7 +375,7 @@ def test_robots_stop_where_they_are_extrapolated_and_where_two_rows_disagree(
         " from intermediate.int_series_corrected where series = 'robot_stock_density' group by 1"
         " order by 1"
     )
-    # Each year has 287 rows with robots, four of them from the two cities that are listed twice.
+    # Each year has 287 rows with robots, four of them for two cities that are listed twice.
     assert robots == [(year, 283 if year < 2019 else 0, 0) for year in range(2010, 2021)]
     aside = public_build.rows(
         "select city_code, count(*), min(correction_reason_zh) from marts.fct_rows_set_aside "
@@ -407,7 +406,7 @@ def test_secondary_employment_is_persons_employed_times_a_share(
 def test_the_second_source_has_the_units_and_the_vintage_that_its_names_say(
     public_build: Build,
 ) -> None:
-    """A wrong unit would change the ratio to the present sources by a factor of at least ten."""
+    """A wrong unit would change the ratio to the first source by a factor of at least ten."""
     ratios = public_build.rows(
         "select a.series, a.year, median(a.value / b.value), count(*) from"
         " intermediate.int_series_corrected as a inner join intermediate.int_series_corrected as b"
@@ -426,7 +425,7 @@ def test_the_second_source_has_the_units_and_the_vintage_that_its_names_say(
     assert all(
         ratio == pytest.approx(1, abs=0.007) and count > 200 for _, _, ratio, count in ratios
     )
-    # 上海's values of 2020 are printed in 100 million yuan.
+    # The values of 上海 for 2020 are printed in a different unit, 100 million yuan.
     of_shanghai = (
         "select sum(value) from intermediate.int_series_corrected where provider = 'csmar' and"
         " city_id = '310000' and year = 2020 and series like ?"
@@ -465,7 +464,7 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
         "ai_firm_exit_count fails this expectation of the quality gate in 2010, 2011, 2012, 2013,"
         " 2014, 2015, 2016: “At least one in a thousand"
     )
-    # Net entries include exits, and a remark repeats the warnings of the estimate it quotes.
+    # Net entry is computed from exits, and a remark repeats the warnings of the estimate it quotes.
     warned = public_build.pairs(
         "select specification_id, contains(warnings, ?) from reports.rpt_coefficients where"
         " table_id = 'table_5' and reading = 'default' and status = 'estimated' union all"
@@ -487,7 +486,9 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
 def test_breaks_of_a_city_and_year_stand_beside_the_estimates_whose_sample_holds_them(
     public_build: Build,
 ) -> None:
-    """The warnings also say that the gate does not judge another provider's GDP."""
+    """Estimates carry warnings about doubtful values in their samples, with the number of
+    city-years.
+    """
     warned = public_build.pairs(
         "select specification_id, coalesce(max(warnings), '') from reports.rpt_coefficients "
         "where status <> 'not_estimable' group by 1"
@@ -530,7 +531,7 @@ def test_breaks_of_a_city_and_year_stand_beside_the_estimates_whose_sample_holds
     found = {unexplained: counts for unexplained, *counts in counted}
     (cells, cities, outside), (copies, of_copies, _) = found[True], found[False]
     assert 0 < copies < cells < 100
-    # The check removes city-years, but the measure still uses values of the base year.
+    # The robustness check drops doubtful city-years, but base-year values still enter the measure.
     assert outside > 0
     assert (
         f"{cells} of its 2,228 city-years (cities: {cities}) have a value that fails this"
@@ -579,8 +580,8 @@ def test_channels_of_the_public_set_add_up_on_one_sample(public_build: Build) ->
         " secondary_employment_estimate, secondary_productivity_estimate, observation_count from"
         " reports.rpt_mechanisms where regressor = 'ai_firms'"
     )
-    # From the raw files, with the corrected cells, a referee computed 0.1514, 0.1602 and 0.0088 on
-    # 2,195 city-years. 13 of these lack secondary employment.
+    # A referee computed 0.1514, 0.1602 and 0.0088 from the corrected raw files on 2,195 city-years.
+    # The sample here is smaller, because secondary employment is missing in some of these.
     assert (round(gdp, 4), round(value_added, 4), round(share, 4), count) == (
         0.1487,
         0.1579,
@@ -595,7 +596,8 @@ def test_the_fixed_ratio_of_the_public_set_is_tested(public_build: Build) -> Non
         "from reports.rpt_fixed_ratio_test where measure = 'ai_firms' order by year"
     )
     assert list(rows["year"]) == list(range(2012, 2021))
-    # Computed by hand from the files: AI firms among the units of 2020 over registered firms.
+    # The expected shares were computed by hand: AI firms among the units of 2020, over registered
+    # firms.
     shares = rows["national_share"].iloc[[0, -1]]
     assert list(shares) == pytest.approx([0.0046, 489_700 / 40_765_000], rel=0.02)
     ranks = rows["rank_correlation_with_base_year"]
@@ -615,11 +617,11 @@ def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(
         "select item_id, substitutions from reports.rpt_replication_scorecard where verdict in"
         " ('differs', 'not_found') and explaining_remark_number is null"
     )
-    # docs/decisions/specifications.md states this count.
+    # The text of docs/decisions/specifications.md states this number of differences.
     assert len(rows) == 6
     assert {"table_4_4_ai_firms", "table_5_3_after3"} <= {row[0] for row in rows}
     assert all("substitute for" in substitutions for _, substitutions in rows)
-    # A row without an estimate cannot miss the printed value.
+    # A row without an estimate has no p-value for missing the printed value.
     verdicts = public_build.pairs(
         "select verdict, (count(*), count(miss_p_value_of_all) filter (estimated_value is null))"
         " from reports.rpt_replication_scorecard group by 1"
@@ -629,7 +631,7 @@ def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(
 
 
 def test_the_gmm_of_the_public_set_keeps_every_lag_that_was_delivered(public_build: Build) -> None:
-    """The sample is every complete city-year with a lag, including the measure's first year."""
+    """The GMM sample is every complete city-year with a lag, including the measure's first year."""
     complete = public_build.rows("""
         select city_id, year from marts.fct_city_year_panel as panel
         inner join marts.fct_ai_measure as measure using (city_id, year)

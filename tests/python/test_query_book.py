@@ -1,4 +1,4 @@
-"""The query book: every question runs on the sample and gives the printed answer."""
+"""Test that each query in docs/questions.md runs on the sample and gives the printed answer."""
 
 import json
 import re
@@ -57,9 +57,9 @@ def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:
         [line.strip("| ").split(" | ") for line in entry.answer.splitlines()[2:]]
         for entry in answers
     ]
-    # Entry 8 reads comments, which dbt writes.
+    # Question 8 reads column comments, which only dbt writes, so it has no rows here.
     assert [number for number, found in enumerate(rows, 1) if not found] == [8]
-    # The headline uses 282 of 367 cities.
+    # The headline regression uses 282 of the 367 cities.
     assert sum(int(cities) for _, _, cities, _ in rows[4]) == 367 - 282
 
 

@@ -1,4 +1,6 @@
-"""The question door: caveats beside numbers, lineage of queries, refusals and limits."""
+"""Test the question server for assistants: caveats, column lineage, refused queries and time
+limits.
+"""
 
 import asyncio
 import json
@@ -221,7 +223,7 @@ def test_a_series_by_its_name_in_a_row_may_be_a_substitute(
 
 
 def of(text: str) -> dict[str, Any]:
-    """Parse an answer, and remove the header on the release after checking it."""
+    """Parse a JSON answer, check its release header, and return the remaining fields."""
     found: dict[str, Any] = json.loads(text)
     head = {name: found.pop(name) for name in ("release", "extract_set", "is_synthetic")}
     assert head == {
@@ -282,7 +284,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def public(restricted_sample: Restricted, shown: Path) -> Door:
-    """Return a door on a release whose city values may not be passed on.
+    """Return a question server on a release whose city values may not be redistributed.
 
     It reuses a public copy, because making one takes ten seconds.
     """
@@ -307,7 +309,7 @@ def test_a_public_copy_withholds_cells_and_says_whose(
     described = json.loads(public.list_tables())
     assert described["restriction"] == "values of vendor: withheld (release.withheld)"
     assert "values of vendor, which are withheld" in public.trace("table_1_col_1", "深圳", 2015)
-    # A trace reads the release, but shows the digits of the copy.
+    # A trace reads the release but shows only as many digits as the public copy.
     (estimates,) = read(
         shown,
         "select estimate, std_error_province from estimates.est_coefficients"
@@ -339,7 +341,7 @@ def test_a_withheld_table_is_refused_and_never_reads_as_empty(
     assert len(tables.encode()) < 5000
     assert extent in json.loads(public.describe(DOUBTFUL))["withheld"]
     assert f"table {DOUBTFUL}: withheld, all {count:,} rows" in public.search("doubtful values")
-    # DuckDB's own row counts are withheld too.
+    # The row counts in DuckDB's own catalogue are withheld as well.
     sized = "select estimated_size from duckdb_tables() where table_name = 'fct_doubtful_values'"
     assert extent in answer.run_query(copy, sized)["withheld"]
 
@@ -350,7 +352,7 @@ def test_a_column_that_is_withheld_is_named_beside_the_rest_and_refused_in_a_cou
     for query, kind, words in (
         (f"select hansen_statistic from {COEFFICIENTS}", "withheld", "hansen_statistic (all "),
         (f"select count(hansen_statistic) from {COEFFICIENTS}", "error", "hansen_statistic (all "),
-        # A copy's panel lacks the withheld columns.
+        # The panel in a public copy lacks the withheld columns, so selecting one is an error.
         (f"select max(gdp_100m_cny) from {PANEL}", "error", WHY),
         (f"from {PANEL}", "withheld", "ai_firm_count (all "),
     ):
@@ -379,7 +381,7 @@ CONTENT = {
 
 
 def answered(door: Door, release: duckdb.DuckDBPyConnection, call: Call) -> dict[str, Any]:
-    """Return a tool's answer; queries run in this process, as starting one takes a second."""
+    """Return a tool's answer, running SQL queries in this process to avoid the start-up time."""
     tool, arguments = call
     if tool == "query":
         return answer.run_query(release, arguments["sql"])
@@ -410,7 +412,7 @@ def test_a_public_copy_answers_each_question_of_the_docs_or_says_what_is_withhel
 
 
 SOUGHT = {
-    # Readers' questions, with the start of the first result and of some later result.
+    # Search queries, with the start of the first result and of some later result.
     "effect of AI on GDP": ("verdict table_1_col_1: ", "column reports."),
     "What is the effect of AI firms on secondary value added?": ("verdict table_2_col_1: ", ""),
     "人工智能对GDP的影响": ("verdict table_1_col_1: ", "finding claim"),
@@ -453,7 +455,7 @@ def test_a_search_for_any_question_fits_in_five_kilobytes_and_says_how_to_see_mo
 def test_every_table_of_the_schema_release_can_be_asked(
     opened: duckdb.DuckDBPyConnection,
 ) -> None:
-    """The schema's name is a reserved word, which query plans quote."""
+    """The schema name `release` is a reserved word, which DuckDB quotes in query plans."""
     listed = "select table_name from duckdb_tables() where schema_name = 'release' order by all"
     names = [name for (name,) in opened.execute(listed).fetchall()]
     assert {"manifest", "history", "questions", "changes"} <= {*names}
@@ -547,7 +549,7 @@ def test_a_select_reaches_no_file_and_no_network(
 
 
 def children() -> set[str]:
-    """Return the running child processes of this process."""
+    """Return the IDs of the running child processes of this process."""
     listed = Path("/proc/self/task").glob("*/children")
     return {pid for path in listed for pid in path.read_text(encoding="utf-8").split()}
 
@@ -601,7 +603,7 @@ def test_a_query_has_its_own_memory(door: Door) -> None:
 @pytest.mark.parametrize("query", [*ENDLESS[1:], *HUGE[1:]])
 def test_a_query_of_any_size_ends(query: str, door: Door) -> None:
     found = of(door.query(query))
-    # A fast machine may build 10^9 letters within ten seconds.
+    # A fast machine may complete the query of 10^9 letters within the limit of ten seconds.
     assert "error" in found or found["rows"] == [[1_000_000_000]]
 
 
@@ -616,7 +618,7 @@ def test_without_the_sdk_the_command_names_the_line_that_installs_it(
 
 
 def calls_of(text: str) -> dict[str, Call]:
-    """Return the questions of a page, each with the call that answers it."""
+    """Return each question in a table of the page, with the tool call that answers it."""
     rows = re.findall(r"^\| (.+?) \|(?:.*\|)? `([^`]+)` \|$", text, flags=re.MULTILINE)
     return {question: call(text) for question, text in rows}
 
@@ -639,7 +641,7 @@ def call(text: str) -> Call:
 
 
 def over_stdio(release: Path, folder: Path, calls: Iterable[Call]) -> list[dict[str, Any]]:
-    """Start a server over stdio, and return its answers to these calls."""
+    """Start an MCP server over stdio, and return its answers to these tool calls."""
     from mcp import Client, StdioServerParameters, stdio_client
 
     server = StdioServerParameters(
@@ -666,7 +668,7 @@ def over_stdio(release: Path, folder: Path, calls: Iterable[Call]) -> list[dict[
                     for tool, arguments in calls
                 ]
 
-    # Use a new thread, since a browser test may have left an event loop in this one.
+    # Use a new thread, because a browser test may have left an event loop running in this thread.
     with ThreadPoolExecutor(max_workers=1) as threads:
         return threads.submit(asyncio.run, ask()).result()
 

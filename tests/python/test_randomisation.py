@@ -1,4 +1,4 @@
-"""Permuting weights over cities: full enumeration, comparison with refits, and known truth."""
+"""Test the permutation of weights over cities by enumeration, refitting and simulation."""
 
 import math
 from typing import Any
@@ -20,7 +20,9 @@ from tests.python.estimator_tools import approx, grid
 
 
 def panel(cities: int, share: float = 1.0) -> pd.DataFrame:
-    """Return a panel whose outcome depends on the measure, with a random share of its rows."""
+    """Return a simulated panel whose outcome depends on the measure, keeping a random share of
+    rows.
+    """
     rng = np.random.default_rng(3)
     data = grid((f"c{number:03}" for number in range(cities)), range(2010, 2016))
     city = data["city_id"].str[1:].astype(int)
@@ -43,7 +45,7 @@ def measure(data: pd.DataFrame, weights: Floats) -> Floats:
 
 
 def swapped(data: pd.DataFrame) -> Floats:
-    """Return the measure with the weights of the first two cities swapped."""
+    """Return the measure computed with the weights of the first two cities swapped."""
     return measure(data, weights_of(data)[[1, 0, *range(2, data["city_id"].nunique())]])
 
 
@@ -55,7 +57,7 @@ def permuted(
     transform: str = "ln1p",
     cluster: str = "city_id",
 ) -> PermutationTest:
-    """Return the slopes of y on m, controlling for x, with the weights of m permuted."""
+    """Run a permutation test of the slope of `y` on `m`, controlling for `x`."""
     regression = fixed_effects.partial_out(data, "y", ["m", "x"], cluster=cluster)
     drawn = draw_permutations(sorted({*data["city_id"]}), strata, draws=draws)
     scaling = data["scaling_value"].to_numpy()
@@ -73,8 +75,8 @@ def permuted(
 def test_slopes_and_p_are_those_of_refits(
     cities: int, strata: list[int], draws: int, cluster: str
 ) -> None:
-    """Cases: all permutations of a few cities, also within strata, and random draws in an
-    unbalanced panel with many cities.
+    """Each permutation must give the same slope as a refitted regression, for all permutations of a
+    few cities and for random draws in an unbalanced panel.
     """
     is_enumerated = cities < 40
     data = panel(cities, 1.0 if is_enumerated else 0.85)
@@ -169,7 +171,7 @@ def test_what_has_no_permutations_says_so(
 
 
 def test_an_identity_has_slopes_and_no_t() -> None:
-    """If the outcome is the control, the measure's slope is zero without error in every draw."""
+    """If the regressors fit the outcome exactly, slopes are defined but t statistics are not."""
     data = panel(12)
     for y, estimate in ((2 * data["m"] - data["x"], 2), (data["x"], 0)):
         found = permuted(data.assign(y=y), draws=99)
@@ -197,6 +199,6 @@ def test_cities_that_are_each_alone_cannot_be_permuted() -> None:
 
 
 def test_the_transforms_are_those_of_the_measures() -> None:
-    """Transforms in logs are compared with refits above."""
+    """The logarithmic transforms are covered by the comparison with refitted regressions."""
     assert TRANSFORMS["level"](np.array([20_000.0])) == 2
     assert TRANSFORMS["asinh"](np.array([20_000.0])) == approx(math.asinh(20_000))

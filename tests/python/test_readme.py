@@ -1,4 +1,4 @@
-"""The README: its numbers, and its five lines of code."""
+"""Test that the numbers and the five-line code example in README.md are correct."""
 
 import code
 import contextlib
@@ -28,13 +28,13 @@ def test_it_has_the_results_of_delivered_files(public_build: Build) -> None:
 
 
 def shown(row: str) -> list[str]:
-    """Return the cells of a row of the README's table of results."""
+    """Return the cells of one row in the README's table of results."""
     (line,) = re.findall(rf"^\| {row}, ([0-9].*) \|$", README, flags=re.MULTILINE)
     return [cell.strip() for cell in line.replace(" city-years", "").split("|")]
 
 
 def result(build: Build, design: str) -> list[str]:
-    """Return the headline estimate of a build under a design, formatted like the README's table."""
+    """Return a build's headline estimate for one design, formatted like the README's table."""
     (found,) = build.rows(
         """
         select

@@ -1,4 +1,4 @@
-"""Reference seeds against external sources: official standards, outlines and the paper."""
+"""Test the reference seeds against official standards, province outlines and the paper."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ REGIONS = {
     "central": "14 34 36 41 42 43",
     "west": "15 45 50 51 52 53 54 61 62 63 64 65",
 }
-# Last division of each section in GB/T 4754-2017.
+# Last two-digit division in each section (A to T) of the industry classification GB/T 4754-2017.
 SECTIONS = dict(
     zip(
         "ABCDEFGHIJKLMNOPQRST",
@@ -33,7 +33,7 @@ def seed(name: str, folder: Path = PROJECT / "seeds") -> list[dict[str, str]]:
 
 
 def unit_kind(code: str) -> str:
-    """Return the kind of a unit from its code.
+    """Return the administrative kind of a city from its GB/T 2260 code.
 
     Units whose third and fourth digits are 90 are administered directly by the province.
     """
@@ -43,7 +43,7 @@ def unit_kind(code: str) -> str:
 
 
 def is_inside(ring: list[list[float]], x: float, y: float) -> bool:
-    """Whether a ray to the east crosses the ring an odd number of times."""
+    """Return whether a point is inside a polygon, by counting crossings of a ray to the east."""
     crossings = 0
     for (x1, y1, *_), (x2, y2, *_) in zip(ring, ring[1:] + ring[:1], strict=True):
         if (y1 > y) != (y2 > y):
@@ -66,7 +66,7 @@ def test_codes_decide_province_region_and_kind_of_each_city() -> None:
 
 
 def test_each_city_lies_in_the_outline_of_its_province() -> None:
-    """Outlines are simplified, so a city's seat may be a few kilometres outside.
+    """The province outlines are simplified, so allow for a city centre a few kilometres outside.
 
     The islands of Sansha have no outline.
     """

@@ -1,4 +1,4 @@
-"""Refreshes that publish, fail, are killed or run out of space, while readers use the release."""
+"""Test refreshes that publish, fail, are killed or fill the disk while clients read the release."""
 
 import fcntl
 import json
@@ -78,14 +78,14 @@ def test_a_release_holds_tables_with_their_comments(store: Store, sample_build: 
     assert check(published) == manifest
     assert read(published, "from duckdb_views() where not internal") == []
     schemas = read(published, "select distinct schema_name from duckdb_tables() order by all")
-    # raw, seeds and intermediate contain the tables that `trace` reads.
+    # `trace` reads tables in the schemas raw, seeds and intermediate.
     named = {"estimates", "gates", "intermediate", "marts", "raw", "release", "reports", "seeds"}
     assert {schema for (schema,) in schemas} == named
     uncommented = (
         "select table_name, column_name from duckdb_columns() where not internal and comment is"
         " null union all select table_name, null from duckdb_tables() where comment is null"
     )
-    # The columns of this table are derived from the seeds.
+    # The columns of this table depend on the seeds, so they have no comments.
     of_seeds = "int_city_year_variables"
     assert [column for column in read(published, uncommented) if column[0] != of_seeds] == []
     comment = "select comment from duckdb_tables() where table_name = 'fct_delivered_values'"
@@ -166,7 +166,7 @@ def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(
     assert store.read_current_manifest().release_id == "000003"
     few = Store(store.folder, store.published_path, keep_count=1)
     assert few.prune_releases() == ["000004"]
-    # Readers fall back to release 000002.
+    # Release 000002 is kept, because clients fall back to it.
     assert few.list_release_ids() == ["000002", "000003"]
     assert few.compute_next_id() == "000005", "no number is given twice"
     assert few.prune_held_builds() == []
@@ -241,7 +241,8 @@ def test_a_build_without_headline_estimates_is_held_and_never_becomes_the_anchor
             f"cannot be the anchor.*{nothing}",
         ),
         (delivered(), "000003", "^anchor 000003, "),
-        # A release with estimates cannot be replaced this way, so the message names no option.
+        # `--without-estimates` cannot replace a release that has estimates, so the message omits
+        # this option.
         (
             delivered(*NO_GDP, without_estimates=True),
             NoEstimatesError,
@@ -278,7 +279,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
 
     def warnings(*rows: dict[str, Any]) -> list[dict[str, Any]]:
-        """Refresh with these failing rows, a second failing expectation, and an unknown file."""
+        """Refresh with these failing rows, and return the warnings that the refresh reports."""
         failing = quote_literal(json.dumps(rows))
         refreshes.of(
             f"update gates.gate_results set success = false, failing_rows = {failing} where "
@@ -310,7 +311,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
         )
     ]
 
-    # A change in the last digits, from the order of summation, does not make a warning new.
+    # Floating-point noise from the order of summation must not make a known warning new.
     shenyang["gdp_growth_factor"] += 1e-12
     (known,) = warnings(shenyang, fuxin)
     assert (known["state"], known["count"]) == ("known", 3)
@@ -320,7 +321,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
         f"{shares}; {growth} (2 rows); delivered files that match no declaration (1)."
     )
 
-    # A warning that was last reported in another language is still known.
+    # A warning stays known if the previous refresh reported it in another language.
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     new, known = warnings(fuxin, shenyang, {**fuxin, "year": 2011})
     assert new["message"].startswith(growth)
@@ -345,7 +346,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     extracts = Path(shutil.copytree(sample_refreshes.build.extracts, tmp_path / "sample"))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     sample_refreshes.run()
-    # The files are 11 years of four sources, without extract_set.yml.
+    # The sample consists of 11 yearly files from each of four sources, without extract_set.yml.
     assert events[1][1]["lines"] == ["44 files, the first of this extract set."]
     sums = "select sum(record_count), sum(used_count) from marts.fct_deliveries where"
     ((firms, used),) = sample_refreshes.build.rows(f"{sums} entity = 'firm_survival'")
@@ -384,7 +385,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     now = f"{firms - gone:,} ({used - used_of_it:,} used)"
     lost = f"Records: vendor firm_survival {firms:,} -> {now}."
     assert (events[1][1]["lines"], events[2][1]["lines"]) == (files, [lost])
-    # The missing file is named before the breaks that follow from it.
+    # The message names the missing file before the failures that it may have caused.
     message = str(held.value).splitlines()
     assert message[1:7] == [*files, lost, "What fails below may follow from this."]
     assert message[7].startswith("firm_survival: ")
@@ -393,7 +394,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     )
     assert report["delivery"]["lines"] == [*files, lost]
 
-    # A build that the gate stopped can only be estimated by the code that built it.
+    # After the gate stopped a build, only the same version of the code may estimate it.
     sample_refreshes.of()
     with pytest.raises(BadConfigurationError, match="000002 has no estimates yet, and the code"):
         by_hand.publish_held_build(store, "000002", "because", quiet)
@@ -410,7 +411,7 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
     warehouse = changed(
         small_build.warehouse,
         tmp_path / "lost.duckdb",
-        # The last of these rejected rows belongs to a superseded delivery.
+        # The last of these rejected rows belongs to a delivery that was later superseded.
         "insert into raw.deliveries select * replace (0 as delivery_number, 1 as"
         " valid_until_delivery) from raw.deliveries limit 1",
         "insert into raw.rejected_rows by name select 'vendor' as provider, '企业存续数' as"
@@ -527,7 +528,7 @@ def test_a_warehouse_that_another_process_has_open_is_named_with_that_process(
         with pytest.raises(DbtRuntimeError, match=message):
             plugin.update_connection_config(credentials, {})
         process.communicate()
-    # The update succeeds once no other process has the file open.
+    # The update succeeds once no other process has the warehouse open.
     plugin.update_connection_config(credentials, {})
 
 
@@ -564,7 +565,7 @@ def test_a_limit_that_would_limit_nothing_is_refused(monkeypatch: pytest.MonkeyP
 def test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_the_reason(
     store: Store, delivery: Build, audited_build: Build, tmp_path: Path
 ) -> None:
-    """The folders' names would end an SQL literal or statement if they were not escaped."""
+    """Quotes and semicolons in folder names must be escaped in SQL, or the refresh would fail."""
     release(store, audited_build.warehouse)
     delivery.extracts = delivery.extracts.rename(tmp_path / """o'clock; "drop" """)
     delivery.landing = delivery.landing.rename(tmp_path / """l'anding; --"it" """)
@@ -616,7 +617,7 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
 def test_a_torn_line_of_the_log_loses_no_rollback_and_no_clock_orders_the_releases(
     refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A writer that dies may leave a torn line, which must not hide earlier lines."""
+    """A writer that dies may leave an incomplete log line, which must not hide earlier lines."""
     store = refreshes.store
     refreshes.run()
     monkeypatch.setattr(clock, "now", lambda *_: "1999-01-01T00:00:00+00:00")
@@ -681,9 +682,7 @@ def test_whatever_ends_a_refresh_is_a_message(
     refreshes: Refreshes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Errors are a disk that refuses before and after the release is moved, an error of DuckDB, and
-    a bug in the code.
-    """
+    """A full disk, a DuckDB error and a bug each end a refresh with a message and exit code 1."""
     store, unchanged = refreshes.store, "The published release is unchanged"
 
     def ended(place: object, name: str, error: Exception) -> str:
@@ -708,7 +707,7 @@ def test_whatever_ends_a_refresh_is_a_message(
     assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text(encoding="utf-8")
     said = f"KeyError: 'commit'. {unchanged}"
     assert ended(fingerprint, "read_git_commit", KeyError("commit")).startswith(said)
-    # Release 000002 was written but not published, so it is built again.
+    # Release 000002 was written but not published, so the refresh builds release 000003.
     assert (store.list_release_ids(), store.read_current_manifest().release_id) == (
         ["000001", "000002"],
         "000001",
@@ -828,7 +827,7 @@ def test_clients_of_other_versions_read_the_release_and_the_warehouse(
     sample_build: Build,
     tmp_path: Path,
 ) -> None:
-    """Views on register files need a client with file_index, version 1.5 or later."""
+    """Views on register files require DuckDB 1.5 or later, because they use file_index."""
 
     def counts(path: Path, limit: str) -> dict[str, int]:
         command = [str(client(version)), "-c", READ_ALL, str(path), limit]
@@ -850,7 +849,7 @@ def test_clients_of_other_versions_read_the_release_and_the_warehouse(
 
 
 def hashed(store: Store) -> list[Path]:
-    """Return the releases that have a SHA-256 file."""
+    """Return the paths of all releases that have a SHA-256 file."""
     return [
         path.with_suffix("")
         for folder in (".", "past")
@@ -859,7 +858,8 @@ def hashed(store: Store) -> list[Path]:
 
 
 def copies_in_place_of_dbt(warehouse: Path) -> None:
-    """Make refreshes in this process copy a built warehouse instead of running dbt.
+    """Replace dbt by a function that copies a built warehouse, to make refreshes in this process
+    fast.
 
     Each process counts the copy as something new.
     """
@@ -873,7 +873,7 @@ def copies_in_place_of_dbt(warehouse: Path) -> None:
 
 
 def killed_refreshes(store: Store, built: Build) -> AbstractContextManager[dbt_process.Ask]:
-    """Start a process that refreshes with copies instead of dbt, and can be killed anywhere."""
+    """Return a process that runs refreshes without dbt and can be killed at any line."""
     environment = {**built.environment, "RELEASE_DIR": str(store.folder), "RELEASES_KEPT": "2"}
     within = (
         "/ai_manufacturing/refresh/",
@@ -893,7 +893,8 @@ def killed_refreshes(store: Store, built: Build) -> AbstractContextManager[dbt_p
 
 @pytest.mark.soak
 def test_death_at_forty_points(store: Store, small_build: Build) -> None:
-    """After each death, readers must have a complete release, and the next refresh must work.
+    """After a refresh is killed, readers must have a complete release and the next refresh must
+    work.
 
     Half of the points are in the code that moves the release, prunes the past and writes the log.
     """
@@ -902,7 +903,7 @@ def test_death_at_forty_points(store: Store, small_build: Build) -> None:
     def is_whole() -> None:
         assert store.read_current_manifest() == check(store.published_path)
         seen.append(store.read_current_manifest().release_id)
-        # A hash file belongs to its release, or to one that was never written.
+        # The SHA-256 file of every existing release must match the release.
         assert all(integrity.check_file(path) for path in hashed(store) if path.exists())
 
     def is_in_order(printed: str) -> None:
@@ -918,7 +919,8 @@ def test_death_at_forty_points(store: Store, small_build: Build) -> None:
         assert list(store.work.iterdir()) == []
 
     with killed_refreshes(store, small_build) as run:
-        # After these two, each refresh compares with a release and prunes one.
+        # After two refreshes, each later one compares with a previous release and prunes an old
+        # one.
         for _ in range(2):
             assert run("refresh")[0] == 0
         killed.dies(run, 40, ("refresh",), is_whole, is_in_order)
@@ -927,7 +929,7 @@ def test_death_at_forty_points(store: Store, small_build: Build) -> None:
 
 
 def is_dead(pid: str) -> bool:
-    """Whether a process has ended; a zombie has no command line."""
+    """Return whether a process has ended; a zombie process has an empty command line."""
     try:
         return not Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -940,7 +942,7 @@ def is_dead(pid: str) -> bool:
 def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what_a_build_makes(
     store: Store, audited_build: Build, sample_build: Build, tmp_path: Path
 ) -> None:
-    """The command runs dbt, on a terminal, with an empty warehouse and landing store."""
+    """Run the real command with dbt on a terminal, with an empty warehouse and landing store."""
     release(store, audited_build.warehouse)
     warehouse = tmp_path / sample_build.warehouse.name
     there = replace(sample_build, landing=tmp_path / "landing", warehouse=warehouse)
@@ -954,7 +956,7 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
         wait_for(children.read_text, lambda: process.poll() is not None)
         left = children.read_text().split()
         process.kill()
-    # A surviving dbt would write into the working folder of the next refresh.
+    # A surviving dbt process would write into the working folder of the next refresh.
     wait_for(lambda: all(map(is_dead, left)))
     assert check(store.published_path).release_id == "000001"
     said = command(store, there, "status").stdout
@@ -971,11 +973,11 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     assert [event for event in events if event != "warning"] == expected
     assert list(store.work.iterdir()) == []
     manifest = check(store.published_path)
-    # Not evaluated in the sample: replaced files (3), registers placed by the two rules for places
-    # (2), registers beside a stock (1), series with a second source (2), and spliced series (2).
+    # Expectations that do not apply to the sample: replaced files (3), register places (2),
+    # registers next to a stock (1), series with a second source (2), and spliced series (2).
     summary = manifest.gate_summary
     assert (summary["critical"], summary["not_evaluated"]) == (0, 10)
-    # Every cell of the panel and every estimate must equal the build of the tests.
+    # Every cell of the panel and every estimate must equal the reference build.
     with open_read_only(store.published_path) as published:
         assert changes.read_changes(published).counts == {}
     counts = {
@@ -1035,14 +1037,14 @@ def test_a_release_is_closed_and_on_the_disk_before_each_of_its_moves(
 
 @pytest.fixture
 def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Mount a file system of the size that a test requests."""
+    """Mount a file system of the size that the test requests as its parameter."""
     folder = tmp_path / "small"
     mounted(folder, request.param)
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-# The disk has room for a release and its copy.
+# A disk of 3 MB has room for a release and one copy of it.
 @pytest.mark.parametrize("small_disk", ["3m"], indirect=True)
 def test_a_full_disk_leaves_the_published_release_as_it_was(
     small_disk: Path, small_build: Build, store: Store
@@ -1195,7 +1197,7 @@ def test_the_log_rotates_and_no_line_is_lost(store: Store, monkeypatch: pytest.M
 
 @pytest.fixture
 def home(store: Store, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the home folder of a user whose clone is set up for deploy/ and has nothing new."""
+    """Return the home folder of a user with a deployed clone and no new deliveries."""
     clone = tmp_path / "home" / "ai-manufacturing"
     (clone / "build").mkdir(parents=True)
     for path in PROJECT.iterdir():
@@ -1211,7 +1213,7 @@ def home(store: Store, small_build: Build, tmp_path: Path, monkeypatch: pytest.M
 
 
 def in_shell(line: str, home: Path) -> tuple[int, str]:
-    """Run a shell line like a scheduler, and return its exit code and output."""
+    """Run a shell line in a minimal environment, like cron, and return its exit code and output."""
     ended = subprocess.run(
         ["/bin/sh", "-c", line],
         cwd=home / "ai-manufacturing",
@@ -1260,7 +1262,7 @@ def test_systemd_accepts_the_units(home: Path) -> None:
     service = (deploy / "ai-manufacturing-refresh.service").read_text()
     for setting in (
         "SuccessExitStatus=3",
-        # A leading minus would make the file optional.
+        # With a leading minus, systemd would ignore a missing file.
         "EnvironmentFile=%h/.config/ai-manufacturing.env",
         "TimeoutStartSec=6h",
     ):
@@ -1274,7 +1276,7 @@ def test_systemd_accepts_the_units(home: Path) -> None:
 
 
 def test_a_failure_of_the_unit_is_one_message_in_the_journal_and_one_mail(tmp_path: Path) -> None:
-    """Stand-ins for the commands of systemd and mail record their input."""
+    """Fake versions of systemctl, systemd-cat and mail record their arguments and input."""
     for name in ("systemctl", "systemd-cat", "mail"):
         program = tmp_path / name
         input_too = "" if name == "systemctl" else "cat; "

@@ -1,4 +1,4 @@
-"""Registers, from files of firms and patents to the counts of the panel."""
+"""Test the counting of firms and patents from registers (files with one row per firm or patent)."""
 
 import csv
 import re
@@ -37,7 +37,7 @@ PROVIDERS = "select distinct provider from intermediate.int_series_conformed"
 
 
 def coded_as_laiwu(folder: Path) -> None:
-    """Give a third of the rows of 济南 the code of 莱芜, which was merged into it.
+    """Give a third of the rows of 济南 the old code of 莱芜, which merged into 济南.
 
     Registers keep old codes.
     """
@@ -77,7 +77,7 @@ def register_build(shared: Path, sample_build: Build) -> Build:
 
 
 def tagged(texts: pd.Series, entity: str) -> pd.Series:
-    """Tag texts by a second route: Python regular expressions that combine all terms."""
+    """Return an independent AI classification of texts, using Python regular expressions."""
     keywords = [row for row in seed("ai_keywords") if row["searched_in"] in ("any", entity)]
 
     def pattern(kind: str) -> re.Pattern[str]:
@@ -101,7 +101,7 @@ def tagged(texts: pd.Series, entity: str) -> pd.Series:
 
 
 def ready_made_patents(folder: Path) -> pd.DataFrame:
-    """Count a register's patents by year with pandas, in a vendor's layout."""
+    """Count a register's patents by city and year with pandas, in the layout of a vendor's file."""
     files = sorted(folder.glob("patent_register/*.parquet"))
     patents = pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
     divisions = {row["ipc"]: row["industry_code"] for row in seed("ipc_industries")}
@@ -135,7 +135,7 @@ def ready_made_patents(folder: Path) -> pd.DataFrame:
 def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(
     register_build: Build, fresh: Build
 ) -> None:
-    """This covers patents; the counts of firms are tested below."""
+    """Patent counts from a register must equal the same counts delivered as a ready-made file."""
     (fresh.extracts / "patents").mkdir(parents=True)
     counts = ready_made_patents(register_build.extracts)
     counts.to_csv(fresh.extracts / "patents/专利_2020.csv", index=False)
@@ -215,9 +215,7 @@ def test_a_count_of_a_register_is_traced_to_the_files_of_that_register(
 def test_a_later_file_gives_what_a_full_build_gives(
     register_build: Build, fresh: Build, tmp_path: Path
 ) -> None:
-    """Only the new file is read for cells and tags. Files that were replaced or withdrawn only
-    count in the past.
-    """
+    """An incremental run reads only the new file, and must give the counts of a full build."""
     growing = fresh.extracts = Path(
         shutil.copytree(register_build.extracts, tmp_path / "registers")
     )
@@ -227,7 +225,7 @@ def test_a_later_file_gives_what_a_full_build_gives(
     last.rename(tmp_path / last.name)
     rows = pq.read_table(corrected)
     pq.write_table(rows.slice(0, 100), corrected)
-    # Compression gives the file other bytes than the original.
+    # Different compression gives the file a different hash with the same rows.
     pq.write_table(rows, again, compression="zstd")
 
     def counted(*more: str) -> Build:
@@ -292,7 +290,7 @@ def test_a_later_file_gives_what_a_full_build_gives(
 
 
 def deliver_firms(path: Path, firms: str) -> None:
-    """Write a register of manufacturers, given as lines of ID, city code, entry and exit.
+    """Write a register of manufacturers from lines with ID, city code, entry and exit date.
 
     The firm with ID A is an AI firm.
     """
@@ -307,7 +305,8 @@ def deliver_firms(path: Path, firms: str) -> None:
         "城市代码": cities,
         "成立日期": entries.cast(pa.date32()),
         "注销日期": exits.cast(pa.date32()),
-        # Vendors write a class, a section with a class, or a division with its name.
+        # Vendors write the industry as a class, as a section with class, or as a division with
+        # name.
         "行业代码": [("3921", "C3921", "C39 制造业", " 3921")[n % 4] for n in range(len(rows))],
         "经营范围": ["人工智能" if firm == "A" else "五金" for firm, *_ in rows],
     }
@@ -322,7 +321,7 @@ OLDER = """
     only_in_2018 440300 2016-01-01 -
     G 440300 2016-01-01 -
 """
-# The second row of A is counted like the first.
+# A newer snapshot of the register, with a duplicate row for firm A.
 NEWER = """
     A 440300 2015-01-01 2019-06-01
     A 440300 2015-03-01 2019-07-01
@@ -346,7 +345,7 @@ ASIDE = """
 
 
 def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build) -> None:
-    """The expected counts were derived by hand from the rows above."""
+    """Derive the expected counts by hand from the rows of the two register snapshots."""
     older, newer = (
         fresh.extracts / f"firm_register/firm_register_{year}.parquet" for year in (2018, 2020)
     )
@@ -380,7 +379,7 @@ def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build) -> None
     count(fresh, "int_firm_register_counts")
     assert fresh.rows(counts) == [("440300", 2017, 4, 1, 1, 0), ("440300", 2019, 4, 0, 1, 0)]
 
-    # The order of delivery decides, whatever the files' names.
+    # The last delivery counts as the newest snapshot, whatever year its file name contains.
     deliver_firms(newer.with_name("firm_register_2017.parquet"), "A 440300 2015-01-01 2018-06-01")
     count(fresh, "int_firm_register_counts")
     assert fresh.rows(counts) == [("440300", 2017, 4, 1, 1, 0), ("440300", 2019, 3, 0, 0, 0)]
@@ -407,7 +406,7 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
         connection.execute("update intermediate.int_register_cohorts set row_count = 7")
     assert cohorts() == [("no date", 7)], "kept, not read again"
 
-    # A model upstream of the table uses this macro, through another macro.
+    # A model upstream of this table uses the macro indirectly, through another macro.
     macro = fresh.project / "macros/registers/register_set_aside_reason.sql"
     macro.write_text(
         macro.read_text(encoding="utf-8").replace("'no date'", "'undated'"), encoding="utf-8"

@@ -1,4 +1,4 @@
-"""The replication package as a data editor uses it: unpack it, read it, run it, change a number."""
+"""Test the replication package as a data editor uses it: unpack, read, run and modify it."""
 
 import csv
 import hashlib
@@ -31,7 +31,7 @@ from tests.python.conftest import PROJECT, Build, environment_of_its_own, made_o
 from tests.python.release_store import changed, described, read
 from tests.python.terminal import on_terminal
 
-# The example in GB 11643, with a valid check digit, split so that this file passes the rule.
+# The example number of GB 11643, split so that this file itself passes the check for personal data.
 IDENTITY = "110105" + "19491231" + "002X"
 PANEL = "marts.fct_city_year_panel"
 RESTRICT = (
@@ -51,7 +51,7 @@ may_publish: yes
 
 
 def packed(build: Build, folder: Path, kind: str) -> Path:
-    """Write a release of a build, and package it without a run."""
+    """Write a release of a build, and return its replication package without running it."""
     (folder / "form.yml").write_text(FORM, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("EXTRACTS_DIR", "LANDING_DIR", "DBT_PROJECT_DIR"):
@@ -80,7 +80,7 @@ def package(few: Build, shared: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def package_folder(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the unpacked package, for tests that do not change it."""
+    """Return the unpacked replication package, for tests that do not modify it."""
     folder = tmp_path_factory.mktemp("package")
     subprocess.run(["unzip", "-q", str(package), "-d", str(folder)], check=True)
     return folder
@@ -88,13 +88,13 @@ def package_folder(package: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def unpacked(package_folder: Path, tmp_path: Path) -> Path:
-    """Return a copy of the unpacked package, for a test to change."""
+    """Return a copy of the unpacked replication package that a test may modify."""
     return Path(shutil.copytree(package_folder, tmp_path / "unpacked"))
 
 
 @pytest.fixture
 def rerun_folder(unpacked: Path, few: Build) -> Path:
-    """Create the results of a run beside a package, with the warehouse behind the release."""
+    """Write the results of a rerun into the package folder, using the release's warehouse."""
     left = unpacked / rerun.RERUN
     left.mkdir()
     shutil.copyfile(few.warehouse, left / "warehouse.duckdb")
@@ -139,11 +139,11 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
         " year = 2015"
     )
     assert counts["gdp_100m_cny"] == str(count)
-    # The README has the same cell.
+    # The README shows the same count in its table.
     assert re.search(rf"\| gdp_100m_cny \|.*\| {count} \|", readme)
     checks = rows(package_folder, rules.CHECKS)
     not_kept = {row["rule"]: row["faults"] for row in checks if row["is_kept"] == "False"}
-    # The package was not run, and a clone with uncommitted changes has no commit.
+    # The package was not run, and a clone with uncommitted changes belongs to no commit.
     not_kept.pop("The code is that of a commit.", None)
     assert not_kept == {
         "The README has processor, memory, system and run time.": "README.md has no run time",
@@ -184,7 +184,7 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
         r"https://github\.com/DuHe1123/phd_projects/blob/[0-9a-f]{40}/rawData/firms12_20\.dta"
     )
     assert re.fullmatch(repository, address)
-    # The note on substitutes must stay with the figure when it is copied.
+    # The note on substitutes must remain with the figure when somebody copies the figure.
     figure = (folder / "output/figure_1.svg").read_text(encoding="utf-8")
     assert "† AI firms of all industries, by keyword, entered</text>" in figure
     assert ">† AI firms of all industries by keyword substitute for sections B-E.</text>" in figure
@@ -196,7 +196,7 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
     for rows_of_cities in (
         "marts.fct_delivered_values",
         "marts.fct_source_pairs",
-        # The cities are grouped by incomes, so the values are restricted.
+        # Cities are grouped by restricted income data, so these values are restricted too.
         "marts.dim_city_groups where value is not null",
         "gates.gate_results where failing_rows like '%city_id%'",
         "gates.gate_results where validation_result like '%city_id%'",
@@ -257,7 +257,7 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     assert not (unpacked / contents.PANEL).exists()
     assert [*rules._check_restricted_files(unpacked)] == []
     assert read(unpacked / contents.RELEASE, "from marts.fct_delivered_values") == []
-    # Estimates are not a source's data.
+    # Estimates are not data of a provider, so the package includes all of them.
     estimates = "select count(*) from reports.rpt_coefficients"
     assert read(unpacked / contents.RELEASE, estimates) == few.rows(estimates)
     kept = withheld.read_summary(unpacked / contents.WITHHELD)
@@ -306,9 +306,8 @@ SOURCED = REPUBLISHED | {",,,in this package": FETCHED}
 NO_ADDRESS = ": no address, or none with commit and path "
 DATA_LICENCE = "the licence of the whole in ro-crate-metadata.json is not LICENSE_DATA.md"
 RULES = [
-    # Each row has a rule, a file, its change and the expected fault. A change is a replacement of
-    # text, the whole content, or None to remove the file. The test of the package's content covers
-    # the faults that the package has without changes.
+    # Each row contains a rule, a file, a change to the file and the expected fault. A change is a
+    # text replacement, the new content, or None to delete the file.
     ("_check_signature", README, {"- [x] I certify": "- [ ] I certify"}, "not certified: "),
     ("_check_signature", README, {"Signed: A Tester": "Signed: "}, "nobody has signed"),
     ("_check_overview", README, {"`run.sh` |": "`do.sh` |"}, "run.sh is in no row of the overview"),
@@ -346,7 +345,7 @@ RULES = [
         {"references:": "references: ["},
         "the paper has no volume, no start",
     ),
-    # Papers published online first need an address and a date.
+    # A paper published online first needs an address and a publication date instead of a volume.
     ("_check_paper", CITATION, {}, ""),
     ("_check_paper", CITATION, {"date-published:": "date-accepted:"}, "url and date-published are"),
     ("_check_citations", RAW_FILES, REPUBLISHED, f"{NO_ADDRESS}(none)"),
@@ -376,7 +375,7 @@ RULES = [
         "data/notes.csv: zhu@example.edu.cn",
     ),
     ("_check_personal_data", "data/notes.csv", f"{IDENTITY}\n", f"data/notes.csv: {IDENTITY}"),
-    # This number has the form of an identity number, but a wrong check digit.
+    # This number has the form of a Chinese identity number but an invalid check digit.
     ("_check_personal_data", "data/notes.csv", f"{IDENTITY[:-1]}1\n", ""),
     (
         "_check_names",
@@ -477,7 +476,7 @@ def test_other_files_than_those_of_the_release_are_not_packed(tmp_path: Path) ->
 
 
 def package_of(folder: Path, **files: bytes) -> Path:
-    """Write a ZIP of files with their own SHA-256 sums, as any sender could."""
+    """Write a ZIP archive of files with valid SHA-256 sums, as any sender could do."""
     sums = "".join(
         f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()
     )
@@ -488,7 +487,7 @@ def package_of(folder: Path, **files: bytes) -> Path:
 
 
 def foreign(folder: Path, program: str, **more: bytes) -> Path:
-    """Return a complete package with another program, and a release with little but its name."""
+    """Return a complete package with another run.sh and a nearly empty release."""
     release = folder / "small.duckdb"
     if not release.exists():
         with duckdb.connect(str(release)) as connection:
@@ -528,7 +527,7 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
     text = tmp_path / "text.zip"
     text.write_text("no zip", encoding="utf-8")
     refused = [(text, "text.zip: not a zip")]
-    # The package asks for another file of this name.
+    # The package requires a different file with this name.
     (tmp_path / "a.csv").write_text("another", encoding="utf-8")
     run, sums = program.encode(), f"{'0' * 64}  data/panel.csv\n".encode()
     row = b"\nset/a.csv,0a,1,b,1,republished,,,,True,False,,,,,from its provider,"
@@ -659,7 +658,7 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
 ) -> None:
     written, folder = tmp_path / "package.zip", tmp_path / "release"
     folder.mkdir()
-    # The fixtures' release has only some of the rows.
+    # Use the full release, because the release of the fixtures has only part of the rows.
     packed(sample_build, folder, "synthetic")
     release = folder / "published.duckdb"
     ended = sample_build.command(
@@ -678,7 +677,7 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
     assert lines[0] == "Every file has its SHA-256. Running the package in an empty folder."
     assert lines[1].startswith("The run took ")
     assert lines[2] == "The run gives every number of the package, which breaks these rules:"
-    # Nobody signed the package, and a clone with uncommitted changes has no commit.
+    # The package is unsigned, and a clone with uncommitted changes belongs to no commit.
     broken = {line.partition(". ")[0] for line in lines[3:]}
     signature, commit = (
         "A person has signed both statements about rights",

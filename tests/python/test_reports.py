@@ -1,4 +1,6 @@
-"""Reports of the sample: tables as printed, the scorecard, the remarks and the figure."""
+"""Test the reports on the synthetic sample: printed tables, scorecard, remarks and event-study
+figure.
+"""
 
 import csv
 import re
@@ -41,7 +43,7 @@ def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is
     )
     for item, inside, remark, _ in rows:
         assert inside or remarks[remark] > 0, item
-    # No sample can reproduce these two; each has its own remark that explains it.
+    # No sample can reproduce these two estimates, and a separate remark explains each of them.
     explained = {item: remark for item, inside, remark, _ in rows if not inside}
     assert explained["table_4_3_ai_firms"] == 4
     assert explained["table_4_4_ai_firms"] == 3
@@ -131,7 +133,7 @@ def test_a_table_names_its_dependent_variables_and_its_fixed_effects(sample_buil
         ("outcome", "Log secondary employment", "Log manufacturing employment"),
         ("fixed_effects", "city and year", "city and year"),
     ]
-    # An event study's outcome is a count, transformed as its specification says.
+    # The outcome of an event study is a count, transformed as its specification declares.
     assert sample_build.rows(
         "select cell, cell_zh from reports.rpt_table_cells "
         "where specification_id = 'table_6_col_2' and line_kind = 'outcome'"
@@ -159,7 +161,7 @@ def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(
         assert lines[label] == text.format(number)
     mechanical = sample_build.pairs("select label_en, column_3 from reports.rpt_table_4")
     assert mechanical["The regressor contains the outcome"] == "yes"
-    # The p-value of a mechanical column tests nothing, so it has no stars anywhere.
+    # The p-value of a mechanical relationship tests nothing, so the estimate has no stars.
     value = estimate(sample_build, "table_4_col_3", "ai_firms")
     assert estimate(sample_build, "table_4_col_3", "ai_firms", "p_value") < 0.01
     assert f"{value:.3f}" in mechanical.values()
@@ -222,7 +224,7 @@ def test_figure_1_has_every_year_and_its_printed_numbers(sample_build: Build) ->
         )
         assert [point[:2] for point in points] == [(j, 2016 + j) for j in range(-6, 5)]
         assert [point[:4] for point in points if point[4]] == [(-1, 2015, 0.0, None)]
-        # The term of 2010 is estimated, but was not printed.
+        # The coefficient of 2010 is estimated here but was not printed in the paper.
         assert [point[5] for point in points[:2]] == [None, before5]
         assert points[9][2] == estimate(sample_build, column, "after3")
 
@@ -244,7 +246,8 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     assert together == min(1, count * smallest)
     r2 = figures(7)
     assert r2["R2 with effects"] > 0.97 > 0.5 > r2["R2 within"]
-    # In the sample entries do not depend on size; the figure shows large cities accelerating.
+    # In the sample, firm entries do not depend on city size. The figure still exceeds 0.12, because
+    # growth accelerates in large cities.
     assert figures(9)["entries 2019, treated by size"] > 0.12
     for remark, figure, specification, column in (
         (1, "slope of log M_AI", "table_1_col_1_ln", "estimate"),
@@ -274,7 +277,8 @@ def test_event_studies_show_three_kinds_of_errors(sample_build: Build) -> None:
         "select std_error, std_error_iid, std_error_robust from reports.rpt_coefficients "
         "where specification_id = 'table_6_col_1' and event_time is not null"
     )
-    # In a balanced panel without controls, homoskedastic standard errors are all equal (Table 5).
+    # In a balanced panel without controls, homoskedastic standard errors are equal for all event
+    # times.
     assert list(errors.round(12).nunique()[:2]) == [len(errors), 1]
     assert (errors["std_error_robust"] > 0).all()
 
@@ -286,12 +290,12 @@ def test_high_income_differs_in_one_pooled_regression(sample_build: Build) -> No
     ).itertuples()
     assert (above.group_name, below.group_name, below.is_reference) == ("above", "below", True)
     assert above.difference > 0
-    # The high-income difference in the sample is 0.12.
+    # The sample was simulated with a difference of 0.12 for high-income cities.
     assert above.difference_p_value < 0.001
-    # With one restriction, F is the square of t.
+    # With a single restriction, the F statistic is the square of t.
     assert above.difference_p_value == pytest.approx(above.joint_p_value, rel=1e-9)
     assert np.isnan(below.difference)
-    # There are four regions and two kinds of year effects.
+    # Four regions in two specifications (year effects, and year effects by region) give eight rows.
     groups = "select count(*) from reports.rpt_heterogeneity where specification_id like"
     groups += " 'heterogeneity_region%' and joint_df1 = 3 and joint_p_value is not null"
     assert sample_build.value(groups) == 8
@@ -311,7 +315,7 @@ def test_a_group_of_five_cities_has_no_error_and_a_p_value_of_permutations(
 
 
 def remade(build: Build, model: str, changes: list[str], *tables: str) -> duckdb.DuckDBPyConnection:
-    """Recompute a report by its SQL, from copies of a build's tables after changes."""
+    """Recompute a report from copies of a build's tables after these SQL changes."""
     connection = duckdb.connect()
     connection.execute(f"attach {quote_literal(str(build.warehouse))} as built (read_only)")
     for table in tables:

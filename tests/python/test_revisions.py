@@ -1,4 +1,4 @@
-"""Revisions of published values and estimates: which pass, and which hold a release."""
+"""Test which revisions of published values and estimates pass and which hold back a release."""
 
 import io
 import json
@@ -60,12 +60,11 @@ NO_CORRECTIONS = (
     " value double)"
 )
 
-# Series, scope, city and year.
 Key = tuple[str, str, str, int]
 
 
 def warehouse_of(path: Path, values: dict[Key, float]) -> Path:
-    """Write a warehouse that contains only these series."""
+    """Write a warehouse whose only content is these values of series."""
     rows = pd.DataFrame([*values], columns=["series", "scope", "city_id", "year"])
     rows["value"] = values.values()
     with duckdb.connect(str(path)) as connection:
@@ -82,7 +81,7 @@ def warehouse_of(path: Path, values: dict[Key, float]) -> Path:
 def release_of(
     path: Path, warehouse: Path, delivered: Sequence[tuple[int, int, float]] = ()
 ) -> Path:
-    """Write the parts of a release that a later build is compared with.
+    """Write the tables of a release with which a later build is compared.
 
     Each series has a column that depends on it. `delivered` has number, year and value of
     deliveries of one city's GDP.
@@ -203,8 +202,8 @@ def test_more_than_one_per_cent_of_lost_city_years_is_held_though_no_series_is(
 def test_a_series_is_held_above_five_per_cent_of_values_that_move_unusually_or_go(
     tmp_path: Path,
 ) -> None:
-    """New values, cities, years and series are not revisions. A value that moved to another scope
-    counts as lost.
+    """New values, cities, years and series are not revisions. A value that moves to another
+    industry scope counts as lost.
     """
     chance = random.Random(7)
     old: dict[Key, float] = {}
@@ -238,7 +237,7 @@ def test_a_series_is_held_above_five_per_cent_of_values_that_move_unusually_or_g
 
 
 def drawn_gdp(chance: random.Random, series: str = "gdp") -> dict[Key, float]:
-    """Return GDP of 31 provinces, the first four with one city each, the others with ten."""
+    """Return simulated GDP in 31 provinces, four of them with one city and the others with ten."""
     cities = [city for city in range(310) if city >= 40 or city % 10 == 0]
     return {
         (series, "total", str(city), year): round(math.exp(chance.gauss(7, 1)), 2)
@@ -293,7 +292,7 @@ def test_a_revision_of_all_cities_by_up_to_two_per_cent_of_a_year_passes_with_a_
 
 @pytest.mark.parametrize("city", ["10", "250"])
 def test_a_city_that_is_corrected_alone_is_named_and_passes(city: str, tmp_path: Path) -> None:
-    """City 10 is the only one of its province, and city 250 one of ten."""
+    """City 10 is the only city of its province, and city 250 is one of ten."""
     old = drawn_gdp(random.Random(43))
     value = round(old["gdp", "total", city, 2015])
     old["gdp", "total", city, 2015] = value
@@ -308,7 +307,7 @@ def test_a_city_that_is_corrected_alone_is_named_and_passes(city: str, tmp_path:
 def test_three_revisions_of_the_log_say_what_is_usual_by_age_near_the_declared_share(
     tmp_path: Path,
 ) -> None:
-    """The usual revision is twice the median of the moves in earlier deliveries of a year."""
+    """The usual revision is twice the median change between earlier deliveries of the same year."""
     old = drawn_gdp(random.Random(44))
 
     def usual(*moves: float, year: int = 2020) -> tuple[float, float, int]:
@@ -330,7 +329,7 @@ def test_three_revisions_of_the_log_say_what_is_usual_by_age_near_the_declared_s
 
 
 def test_a_declaration_covers_its_provider_series_scope_and_years_only(tmp_path: Path) -> None:
-    """A column with a single undeclared revision does not count as explained."""
+    """A table column counts as explained only if all revisions behind its estimate are declared."""
     old: dict[Key, float] = {}
     declared, expected = [], {}
     for series, row, held in (
@@ -397,7 +396,7 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
 
 @pytest.fixture(scope="module")
 def first_release(small_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a first release of the small build."""
+    """Return the path of a first release of the small build."""
     path = tmp_path_factory.mktemp("first") / "unpublished.duckdb"
     hashes = fingerprint.hash_deliveries(small_build.extracts)
     manifest = described("000001") | {"delivery_hashes": hashes}
@@ -407,7 +406,7 @@ def first_release(small_build: Build, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def published(refreshes: Refreshes, first_release: Path, tmp_path: Path) -> Refreshes:
-    """Publish the first release, and set the default limits."""
+    """Return a release store whose first release is published, with the default limits."""
     refreshes.store.add_release(
         Path(shutil.copy(first_release, tmp_path / "first.duckdb")), "000001"
     )
@@ -417,7 +416,7 @@ def published(refreshes: Refreshes, first_release: Path, tmp_path: Path) -> Refr
 
 
 def revised(years: str, factor: float) -> str:
-    """Return the SQL that multiplies GDP in some years."""
+    """Return an SQL statement that multiplies GDP by a factor in some years."""
     return f"update {CONFORMED} set value = value * {factor} where {GDP} and year in ({years})"
 
 
@@ -464,7 +463,7 @@ GDP_REVISION = "vendor,gdp_100m_cny,*,2017:2018"
 def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
     published: Refreshes,
 ) -> None:
-    """This also holds after a rollback to the release that the declaration names."""
+    """A declaration covers one release only, even after a rollback to the release that it names."""
     replay(
         published,
         (declared(GDP_REVISION, "census"), None),
@@ -489,7 +488,7 @@ def test_of_estimates_only_shown_columns_hold_a_release(published: Refreshes) ->
 
 
 def least_squares(build: Build, last_year: int) -> dict[str, float]:
-    """Estimate Table 1, column 1 up to a last year, by least squares with city and year dummies."""
+    """Estimate Table 1, column 1 up to a last year by OLS with city and year dummies."""
     terms = [
         "ln1p_ai_firms_scaled",
         "ln_registered_population",
@@ -530,8 +529,8 @@ def test_columns_are_estimated_once_more_on_their_years(
 def test_what_new_years_add_to_an_estimate_is_no_revision(
     shift: float, is_held: bool, sample_refreshes: Refreshes
 ) -> None:
-    """The published column ends in 2018, with small errors, so that the new years alone move it far
-    beyond the limit.
+    """The published sample ends in 2018 and has tiny standard errors, so that the estimate moves
+    far beyond the limit when new years are added.
     """
     sample_refreshes.limits, sample = LIMITS, sample_refreshes.warehouse
     estimates = least_squares(sample_refreshes.build, 2018)
@@ -569,9 +568,9 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
 @pytest.mark.parametrize(
     ("again", "doubted", "is_judged"),
     [
-        # The estimate is unchanged on the published years, so the new years moved it.
+        # The estimate on the published years is unchanged, so the new years explain the move.
         (0.1, [], False),
-        # New years that look unlike earlier ones do not excuse a move.
+        # New years with doubtful values do not excuse a move of the estimate.
         (0.1, ["one"], True),
         (0.4, [], True),
     ],
@@ -609,7 +608,9 @@ def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_the
 def test_a_city_that_is_in_no_file_any_more_is_held_by_name_though_counts_say_zero(
     published: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cities missing from a provider of counts have zeros, so no city-year is lost."""
+    """A city without records counts as zero firms, so the city is reported although no value is
+    lost.
+    """
     monkeypatch.setenv("LC_ALL", "C")
     gone = "city_id in ('330100', '320500')"
     published.of(
@@ -633,7 +634,7 @@ def test_a_city_is_lost_with_a_full_history_only(tmp_path: Path) -> None:
     (lost,) = compared(tmp_path, old, less).lost_cities
     assert (lost.city_id, lost.series, lost.first_year, lost.last_year) == ("9", "gdp", 2018, 2020)
     assert compared(tmp_path, old, less, declaration(2018, 2020)).lost_cities == ()
-    # Cities missing from a provider of counts have zeros.
+    # A city without records gets zeros from a provider of counts.
     zeros = {("gdp", "total", "9", year): 0.0 for year in range(2018, 2021)}
     (lost,) = compared(tmp_path, old, less | zeros).lost_cities
     assert lost.city_id == "9"
@@ -644,7 +645,7 @@ def test_a_city_is_lost_with_a_full_history_only(tmp_path: Path) -> None:
 def test_small_steps_are_warned_of_and_held_by_their_sum_until_a_person_accepts_them(
     published: Refreshes,
 ) -> None:
-    """Each step is below the limit, but together they move by 1.63 standard errors."""
+    """Each step is below the limit, but the steps add up to 1.63 standard errors."""
     replay(
         published,
         (moved(0.2), "000002"),
@@ -712,7 +713,8 @@ def test_a_declared_correction_is_no_hold_and_its_reason_is_published(
         published,
         (moved(2, corrected), HeldError, r"An estimate moved by 2\.00"),
         (moved(2, corrected, row), "000003", reason),
-        # A correction is declared only once, and removing it also counts as a change.
+        # A declared correction excuses a move only once, and removing the correction counts as a
+        # new change.
         (moved(3.5, row, f"{corrected} and false"), HeldError, r"An estimate moved by 1\.50"),
         (moved(0), "000005", reason),
     )
@@ -787,7 +789,7 @@ def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivere
     assert ("read again", {"years": "2017:2018", "files": 8}) in published.events
     outside = "Years outside 2017:2018 also changed. ln_gdp: 1 cells of 1 cities changed, 2012-2012"
     assert outside in "".join(published.warnings)
-    # A file that was removed from the folder cannot be read again.
+    # A file that was deleted from the delivery folder cannot be read again.
     manifest, path = published.store.read_current_manifest(), f"city_yearbook/{yearbook.name}"
     assert judgement.find_unchanged_files([path], manifest.delivery_hashes, manifest) == {path}
     assert judgement.find_unchanged_files([path], {}, manifest) == frozenset()
@@ -814,7 +816,7 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
     assert (manifest.release_id, store.list_held_ids()) == ("000003", [])
     judged_again = content(manifest)
 
-    # A rebuild must give the same release.
+    # Rebuilding from the same deliveries must give the same release.
     by_hand.roll_back(store, "000001", quiet)
     store.locate_past_release("000003").unlink()
     assert content(published.run()) == judged_again
@@ -858,7 +860,7 @@ def test_a_held_build_is_judged_again_by_another_limit_and_a_damaged_one_is_buil
 
 
 def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.DataFrame:
-    """Assign a third of each city's patent applications to the province capital."""
+    """Assign a third of each city's patent applications to its province capital."""
     of_year = (
         rows["series"].str.endswith("application_count")
         & rows["year"].isin(years)
@@ -873,7 +875,7 @@ def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.Data
 
 
 def with_series(warehouse: Path, rows: pd.DataFrame, used: pd.DataFrame) -> None:
-    """Write series into a warehouse, with the gate's statistics for their years."""
+    """Write series into a warehouse, with the gate's statistics for each series and year."""
     years = judged_samples.checked(rows, used)["series_years"]
     with duckdb.connect(str(warehouse)) as connection:
         for table, content in ((CONFORMED, rows), (YEARS, years)):
@@ -917,7 +919,7 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
 
 
 def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
-    """Write the parts of a release, up to a last year, that new years are compared with."""
+    """Write a release that contains values up to a last year, for comparison with later years."""
     with duckdb.connect() as connection:
         connection.execute(f"attach {quote_literal(str(warehouse))} as built (read_only)")
         connection.execute(f"attach {quote_literal(str(path))} as new")

@@ -1,4 +1,4 @@
-"""Remarks on rounding to printed units, compared with the attenuation that it causes."""
+"""Test that remarks about rounded data state the attenuation bias that a simulation finds."""
 
 import re
 from types import SimpleNamespace
@@ -35,9 +35,7 @@ def sampled(values: np.ndarray, measure: np.ndarray) -> Sample:
 
 
 def drawn(median: float, persistence: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Simulate city employment around a median, in 10 thousand persons, and a measure correlated
-    with it.
-    """
+    """Simulate city employment (in 10,000 persons) around a median, and a correlated regressor."""
     draws = np.random.default_rng(seed)
     shocks = draws.normal(size=(CITIES, YEARS))
     for year in range(1, YEARS):
@@ -60,7 +58,7 @@ def percentages(remark: Any) -> tuple[float, float]:
 def test_a_control_is_drawn_to_zero_by_no_more_than_is_said_and_by_that_where_it_moves(
     median: float, persistence: float
 ) -> None:
-    """Regress a known outcome on the rounded log, controlling for a correlated measure."""
+    """Regress the true log on the rounded log and a correlated measure to find the attenuation."""
     lost, shares = [], []
     for seed in range(10):
         values, measure = drawn(median, persistence, seed)

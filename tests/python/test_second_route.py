@@ -1,4 +1,4 @@
-"""Two routes to the printed two-way estimates: columns covered, and faults the gate finds."""
+"""Test the second, independent computation of estimates, and that the gate finds differences."""
 
 import json
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def test_every_printed_column_with_two_way_effects_is_estimated_twice(
 
 @pytest.fixture(scope="module")
 def inputs_of(sample_build: Build) -> Callable[..., Inputs]:
-    """Return a function that derives the estimators' inputs for rows of the seed, with changes."""
+    """Return a function that derives estimator inputs from rows of the specification seed."""
 
     @cache
     def derived(*names: str, **changed: str) -> Inputs:
@@ -54,7 +54,7 @@ def inputs_of(sample_build: Build) -> Callable[..., Inputs]:
 
 
 def judged(inputs: Inputs) -> dict[str, bool]:
-    """Estimate by both routes, and return whether the gate's expectation holds, by column."""
+    """Estimate by both implementations, and return whether each comparison of the gate passes."""
     read = specifications.read_specifications(inputs.specifications)
     first, second = (
         tables.estimate_coefficients(read, inputs),
@@ -113,7 +113,7 @@ def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (a_larger_factor, {}, {"std_error_difference"}),
         (another_slope, {}, {"estimate_difference"}),
         (a_refusal, {}, {"is_in_both"}),
-        # A specification that neither route can estimate passes.
+        # A specification that neither implementation can estimate passes the comparison.
         (lambda _: None, {"controls": "ln_unit_employment ln_unit_employment"}, set()),
     ],
 )

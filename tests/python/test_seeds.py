@@ -1,4 +1,4 @@
-"""Seeds retain their column types, whatever rows a study writes into them."""
+"""Test that each seed column keeps its declared type, whatever rows a study writes to it."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ def nodes(build: Build) -> dict[str, dict[str, Any]]:
 
 
 def load(build: Build, name: str, *records: tuple[object, ...]) -> None:
-    """Create a seed's table with these records, as dbt does.
+    """Create a seed's table from these records with the same column types as `dbt seed`.
 
     A column of nulls without a declared type becomes an integer.
     """
@@ -39,7 +39,7 @@ def load(build: Build, name: str, *records: tuple[object, ...]) -> None:
 
 
 def test_each_column_of_a_seed_has_a_type_that_both_engines_know() -> None:
-    """Without a declared type, a column that a study leaves empty would become an integer."""
+    """Without a declared type, dbt would load a column without values as integer."""
     listed = yaml.safe_load((PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8"))["seeds"]
     types = {seed["name"]: seed.get("config", {}).get("column_types", {}) for seed in listed}
     headers = {path.stem: header_of(path.stem) for path in PROJECT.glob("seeds/*.csv")}

@@ -1,4 +1,4 @@
-"""Robustness values against sensemakr; detectable effects and weights against definitions."""
+"""Test robustness values against sensemakr, and detectable effects and weights by definition."""
 
 import math
 from dataclasses import replace
@@ -33,7 +33,7 @@ RECORDS: dict[str, Any] = golden("ovb")
 
 
 def test_the_robustness_value_of_sensemakr_is_matched() -> None:
-    """The regression has seven regressors and village effects; the sign of t must not matter."""
+    """Match sensemakr's Darfur example, and check that the sign of t does not matter."""
     village = pd.factorize(golden_data("darfur")["village"])[0].astype(np.intp)
     design = np.empty((len(village), 7))
     effects = fixed_effects.Effects(village, np.zeros_like(village))
@@ -53,7 +53,9 @@ def test_the_minimum_detectable_effect_is_found_four_times_in_five(
 
 
 def test_the_weights_give_the_slope_of_effects_that_differ() -> None:
-    """The slope is the weighted sum of effects, and residuals on dummies give the weights."""
+    """The slope is a weighted sum of unit-level effects, with weights from the residualised
+    regressor.
+    """
     data = without_singletons(random_panel(1)).sort_values(["city_id", "year"])
     data["x1"] = np.exp(data["x1"])
     slopes = np.random.default_rng(7).normal(size=len(data))

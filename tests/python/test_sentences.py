@@ -1,4 +1,4 @@
-"""Sentences about estimates: all come from one catalogue, in English and Chinese."""
+"""Test that every sentence about estimates is in the catalogue, in English and Chinese."""
 
 import ast
 import csv
@@ -23,7 +23,7 @@ from tests.python.conftest import PROJECT, Build
 
 LATIN_SENTENCE = re.compile(r"[A-Za-z]+( [a-z]{2,}){2}")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-# Columns of reasons, whose values must have a label in reasons.csv.
+# Columns that contain reason codes. Every code needs a label in reasons.csv.
 REASONS = {
     "estimates.observation_losses": "reason",
     "marts.fct_ai_measure": "missing_reason",
@@ -41,7 +41,7 @@ SOURCE = [
 
 
 def calls() -> Iterator[tuple[str, set[str]]]:
-    """Yield the key and the value names of every call in the source that uses a sentence."""
+    """Yield the key and the placeholder names of each sentence that the source code uses."""
     for node in (node for text in SOURCE for node in ast.walk(ast.parse(text))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
             "NotEstimable",
@@ -135,14 +135,14 @@ def test_every_sentence_of_a_build_has_its_chinese_and_every_reason_its_label(
         "estimates.est_permuted_weights",
         "reports.rpt_replication_scorecard",
     }
-    # Every English column needs a Chinese one.
+    # Every English text column needs a Chinese counterpart.
     alone = build.rows(
         "select table_schema || '.' || table_name, column_name from information_schema.columns "
         "where table_schema in ('estimates', 'reports') "
         "and regexp_matches(column_name, '(reason|warnings|substitutions)$')"
     )
     assert {*alone} - {(table, english) for table, english, _ in columns} == {
-        # This column contains names from reasons.csv.
+        # This column contains codes from reasons.csv instead of sentences.
         ("estimates.observation_losses", "reason")
     }
     count = 0

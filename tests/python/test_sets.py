@@ -1,4 +1,4 @@
-"""Complete refreshes of every documented set: release, site, and reasons for missing estimates."""
+"""Test complete refreshes of each documented data set, including the release and the site."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ EMPLOYMENT_OF_2018 = (
 
 
 def reasons(done: Build, table: str = SHOWN) -> set[str]:
-    """Return the reasons of estimates that are not estimable, with `None` for a missing reason."""
+    """Return the reasons why estimates are not estimable, including None if a reason is missing."""
     return {
         reason
         for (reason,) in done.rows(f"select reason from {table} where status = 'not_estimable'")
@@ -50,7 +50,7 @@ def page(store: Store, name: str) -> str:
 
 
 def refresh(store: Store, build: Build, extracts: Path, held_for: str = "") -> Build:
-    """Run the real refresh command with the site, and return the published release.
+    """Run a refresh that also writes the site, and return the published release as a build.
 
     A build that the gate holds for the known reason `held_for` is published by hand.
     """
@@ -74,7 +74,7 @@ def refresh(store: Store, build: Build, extracts: Path, held_for: str = "") -> B
         return Page(page(store, name), language)
 
     assert contradictions(read, refreshed) == []
-    # Every estimate that is missing must have a reason, in all tables of estimates.
+    # Every missing estimate must have a reason, in all tables of the schema `estimates`.
     tables = refreshed.rows(
         "select table_name from information_schema.columns where table_schema = 'estimates' and"
         " column_name = 'status'"
@@ -86,7 +86,7 @@ def refresh(store: Store, build: Build, extracts: Path, held_for: str = "") -> B
 
 
 def deliver_sample_of_survivors(folder: Path) -> Counter[tuple[str, int]]:
-    """Write a crawl of two provinces in four years, one of them before the period.
+    """Write a firm register of two provinces in four years, one of them before the study period.
 
     Returns the number of firms by city and year.
     """
@@ -203,7 +203,7 @@ def test_a_period_that_ends_early_is_estimated_and_compared_with_nothing(
 
 
 def linked(folder: Path, *sets: Path, **period: int) -> Path:
-    """Link the files of several sets into one folder."""
+    """Link the files of several data sets into one folder, optionally with a study period."""
     for extracts in sets:
         for path in (
             path for path in extracts.rglob("*") if path.is_file() and path.suffix != ".md"
@@ -230,7 +230,8 @@ def test_the_public_set_of_more_years_goes_from_delivery_to_site(
         "where specification_id = 'table_1_col_1' and term_order = 1"
     )
     assert found == (0.1576, 0.0419, 2228)
-    # A correction empties science spending of 2022, so the sample ends a year before its label.
+    # A correction removes science spending in 2022, so the sample ends in 2021 although the
+    # specification ends in 2022.
     ((status, reached, remark, remark_zh),) = done.rows(
         "select status, sample_last_year, warnings, warnings_zh "
         f"from {SHOWN} where specification_id = 'table_1_col_1_to_2022' and term_order = 1"

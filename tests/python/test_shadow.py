@@ -1,4 +1,4 @@
-"""Second implementation of the printed results, from the delivered files to the verdicts.
+"""Recompute the printed results from the delivered files without using the project's code.
 
 It shares no code with the project: it reads the CSV files of the sample with pandas, and recomputes
 the panel, every cell of the measure, Tables 1 to 3, their verdicts and the numbers of the first
@@ -22,7 +22,7 @@ from tests.python.conftest import PROJECT, Build
 YEARS = range(2010, 2021)
 BASE = 2020
 SAME = {"rtol": 1e-8, "atol": 1e-10}
-# First and last division of GB/T 4754 in each scope: sections B to E, and section C.
+# First and last two-digit GB/T 4754 division of each scope: sections B to E, and section C.
 SCOPES = {"industry": ("06", "50"), "manufacturing": ("13", "43")}
 COUNTS = {
     "firm_survival": {
@@ -92,12 +92,12 @@ CLAIMS = [
 
 
 def delivered(folder: Path) -> pd.DataFrame:
-    """Read the yearly files of one source as text."""
+    """Return the rows of all yearly files in a folder, with every column as text."""
     return pd.concat(pd.read_csv(path, dtype=str) for path in sorted(folder.glob("*.csv")))
 
 
 def by_city_and_year(rows: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    """Sum columns by city and year; a sum without any value is missing."""
+    """Sum columns by city and year; a sum is missing if all of its values are missing."""
     numbers = rows[[*names]].apply(pd.to_numeric).rename(columns=names)
     keys = [rows["城市代码"].rename("city"), rows["年份"].astype(int).rename("year")]
     return numbers.groupby(keys).sum(min_count=1)
@@ -105,7 +105,7 @@ def by_city_and_year(rows: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
 
 @dataclass
 class Shadow:
-    """Results computed from one folder of extracts, for comparison with a build."""
+    """Results computed from one folder of delivered files, for comparison with a build."""
 
     extracts: Path
 
@@ -115,7 +115,7 @@ class Shadow:
 
     @cached_property
     def series(self) -> dict[str, pd.DataFrame]:
-        """All series by industry scope, one row per city and year."""
+        """Return all series by industry scope, with one row per city and year."""
         every = pd.MultiIndex.from_product([self.cities, YEARS], names=["city", "year"])
         yearbook = by_city_and_year(delivered(self.extracts / "city_yearbook"), YEARBOOK)
         tables = {}
@@ -131,7 +131,7 @@ class Shadow:
         return tables
 
     def rest_of_province(self, values: pd.Series) -> pd.Series:
-        """Sum over the province's other cities that have values in every year."""
+        """Return the sum over the province's other cities that have values in every year."""
         wide = pd.DataFrame({year: values.xs(year, level="year") for year in YEARS})
         complete = wide[wide.notna().sum(axis=1) == wide.notna().any().sum()]
         rest = {
@@ -143,7 +143,7 @@ class Shadow:
 
     @cached_property
     def measures(self) -> dict[tuple[str, str, str], pd.DataFrame]:
-        """Count and share of each measure, by measure, weighting and scope."""
+        """Return the count and weight of each measure by measure, weighting and scope."""
         return {
             (measure, weighting, scope): table
             for scope, values in self.series.items()
@@ -152,7 +152,7 @@ class Shadow:
 
     def _measures(self, values: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         def scaled(count: pd.Series, scale: pd.Series, year: int = BASE) -> pd.DataFrame:
-            """Compute equation 2: the share of one year times the scaling series."""
+            """Return equation 2 of the paper: the share in one year times the scaling series."""
             divisor = scale.xs(year, level="year")
             share = count.xs(year, level="year") / divisor.where(divisor != 0)
             weight = share.reindex(count.index, level="city")
@@ -183,7 +183,9 @@ class Shadow:
     def regression(
         self, table: str, column: int, design: str, *, transform: str = "", later: int = 0
     ) -> Regression:
-        """Return a column's regression under a design; `later` adds the measure of years ahead."""
+        """Return the regression of a table column under a design, optionally with leads of the
+        measure.
+        """
         outcome = OUTCOMES[table][column - 1]
         measure, _, whole = REGRESSORS[(column - 1) % 3]
         values = self.series["industry"]
@@ -349,7 +351,7 @@ def test_the_first_page_quotes_these_numbers(
 def test_the_measure_of_near_cities_is_added_from_the_files(
     shadow: Shadow, sample_build: Build
 ) -> None:
-    """Neighbours are within 250 km, by the law of cosines on the coordinates in cities.csv."""
+    """Neighbours are cities within 250 km, computed from the coordinates in cities.csv."""
     places = pd.read_csv(PROJECT / "seeds/cities.csv", dtype={"city_id": str})
     longitude, latitude = np.radians(places[["longitude", "latitude"]].to_numpy().T)
     sines, cosines = (np.outer(each, each) for each in (np.sin(latitude), np.cos(latitude)))

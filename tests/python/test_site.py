@@ -1,4 +1,4 @@
-"""The rendered site: its text, numbers and links, and the folders it may be written to."""
+"""Test the generated website: its text, numbers and links, and its output folder."""
 
 import csv
 import os
@@ -36,7 +36,7 @@ PAPER = "table_1_col_1"
 
 
 def unmarked(page: Page) -> list[str]:
-    """Return the charts and tables that have no mark, on themselves or on their heading."""
+    """Return the charts and tables of a page that lack a data mark, such as a "synthetic" tag."""
     places = (".//*[@class='tag']", "ancestor::figure//*[@class='tag']")
     places += ("ancestor::section[1]/h2//*[@class='tag']",)
     numbers = page.all("//figcaption | //div.scroll[table]")
@@ -44,7 +44,7 @@ def unmarked(page: Page) -> list[str]:
 
 
 def links(tree: html.HtmlElement) -> set[str]:
-    """Return a page's links and loaded files, without other sites."""
+    """Return all links and loaded files of an HTML page, except links to other sites."""
     found = {str(link) for link in tree.xpath("//@href | //@src")}
     return {link for link in found if not link.startswith(("http", "data:"))}
 
@@ -73,14 +73,14 @@ def test_every_page_is_marked_runs_no_script_and_leads_to_what_is_there(
             file, _, place = link.partition("#")
             assert not file or (sample_site / file).stat().st_size > 0, (name, link)
             assert not place or place in ids[file or name], (name, link)
-    # No provider of the sample is restricted, so the site offers the whole release.
+    # No provider of the sample is restricted, so the site offers the complete release.
     data = sample_site / downloads.FOLDER
     assert (data / downloads.RELEASE).read_bytes() == sample_release.read_bytes()
-    # Run the page's lines with the site's address filled in.
+    # Run the code example of the download page with the local folder as the site's address.
     lines = use.ADDRESS_LINES.replace("https://…", str(sample_site))
     with duckdb.connect() as connection:
         assert connection.execute(lines).fetchall()
-    # Timestamps in files are the date of the release.
+    # Timestamps in downloads are the release date, so that repeated builds give identical files.
     with pd.io.stata.StataReader(data / "panel.dta") as panel:
         assert panel.time_stamp == "02 Jan 2026 03:04"
     with zipfile.ZipFile(data / "ai_manufacturing.xlsx") as opened:
@@ -161,7 +161,7 @@ def test_an_exposure_names_every_table_that_its_pages_read(
 
 
 def joined(source: str) -> str:
-    """Return code with adjacent string literals joined."""
+    """Return Python code in which adjacent string literals are joined."""
     return re.sub(r'"\s*\n\s*f?"', "", source)
 
 
@@ -172,7 +172,7 @@ def test_readings_on_other_city_years_and_with_fewer_controls_stand_on_those_of_
     rows = page.rows("#readings_table_1_1//table/tbody/tr")
     of_reading = {name: [cell[:5] for cell in numbers] for name, *numbers in rows}
     assert of_reading["no controls †"] == ["2,926", "0.368", "2,228", "0.275", "0.158"]
-    # Readings on the same city-years are not in this table.
+    # The table leaves out readings that use the same city-years as the paper.
     assert {"shares of the first year †", "iid errors †"}.isdisjoint(of_reading)
     rows = page.rows("#fewer_controls-readings_table_1_1//tbody/tr")
     assert [number[:5] for _, number in rows] == ["0.275", "0.229", "0.213", "0.158"]
@@ -221,7 +221,7 @@ def test_the_curve_draws_the_numbers_of_its_table(sample_page: Pages, sample_bui
 
 
 def test_what_had_nothing_to_check_has_not_passed(public_page: Pages, public_build: Build) -> None:
-    """The public files contain no patents, so expectations about them check no value."""
+    """The public data contain no patents, so expectations about patents check no value."""
     page = public_page("quality")
     unchecked = page.rows("//tr.unchecked")
     share = "The AI share of invention applications is between 0 and 1."
@@ -243,7 +243,7 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     assert page.rows("#table_1//tbody/tr")[0][:2] == [by_keyword, "0.158***‡ †"]
     (shenzhen,) = page.texts("#spatial_classes//tr[contains(., 'alive in Shenzhen')]")
     assert re.search("by keyword, alive in Shenzhen †.*not comparable", shenzhen)
-    # Zero cities without an AI firm is a number, not a gap.
+    # A count of zero cities must be shown as 0, not as a missing value.
     (zero,) = page.rows("#spatial_classes//tr[contains(., 'cities without an AI firm of any')]")
     assert "0" in zero[1:4]
     for name, figure in {"maps": "gini", "event_studies": "event_study_table_5_1"}.items():
@@ -285,8 +285,8 @@ def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
 def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(
     few: Build, tmp_path: Path
 ) -> None:
-    """The release written for the site is the user's own file, and has no processor limit."""
-    # The warehouse's views read landed files at the place where the sample was built.
+    """The temporary release behind a user's own site ignores WAREHOUSE_PROCESSOR_LIMIT."""
+    # The warehouse's views read landed files from the folder where the sample was built.
     views = "select any_value(sql) from duckdb_views() where sql like '%rows.parquet%'"
     read = few.value(views)
     landing = re.findall(r"'([^']+)/[0-9a-f]{64}/rows.parquet'", read)[0]
@@ -307,7 +307,7 @@ def test_a_site_replaces_an_older_one_whole_and_nothing_else(
 ) -> None:
     out = tmp_path / "site"
     out.mkdir()
-    # The catalogue already exists, as after `make catalogue`.
+    # The output folder already contains the catalogue, as after `make catalogue`.
     (out / "catalogue.html").touch()
     site.build(sample_release, out)
     (out / "stale.html").touch()
@@ -355,7 +355,7 @@ def test_a_site_that_fails_is_a_warning_of_a_refresh_and_leaves_the_release(
 
 
 FIXTURES = [("sample_page", "sample_build"), ("public_page", "public_build")]
-# The page of downloads describes the files beside it.
+# Skip the download page, which requires the data files next to it.
 NAMES = site.PAGES.keys() - {"use"}
 
 

@@ -1,4 +1,4 @@
-"""Cities and maps: unique city names, rows behind each value, and classes of the map."""
+"""Test the city pages and maps: unique city names, source rows of each value, and map classes."""
 
 import json
 import re
@@ -21,19 +21,19 @@ Pages = Callable[..., Page]
 
 
 def test_every_city_has_one_english_name_and_what_shares_it_is_known() -> None:
-    """Names were compared with pypinyin 0.55. They differ for names that are not Chinese in origin,
-    and for characters with several readings (长, 朝, 漯).
+    """Compare with names from pypinyin 0.55, which differ if a name is not Chinese in origin or
+    contains a character with several readings (长, 朝, 漯).
     """
     cities = pd.read_csv(PROJECT / "seeds/cities.csv", dtype=str).set_index("city_id")
     names, provinces = cities["name_en"], cities["province_name_en"]
     assert names.is_unique
     others = names[~names.str.fullmatch(r"[A-Z][a-z]+(['a-zA-Z ]*[a-z])?")]
-    # Five names are shared by two cities each.
+    # Five English names are shared by two cities each.
     assert others.str.partition(" (")[0].value_counts().to_dict() == dict.fromkeys(
         ("Suzhou", "Taizhou", "Fuzhou", "Yichun", "Yulin"), 2
     )
     assert (others == others.str.partition(" (")[0] + " (" + provinces[others.index] + ")").all()
-    # Spelling follows the Board on Geographic Names, without accents.
+    # Names are spelled like the US Board on Geographic Names, but without accents.
     known = {
         "610100": "Xi'an",
         "650100": "Urumqi",
@@ -51,7 +51,7 @@ def test_every_city_has_one_english_name_and_what_shares_it_is_known() -> None:
 def test_the_rows_behind_each_value_add_up_to_it(
     few: Build, sample_build: Build, tmp_path: Path
 ) -> None:
-    """The sample has no corrections, so a value is the sum of its listed and remaining rows."""
+    """The sample has no corrections, so each value equals the sum of its source rows."""
     expected = sample_build.pairs(
         "select (city_id, variable), value from marts.fct_city_year_values "
         "inner join marts.dim_series on variable = series "
@@ -118,7 +118,7 @@ def test_classes_of_counts_leave_no_number_between_them(
 
 
 def payload(page: Page) -> dict[str, Any]:
-    """Return the data for the script on the page of cities."""
+    """Return the JSON data that the script on the page of cities reads."""
     found: dict[str, Any] = page.script("city-values")
     return found
 
@@ -129,14 +129,14 @@ def frame(columns: dict[str, Any]) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def copied_page(public_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
-    """Return the page of cities from a public copy of the public set."""
+    """Return the page of cities, built from a public copy of the public data."""
     path = tmp_path_factory.mktemp("copied") / "public.duckdb"
     terms.write_public_copy(public_release, path)
     return pages_of(path, with_restricted=False)("cities")
 
 
 def first_of_quarter(rank: int, count: int) -> int:
-    """Return the first rank of a rank's quarter; ranks up to four are exact."""
+    """Return the first rank in the quarter of a rank; ranks up to four remain exact."""
     if rank <= 4:
         return rank
     quarter_of = [(place - 1) * 4 // count for place in range(1, count + 1)]
@@ -173,14 +173,15 @@ def test_the_page_of_cities_has_their_ranks_on_the_public_site_and_no_value(
         )
     }
     assert drawn.loc["340100", "firm_count"].dropna().to_dict() == of_firms
-    # A rank in the last tie is not drawn.
+    # A rank that belongs to the last tie is not drawn.
     tied = public_build.rows(
         "select city_id, year from reports.rpt_city_standing where is_last_tie"
         " and variable = 'ai_firm_count'"
     )
     assert len(tied) > 100
     assert drawn.loc[tied, "ai_firm_count"].isna().all()
-    # The page may contain other numbers of four digits: years, codes and the minimum of firms.
+    # Only search for values with four or more digits, because years and codes also appear on the
+    # page.
     values = public_build.rows(
         "select delivered_value from marts.fct_delivered_values where city_id = '340100'"
         " union select value from marts.fct_city_year_values"
@@ -213,7 +214,7 @@ def test_the_page_of_cities_draws_values_where_it_has_them_and_ranks_elsewhere(
 
 
 def chosen(page: Page) -> dict[str, Any]:
-    """Return the map's initial settings."""
+    """Return the initial settings of the map."""
     params = page.figure("map")["specifications"]["en"]["params"]
     return {param["name"]: param["value"] for param in params}
 

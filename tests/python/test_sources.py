@@ -1,4 +1,4 @@
-"""Lists of delivered and missing sources, from small files with the tables that they need."""
+"""Test the lists of delivered and missing sources on a small warehouse."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from ai_manufacturing import cli
 from ai_manufacturing.releases import sources
 
-# Series, scope, and whether it was delivered.
 SERIES = [
     ("firm_count", "industry", False),
     ("firm_count", "manufacturing", False),
@@ -100,7 +99,7 @@ def test_a_source_that_is_not_here_is_named_with_what_it_makes_estimable(file: P
     assert place["link"].endswith(
         "/blob/ba2d74828d6bc1a20ac2d0af5a1e5f4f227badf5/rawData/firms12_20.dta"
     )
-    # This column lacks two series, and the yearbook provides only one of them.
+    # Two series are missing for this column, and the yearbook would provide only one of them.
     (yearbook,) = absent["manufacturing_employment_10k", "total"]["sources"]
     assert (yearbook["source_name"], yearbook["looked_up_on"], yearbook["estimable"]) == (
         "city_yearbook",

@@ -1,4 +1,4 @@
-"""Register models on Spark: rows equal to DuckDB's, a lost worker, and error messages."""
+"""Test the register models on Spark: results equal to DuckDB's, lost workers and error messages."""
 
 import csv
 import shutil
@@ -55,7 +55,7 @@ FEW_TASKS = {"spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": 
 
 
 def local(folder: Path) -> dict[str, str]:
-    """Return the environment variables for local Spark with little data."""
+    """Return environment variables for a local Spark session, configured for small data."""
     conf = spark_cluster.write_conf(folder, **SOON_WARM, **FEW_TASKS)
     return {"SPARK_MASTER": "local[2]", "SPARK_CONF_DIR": str(conf)}
 
@@ -69,7 +69,7 @@ BOTH_FROM_THE_START = {
 
 
 class SparkBuild(Build):
-    """A build that can also run on Spark, with its own tables and counts."""
+    """A build that can also run on Spark, with separate tables and result files."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -83,7 +83,7 @@ class SparkBuild(Build):
     more: dict[str, str] = {}  # noqa: RUF012 - replaced, never mutated
 
     def count_on_spark(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run `ai-manufacturing counts --engine spark` in Spark's own environment."""
+        """Run `ai-manufacturing counts --engine spark` in the virtual environment of Spark."""
         return subprocess.run(
             [
                 str(spark_cluster.ENVIRONMENT / "bin/ai-manufacturing"),
@@ -102,7 +102,7 @@ class SparkBuild(Build):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Return a copy of the project whose dictionary has terms with special characters."""
+    """Return a copy of the project with additional keywords that contain special characters."""
     project = copy_of_the_project(tmp_path / "project")
     with (project / "seeds/ai_keywords.csv").open("a", encoding="utf-8", newline="") as seed:
         writer = csv.writer(seed, lineterminator="\n")
@@ -112,7 +112,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def draw(project: Path, firms: int, patents: int) -> SparkBuild:
-    """Write random registers, and a crawl in ZIP files."""
+    """Write simulated registers and a zipped register, and return a build for them."""
     folder = project.parent
     awkward_registers.write(folder / "registers", firms, patents)
     deliver_crawl(folder / "registers")
@@ -120,7 +120,7 @@ def draw(project: Path, firms: int, patents: int) -> SparkBuild:
 
 
 def count_on_duckdb(build: SparkBuild, *command: str) -> None:
-    """Land and count the registers on DuckDB; the default command builds the seeds too."""
+    """Count the registers on DuckDB, building the seeds too unless another command is given."""
     build.dbt("run", "--select", "+raw_deliveries", "raw_declared_sources")
     assert build.exit_code == 0, build.output
     kinds = ("test", "unit_test")
@@ -130,7 +130,7 @@ def count_on_duckdb(build: SparkBuild, *command: str) -> None:
 
 
 def differing_rows(build: SparkBuild) -> dict[str, int]:
-    """Count the rows of each table that only one of the engines has."""
+    """Return the number of rows per table that only one of the two engines produced."""
     differing = {}
     with duckdb.connect(str(build.warehouse), read_only=True) as connection:
         for table in COMPARED:
@@ -166,7 +166,7 @@ def two_workers(tmp_path: Path) -> Iterator[spark_cluster.Cluster]:
 
 
 def executors(events: list[dict[str, Any]]) -> dict[str, int]:
-    """Return the number of finished tasks of each executor."""
+    """Return the number of finished tasks of each Spark executor."""
     tasks: dict[str, int] = {}
     for event in events:
         if (
@@ -184,10 +184,11 @@ def executors(events: list[dict[str, Any]]) -> dict[str, int]:
 def test_a_cluster_that_loses_a_worker_counts_as_duckdb_and_a_new_year_writes_its_partitions(
     project: Path, two_workers: spark_cluster.Cluster
 ) -> None:
-    """The run overwrites the files of a dead run, the warehouse reads its counts, and a withdrawn
-    file leaves no partition.
+    """Spark must overwrite the leftovers of a killed run, give the same counts as DuckDB, and
+    delete the partition of a withdrawn file.
     """
-    # The earlier years must contain every city, because a new city has zeros in all years.
+    # Draw enough records for every city to occur in the earlier years, because a new city adds
+    # zeros to all years.
     build = draw(project, firms=20_000, patents=200_000)
     later = build.extracts / "patent_register/专利登记_2015.parquet"
     kept = later.rename(build.scratch / later.name)
@@ -203,7 +204,7 @@ def test_a_cluster_that_loses_a_worker_counts_as_duckdb_and_a_new_year_writes_it
         try:
             kill_a_worker_that_works(two_workers, counting)
         except (RuntimeError, TimeoutError):
-            # This also ends the run.
+            # Stopping the cluster also ends the Spark run.
             two_workers.end()
             raise
         command = counting.result()
@@ -255,7 +256,7 @@ def the_warehouse_reads_the_counts(build: SparkBuild) -> None:
     warehouse = replace(
         build, extracts=build.scratch / "counted", warehouse=build.scratch / "counted.duckdb"
     )
-    # Skip tests of tables that are not built.
+    # Skip tests that depend on tables outside the selection.
     only = ("--indirect-selection", "cautious")
     warehouse.dbt("build", "--select", "+int_series_conformed", "+fct_row_accounting", *only)
     assert warehouse.exit_code == 0, warehouse.output
@@ -281,7 +282,7 @@ def the_warehouse_reads_the_counts(build: SparkBuild) -> None:
 
 
 def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[Any]) -> None:
-    """Kill a worker once both have worked and the run has started on the firms' texts."""
+    """Kill a worker after both have finished tasks and the classification of texts has started."""
 
     def both_work() -> bool:
         events = cluster.events()
@@ -348,7 +349,7 @@ def test_missing_or_old_java_is_told_with_the_way_out(
 @pytest.mark.soak
 def test_a_cluster_without_workers_is_told(project: Path, tmp_path: Path) -> None:
     build = draw(project, firms=100, patents=100)
-    # Spark reports waiting every second instead of every fifteen.
+    # Let Spark report every second, instead of every 15, that it is waiting for resources.
     waiting = {"spark.starvation.timeout": "1s"}
     with spark_cluster.running(tmp_path / "cluster", workers=0, **waiting, **SOON_WARM) as cluster:
         build.more = cluster.environment
@@ -368,7 +369,7 @@ def test_storage_that_workers_do_not_share_is_told_and_nothing_is_counted(
     build = draw(project, firms=1000, patents=1000)
     storage = build.scratch / "storage"
     storage.mkdir(exist_ok=True)
-    # The worker mounts a disk of its own over the shared folder.
+    # Mount a separate file system over the shared folder, visible only to the worker.
     below = (
         "unshare",
         "--mount",

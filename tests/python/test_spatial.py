@@ -1,4 +1,4 @@
-"""Moran's I against hand computation and known truth, and the spatial tables of both builds."""
+"""Test Moran's I against hand computation and esda, and the spatial tables of the builds."""
 
 import math
 
@@ -15,7 +15,7 @@ from tests.python.estimator_tools import approx, refusal
 
 
 def rook(side: int) -> csr_array:
-    """Return row-standardised rook weights for a square grid."""
+    """Return row-standardised rook contiguity weights for a square grid."""
     cells = np.indices((side, side)).reshape(2, -1)
     beside = np.abs(cells[:, :, None] - cells[:, None]).sum(axis=0) == 1
     return csr_array(beside / beside.sum(axis=1, keepdims=True))
@@ -67,7 +67,7 @@ def test_neighbours_are_the_six_nearest_on_the_great_circle() -> None:
 
 @pytest.mark.soak
 def test_esda_says_the_same() -> None:
-    """Compare local statistics and draws for counts with many zeros.
+    """Compare local Moran statistics and permutations with esda, for counts with many zeros.
 
     esda's p-values are one-sided, so two-sided ones are computed from its draws.
     """
@@ -91,12 +91,14 @@ def two_sided(observed: float, draws: np.ndarray) -> float:
 
 
 def test_a_value_that_most_draws_share_is_not_rare() -> None:
-    """One city has everything. Zeros far from it are not rare, but esda gives them p = 0.03."""
+    """Zeros far from the only nonzero city equal most permuted values, so they are not significant,
+    although esda gives p = 0.03.
+    """
     weights = rook(12)
     values = np.zeros(144)
     values[70] = 5.0
     local = spatial.compute_local_moran(values, weights)
-    # Only the neighbours of that city have a p-value below 1.
+    # Only the neighbours of the nonzero city have a p-value below 1.
     assert [i for i, p in enumerate(local.p_value) if p < 1] == [58, 69, 71, 82]
     for function in (spatial.compute_global_moran, spatial.compute_local_moran):
         reason = refusal(function, 0 * values, weights)
@@ -104,7 +106,7 @@ def test_a_value_that_most_draws_share_is_not_rare() -> None:
 
 
 def test_a_permutation_draws_each_neighbour_once() -> None:
-    """If all other cities are neighbours, every draw has the same values in another order."""
+    """If every other city is a neighbour, each permutation contains the same values, so p = 1."""
     others = csr_array((np.ones((12, 12)) - np.eye(12)) / 11)
     values = np.random.default_rng(5).normal(size=12)
     assert_array_equal(spatial.compute_local_moran(values, others).p_value, 1)
@@ -121,7 +123,7 @@ def test_cities_at_one_place_are_neighbours_and_none_is_its_own() -> None:
 
 
 def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
-    """Only measures with a map have rows, so the last one has none."""
+    """A measure that cannot be estimated has a row with the reason, unless it has no map."""
     counted = [*map(float, range(20))]
     counts = {
         "ai_firms": [*counted, np.nan],

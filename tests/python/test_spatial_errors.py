@@ -1,4 +1,4 @@
-"""SCPC standard errors against printed numbers, and cases that cannot be estimated."""
+"""Test spatial (SCPC) standard errors against the R package scpcR, and refused cases."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def places(cities: int = 23) -> np.ndarray:
 
 
 def cross_section() -> tuple[PartialledOut, np.ndarray, list[str]]:
-    """Return the golden record's regression as a panel of two years, with a first year of zeros.
+    """Return a cross-sectional regression as a panel of two years, with zeros in the first year.
 
     Changes between the years are the cross-section, and the second year's effect is the constant,
     so slopes and scores are the same.
@@ -53,7 +53,8 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
     assert components.decays[0] == approx(record["c0"], rel=1e-12)
     printed = {row["_row"]: row for row in record["stats"]}
     names = ["Coef", "Std_Err", "t"]
-    # Records of conditional inference use other tails.
+    # scpcR's conditional inference uses other critical values, so compare p-values only for
+    # unconditional records.
     if "uncond" in name:
         names += ["P>|t|", "2.5 %", "97.5 %"]
     for position, term in enumerate(terms):
@@ -79,7 +80,7 @@ def test_what_the_map_or_the_fit_does_not_give_is_a_reason() -> None:
 
 
 def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
-    """Regressor and residuals are uncorrelated within each city."""
+    """Regressor and residuals are uncorrelated within each city, so the variance is zero."""
     data = grid(range(8), range(4))
     city, year = data["city_id"].to_numpy(), data["year"].to_numpy()
     data["x"] = (-1.0) ** (city + year)

@@ -1,4 +1,4 @@
-"""The specification curve: slopes of permuted regressors, and joint tests."""
+"""Test the specification curve: slopes of permuted regressors, and joint permutation tests."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ from tests.python.estimator_tools import grid, refusal
 
 
 def panel() -> pd.DataFrame:
-    """Return an unbalanced panel of 24 cities in 6 provinces over 7 years."""
+    """Return a simulated unbalanced panel of 24 cities over 7 years."""
     rng = np.random.default_rng(7)
     data = grid(range(24), range(2010, 2017))
     data = data.assign(**{name: rng.normal(size=len(data)) for name in ("y", "z", "w")})
@@ -49,7 +49,7 @@ OF_THE_YEAR = np.zeros(CITIES, dtype=int)
 def test_slopes_of_permutations_are_regressions_on_all_dummies(
     entity_effects: tuple[str, ...], blocks: Codes
 ) -> None:
-    """statsmodels fits the same regressions with dummies and city trends.
+    """Compare each slope with statsmodels' OLS on city, year and trend dummies.
 
     City effects are nested in the clusters and count once. One control is close to one of the
     draws.
@@ -115,7 +115,7 @@ def test_a_permutation_that_effects_or_controls_absorb_says_so() -> None:
 
 
 def test_a_row_that_the_effects_of_its_city_fit_exactly_is_dropped() -> None:
-    """City 0 has one row, city 1 two and city 2 three; year 3 has one row."""
+    """City 0 has one row, city 1 has two and city 2 has three; the year 3 has only one row."""
     cities, years = np.array([0, 1, 1, 2, 2, 2, 3, 3, 3]), np.array([0, 0, 1, 0, 1, 2, 0, 1, 3])
     for effects, rows in ((0, [0, 1, 2, 3, 4, 6, 7]), (1, [1, 2, 3, 4, 6, 7]), (2, [])):
         np.testing.assert_array_equal(
@@ -124,7 +124,7 @@ def test_a_row_that_the_effects_of_its_city_fit_exactly_is_dropped() -> None:
 
 
 def test_joint_statistics_are_those_counted_by_hand() -> None:
-    """There are three specifications, each with its estimate and four permutations."""
+    """Use three specifications, each with its estimate and four permuted estimates."""
     standardised = np.array(
         [[0.3, 0.1, -0.2, 0.3, 0.0], [0.2, 0.2, -0.1, -0.1, 0.1], [0.4, -0.3, 0.3, 0.5, 0.2]]
     )
@@ -133,11 +133,13 @@ def test_joint_statistics_are_those_counted_by_hand() -> None:
     )
     tests = joint_test.run_joint_tests(standardised, p_values, [4])
     found = {test.statistic: (test.observed, test.p_value, test.permuted_mean) for test in tests}
-    # The median is 0.3, and 0.1, -0.1, 0.3, 0.1 permuted: one of four is as far from zero.
+    # The observed median is 0.3, and the permuted medians are 0.1, -0.1, 0.3 and 0.1. One of four
+    # is at least as far from zero.
     assert found["median_estimate"] == pytest.approx((0.3, 2 / 5, 0.1))
-    # Shares with the sign of their own median: 3/3, and 2/3 in every permutation.
+    # All three estimates share the sign of their median, and two of three in every permutation.
     assert found["share_of_sign"] == pytest.approx((1, 1 / 5, 2 / 3))
-    # Shares with that sign and p below 0.05: 2/3, and 1/3, 1/3, 2/3, 1/3 permuted.
+    # Two of three estimates have this sign and p < 0.05. The permuted shares are 1/3, 1/3, 2/3 and
+    # 1/3.
     assert found["share_significant"] == pytest.approx((2 / 3, 2 / 5, 5 / 12))
 
 
@@ -164,7 +166,7 @@ def test_a_test_ends_at_the_first_look_with_twenty_as_large(larger: range, draws
 def test_a_test_that_ends_early_rejects_a_true_null_no_more_often_than_its_level(
     looks: tuple[int, ...], enough: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rejection rate is exact, from all outcomes of ten draws.
+    """Compute the exact rejection rate from all outcomes of ten draws.
 
     If the sample is one of eleven exchangeable statistics, each number r of larger draws has the
     probability 1/11, and all sets of r draws are equally likely.
@@ -183,7 +185,7 @@ def test_a_test_that_ends_early_rejects_a_true_null_no_more_often_than_its_level
 
 
 def test_each_statistic_ends_with_its_own_draws() -> None:
-    """With one specification only the median is extreme; p is never small and the sign is fixed."""
+    """Only the median is extreme, so the two other statistics stop after the first 100 draws."""
     rng = np.random.default_rng(3)
     standardised = np.append(5.0, rng.normal(size=500))[None]
     p_values = np.append(0.5, rng.uniform(size=500))[None]

@@ -1,4 +1,4 @@
-"""The table of series behind each specification, against a second reading of the seeds."""
+"""Test the table of series behind each specification by deriving it from the seeds in Python."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def scope(series: str, counted: str) -> str:
 
 
 def by_hand(row: pd.Series) -> set[tuple[str, str]]:
-    """Return the series and scopes of a seed row, derived in Python."""
+    """Return the series and scopes that a row of the specification seed requires."""
     is_event = row["estimator"] == "event_study"
     controls = [CONTROL_SETS.get(word, word) for word in row["controls"].split()]
     variables = " ".join(controls).split() + ([] if is_event else [row["outcome"]])
@@ -49,7 +49,7 @@ def by_hand(row: pd.Series) -> set[tuple[str, str]]:
     weighting = WEIGHTINGS.loc[(row["outcome"] if is_event else row["regressor"], row["weighting"])]
     counts = [weighting[f"{kind}_series"] for kind in ("base", "minus", "scaling")]
     found |= {(series, scope(series, row["scope"])) for series in counts if series}
-    # The sample has one provider, so every named provider is a second one.
+    # The sample has one provider, so a specification that names a provider uses the second one.
     providers = dict(pair.split("=") for pair in row["providers"].split())
     found = {
         (f"{name}@{providers[name]}" if name in providers else name, counted)
@@ -93,7 +93,7 @@ def test_the_built_gate_holds_the_series_of_the_headlines(sample_build: Build) -
     delivered = sample_build.rows(
         "select distinct series, scope from intermediate.int_series_years"
     )
-    # Tables 1 to 3 use these thirteen series.
+    # Tables 1 to 3 of the paper use thirteen series.
     assert len(expected) == 13
     assert set(gated) == expected & set(delivered)
 
@@ -146,7 +146,7 @@ def test_specifications_of_one_design_share_a_sample_and_others_have_their_own(
     for name in ("iid", "robust", "province"):
         assert sample[f"table_1_col_1_{name}"] == sample["table_1_col_1"] is not None
     assert sample["table_4_col_4_lags_2_3"] == sample["table_4_col_4"]
-    # Specifications with other variables, transforms, measures or lags have another sample.
+    # Specifications with different variables, transforms, measures or lags have separate samples.
     for name in ("table_1_col_1_common", "table_1_col_1_ln", "table_1_col_2"):
         assert sample[name] not in (None, sample["table_1_col_1"])
     assert sample["table_4_col_4_lag_of_measure"] not in (None, sample["table_4_col_4"])
@@ -158,7 +158,7 @@ def test_specifications_of_one_design_share_a_sample_and_others_have_their_own(
 def test_the_shares_of_the_first_year_rest_on_the_year_in_which_both_series_begin(
     public_build: Build,
 ) -> None:
-    """AI firms are counted from 2010 on, all firms from 2012 on."""
+    """AI firms are counted from 2010 on, but all firms only from 2012 on."""
     begun = (
         "select first_year from marts.dim_series where series in ('ai_firm_count', 'firm_count') "
     )

@@ -1,4 +1,4 @@
-"""Every regression matches the description in the paper and the decisions."""
+"""Test that every regression specification matches its description in the paper."""
 
 import csv
 import tomllib
@@ -11,7 +11,7 @@ NOT_COMPARED = {"specification_id", "specification_order", "is_headline", "descr
 
 
 def described() -> dict[tuple[str, str, str], Fields]:
-    """Read the fields of each regression from the fixture, by table, column and reading."""
+    """Return the expected fields of each regression by table, column and reading."""
     text = (PROJECT / "tests/fixtures/specifications.toml").read_text(encoding="utf-8")
     fixture: dict[str, Any] = tomllib.loads(text)
     columns: dict[tuple[str, str], Fields] = {}

@@ -1,4 +1,4 @@
-"""The synthetic sample, read back from its files by independent code."""
+"""Test the synthetic sample by reading its files without using the code that wrote them."""
 
 import hashlib
 import os
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return the files of each entity, as pandas reads them."""
+    """Return the CSV files of each entity as one data frame."""
     found = {}
     for entity in ("firm_survival", "patents", "city_yearbook"):
         files = sorted((folder / entity).glob("*.csv"))
@@ -114,9 +114,7 @@ def test_every_row_carries_the_synthetic_mark_and_the_names_and_codes_of_the_see
 
 
 def moves(levels: Floats) -> Floats:
-    """Return standardised yearly log changes, shape (units, years - 1), without unit and year
-    means.
-    """
+    """Return standardised log changes without unit and year means, shape (units, years - 1)."""
     moved = np.diff(np.log(levels), axis=1)
     moved -= np.nanmean(moved, axis=0)
     moved -= moved.mean(axis=1, keepdims=True)
@@ -125,7 +123,7 @@ def moves(levels: Floats) -> Floats:
 
 
 def together(root: Floats | None, pairs: Floats) -> list[float]:
-    """Return mean correlations over pairs of units.
+    """Return mean correlations between pairs of units, averaged over simulated samples.
 
     The correlations are between firms, between GDP, and between one unit's firms and the other's
     GDP.
@@ -146,7 +144,7 @@ def test_cities_of_a_province_share_half_of_their_noise_and_firms_none_with_gdp(
     pairs = province[:, None] == province
     np.fill_diagonal(pairs, val=False)
     root = truths.root(CommonShocks("province", share=0.5))
-    # The year means absorb some of the shocks that provinces share.
+    # The year means absorb some of the shocks that cities of a province share.
     np.testing.assert_allclose(together(root, pairs), [0.49, 0.49, 0], atol=0.05)
     np.testing.assert_allclose(together(None, pairs), [0, 0, 0], atol=0.02)
 
@@ -178,7 +176,8 @@ def test_without_effects_no_outcome_and_no_control_moves_with_firms_or_patents()
             for name, values in first.yearbook.items()
             if np.array_equal(values, second.yearbook[name], equal_nan=True)
         }
-        # With the sample's own effects, only this series does not depend on firms or patents.
+        # With nonzero effects, registered population is the only series independent of firms and
+        # patents.
         assert unmoved == (first.yearbook.keys() if size == 0 else {"registered_population_10k"})
 
 

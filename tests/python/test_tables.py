@@ -1,4 +1,4 @@
-"""The paper's tables with a choice of columns and errors, read back by other programs."""
+"""Test the export of the paper's tables with chosen columns and standard errors."""
 
 import re
 import shutil
@@ -53,7 +53,7 @@ def public_tables(public_build: Build) -> Tables:
 
 @pytest.fixture
 def printed(sample_tables: Tables) -> PrintedTable:
-    """Return a table with several readings of a column and all kinds of errors."""
+    """Return a table with several readings of a column and all types of standard errors."""
     return sample_tables["table_1"].prepare(READINGS, ALL)
 
 
@@ -95,7 +95,7 @@ def test_numbers_are_those_of_the_estimates_and_their_checks(
             and c.estimator <> 'event_study'
         """
     )
-    # Tiny p-values are printed as below a limit, never as zero.
+    # Tiny p-values are printed as "<0.001", for example, and never as zero.
     assert f"<{least}" in {wild for *_, wild in found}
     shown = {
         name: table.prepare(errors=ALL, decimals=decimals) for name, table in sample_tables.items()
@@ -185,7 +185,7 @@ def test_substitutes_and_lost_stars_are_marked_beside_the_number(
 
 
 def displayed(cell: openpyxl.cell.Cell) -> str:
-    """Return a cell as Excel displays it: quoted letters verbatim, and 0.000 as three decimals."""
+    """Return a cell's text as Excel displays it, by applying its number format."""
     if not isinstance(cell.value, int | float):
         return cell.value or ""
     before, digits, after = re.fullmatch(
@@ -200,7 +200,7 @@ def of_excel(printed: PrintedTable) -> list[list[str]]:
     caption, heading, *rows = ([displayed(cell) for cell in row] for row in sheet)
     assert caption[0] == printed.caption
     assert [row[0] for row in rows[len(printed.rows) :]] == printed.notes
-    # Stored numbers are not rounded.
+    # Values stored in the workbook are not rounded.
     assert sheet["B3"].value == pytest.approx(printed.rows[0].cells[0].value, rel=1e-14)
     return [heading, *rows[: len(printed.rows)]]
 
@@ -272,7 +272,7 @@ LATEX_PACKAGES = ("booktabs", "threeparttable", "siunitx")
 
 
 def has_latex(package: str) -> bool:
-    """Whether pdflatex is installed and finds a package."""
+    """Return whether pdflatex is installed and can find a LaTeX package."""
     command = ["kpsewhich", f"{package}.sty"]
     return (
         bool(shutil.which("pdflatex"))

@@ -1,4 +1,4 @@
-"""Public files contain no restricted value, and name the provider in its place."""
+"""Test that public files contain no restricted value and name the provider instead."""
 
 import gzip
 import json
@@ -22,10 +22,10 @@ from tests.python.conftest import Build, made_once
 from tests.python.release_store import read
 from tests.python.site_reader import Page, pages_of, release
 
-# Each number of Shenzhen is one of these, depending on whether its provider is restricted.
+# Every value of Shenzhen is set to one of these numbers, by whether its provider is restricted.
 RESTRICTED, OPEN = 98765432.125, 87654321.125
 OPEN_SERIES = ("loans_100m_cny", "ln_loans")
-# A name that LaTeX would read as commands.
+# A data set name with special characters that LaTeX would interpret.
 HOSTILE = "50 % & {all}_#1"
 NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 TABLES = "select concat(schema_name, '.', table_name) from duckdb_tables()"
@@ -33,7 +33,7 @@ NAMED = "vendor, licence: For subscribers; from A Vendor. A Vendor: city statist
 
 
 class Known:
-    """Values to search for in text, written with any number of digits from a minimum on."""
+    """Values to search for in text, written with at least a minimum number of digits."""
 
     def __init__(self, values: list[float], digits: int) -> None:
         self.values, self.digits = {*values}, digits
@@ -51,7 +51,7 @@ class Known:
 
 
 def texts(path: Path) -> Iterator[str]:
-    """Yield the content of a site's file as text, by table or archive member."""
+    """Yield the text of a published file, one string per table or archive member."""
     if path.suffix == ".parquet":
         yield duckdb.read_parquet(str(path)).df().to_csv()
     elif path.suffix == ".dta":
@@ -72,12 +72,12 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def digits(value: float) -> list[str]:
-    """Return the ways in which a file may write an invented number."""
+    """Return the ways in which a file may format an invented number."""
     return [f"{value:.0f}", f"{value:,.0f}"]
 
 
 def tables_with(database: Path, value: float) -> set[str]:
-    """Return the tables of a database that contain an invented number."""
+    """Return the names of the database tables that contain an invented number."""
     written, _ = digits(value)
     found = "from {} as t where contains(cast(t as varchar), '{}') limit 1"
     return {
@@ -86,7 +86,7 @@ def tables_with(database: Path, value: float) -> set[str]:
 
 
 def invent(few: Build, folder: Path) -> None:
-    """Write a release of the sample with a restricted provider and an open one."""
+    """Write a release of the sample with one restricted and one open provider."""
     path = release(few, folder, "delivered")
     with duckdb.connect(str(path)) as connection:
         connection.execute("update release.manifest set extract_set = ?", [HOSTILE])
@@ -102,7 +102,7 @@ def invent(few: Build, folder: Path) -> None:
         for name in ("marts.dim_series", "marts.fct_delivered_values", "release.series_values"):
             is_open = f"series = '{OPEN_SERIES[0]}'"
             connection.execute(f"update {name} set provider = 'open' where {is_open}")
-        # Add rows to tables that are empty in the sample.
+        # Insert rows into tables that are empty in the sample, so that the tests search them too.
         connection.execute(
             "insert into marts.fct_corrections by name select 'c999' as correction_id, "
             "'vendor' as provider, 'gdp_100m_cny' as series, 'total' as scope, "
@@ -121,7 +121,7 @@ def invent(few: Build, folder: Path) -> None:
             "failing_rows = ? where suite = 'panel_consistency'",
             [json.dumps(failing)],
         )
-        # Great Expectations adds a percentage, which a public copy must not show.
+        # The percentage in Great Expectations' result must not appear in a public copy.
         connection.execute(
             "update gates.gate_results set success = false, failing_row_count = 1, failing_rows ="
             " ?, validation_result = ? where suite = 'deliveries' and description like 'Every"
@@ -154,7 +154,7 @@ UNREAD = [{"file_path": "city_yearbook/2021.csv", "remedy": "Declare, rename or 
 
 @pytest.fixture(scope="session")
 def invented(few: Build, shared: Path) -> Path:
-    """Return the folder of such a release and of its public copy."""
+    """Return the folder that contains the invented release and its public copy."""
     folder = shared / "invented_release"
     return made_once(folder, partial(invent, few, folder))
 
@@ -188,7 +188,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
         "marts.fct_delivered_values",
         "release.series_values",
     }
-    # A column without public values is missing from the panel, and listed as withheld.
+    # Columns without public values are dropped from the panel and listed as withheld.
     columns = "('gdp_100m_cny', 'loans_100m_cny')"
     for table, place in (
         ("duckdb_columns()", "table_name = 'fct_city_year_panel'"),
@@ -198,7 +198,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
         query = f"select column_name from {table} where {place} and column_name in {columns}"
         expected = "gdp_100m_cny" if table == "release.withheld" else "loans_100m_cny"
         assert read(copy, query) == [(expected,)], table
-    # A copy of a copy withholds nothing more.
+    # Copying a public copy must not withhold anything more.
     assert terms.write_public_copy(copy, tmp_path / "again.duckdb") == []
     exports.export(copy, tmp_path, "csv")
     page = pages_of(copy, with_restricted=False)
@@ -211,7 +211,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
         assert {
             name for name, text in written.items() if any(word in text for word in words)
         } == expected
-    # Open series are drawn by value, all others by rank.
+    # Charts show open series by value, and restricted series by rank.
     assert [*page("cities").script("city-values")["providers"]] == ["loans_100m_cny"]
 
 
@@ -220,7 +220,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
 def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_says_so(
     given_away: Path, public_site: Path, public_build: Build
 ) -> None:
-    """Search only for values with many digits, which no estimate matches by chance."""
+    """Search only for values with many digits, which an estimate cannot match by chance."""
     values = public_build.frame(
         "select delivered_value as value from marts.fct_delivered_values union all "
         "select unnest([gdp_100m_cny, ln_gdp, ln_secondary_employment, integration_index]) "
@@ -236,7 +236,7 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_s
     assert not (given_away / "cities").exists()
     data = given_away / downloads.FOLDER
     assert not (data / "panel.csv").exists()
-    # As a control, the other site contains values that the search finds.
+    # As a positive control, the search finds values on the site that includes restricted data.
     for name in (
         "cities/440300.js",
         "cities.html",
@@ -245,13 +245,13 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_s
         "data/fct_delivered_values.parquet",
     ):
         assert any(map(known.in_text, texts(public_site / name))), name
-    # In place of the values, the pages name their provider.
+    # Pages name the provider and licence of the withheld values.
     for name in ("cities", "maps", "quality", "use"):
         page = Page((given_away / f"{name}.html").read_text("utf-8"))
         said = page.text("//aside[@class='note withheld']")
         origin = "none stated by the republisher; from eileenCHEN-9/PhD_2022_2025 (GitHub)."
         assert f"(csmar), licence: {origin}" in said, name
-    # The three withheld downloads are Parquet, CSV and Stata.
+    # Three downloads are withheld: Parquet, CSV and Stata.
     withheld = "#download/following-sibling::div[1]//td[starts-with(., 'withheld, see')]"
     assert len(page.all(withheld)) == 3
     package = json.loads((data / "datapackage.json").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Two measurements of one regressor, against dummies, sandwich formulas and pyfixest."""
+"""Test the two-measurement IV estimator against dummy-variable regressions and pyfixest."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ ANOTHER = "AI firms of all industries by a second vendor substitute for sections
 
 
 def test_two_stages_are_those_of_pyfixest() -> None:
-    """The expected numbers are from pyfixest 0.60.0.
+    """Compare estimates and standard errors with the output of pyfixest 0.60.0.
 
     The call was feols("n ~ w + C(year) | firm | k ~ ys", vcov={"CRV1": "firm"}).
     """
@@ -67,7 +67,7 @@ def two_vendors(sample_build: Build) -> Tables:
 def test_a_named_provider_feeds_the_measure_and_the_default_one_is_the_plain_series(
     two_vendors: Tables,
 ) -> None:
-    # The expected panel has the second vendor's counts in place of the first's.
+    # In the expected tables, the second vendor's counts replace the first vendor's.
     kept = two_vendors.measures.query("measure != 'ai_firms'")
     by_hand = replace(two_vendors, measures=kept.replace({"ai_firms@ciciliujx": "ai_firms"}))
     plain, default, second, swapped = (

@@ -1,4 +1,4 @@
-"""Two sources of one series: agreement and reliability against numpy, and unchanged defaults."""
+"""Test the agreement and reliability of two sources of one series against numpy."""
 
 import math
 
@@ -14,12 +14,12 @@ VENDORS = ("lily_han_ui", "ciciliujx")
 
 
 def within(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """Return the residuals of columns on city and year dummies."""
+    """Return the residuals of columns after regression on city and year dummies."""
     return np.column_stack([OnDummies(rows, name, []).residuals for name in columns])
 
 
 def values_of(build: Build, first: str, second: str) -> pd.DataFrame:
-    """Return two variables by city and year, where both have values."""
+    """Return two variables by city and year, keeping rows in which both have values."""
     return build.frame(
         "select a.city_id, a.year, a.value as first, b.value as second from"
         " marts.fct_city_year_values as a inner join marts.fct_city_year_values as b on a.city_id"
@@ -99,8 +99,8 @@ def test_the_second_vendor_is_a_reading_and_an_instrument(public_build: Build) -
     ).set_index("specification_id")
     parts = ("", "_second_vendor", "_instrumented", "_second_vendor_instrumented")
     plain, second, by_second, by_first = (found.loc[name.format(part)] for part in parts)
-    # All four use one sample, so an instrumented estimate is the other vendor's plain estimate
-    # divided by the first stage.
+    # All four estimates use one sample, so each IV estimate equals the reduced form divided by the
+    # first stage.
     assert {row["observation_count"] for row in (plain, second, by_second, by_first)} == {
         plain["observation_count"]
     }

@@ -1,4 +1,4 @@
-"""Downloads and citations: data for other programs, and quick starts that give the headline."""
+"""Test the downloads, metadata and citations of the site, and its quick-start scripts."""
 
 import csv
 import errno
@@ -43,7 +43,7 @@ HEADLINE = (
 
 @pytest.fixture(scope="session")
 def sample_data(light_build: Build, shared: Path) -> Path:
-    """Return a site of the sample with one page and the formats that quick starts read."""
+    """Return a small site of the sample with the data formats that the quick-start scripts read."""
     folder = shared / "sample_data"
 
     def make() -> None:
@@ -76,7 +76,7 @@ def built(request: pytest.FixtureRequest, sample_build: Build) -> Built:
 
 
 def metadata_of(folder: Path) -> tuple[Any, Any]:
-    """Return the Data Package and the Croissant metadata of a data folder."""
+    """Return the Data Package and Croissant metadata of a data folder."""
     names = (downloads.PACKAGE, downloads.CROISSANT)
     package, croissant = (json.loads((folder / name).read_text("utf-8")) for name in names)
     return package, croissant
@@ -90,7 +90,7 @@ print("{} ({}) N = {}".format(*found))
 
 
 def program(name: str) -> list[str]:
-    """Return the command that runs a quick start, or skip the test without its program."""
+    """Return the command that runs a quick-start script, or skip the test without a program."""
     kind = Path(name).suffix
     if kind in (".py", ".sql"):
         return [sys.executable, *(["-c", IN_SQL] if kind == ".sql" else []), name]
@@ -105,7 +105,7 @@ def program(name: str) -> list[str]:
 def test_a_quick_start_gives_the_estimate(built: Built, name: str, tmp_path: Path) -> None:
     folder, build = built
     command = program(name)
-    # Copy the files that a reader downloads for the quick start.
+    # Copy only the files that a user of the quick-start script downloads.
     tables = ("fct_city_year_panel.parquet", "rpt_coefficients.parquet")
     for file in (name, "panel.csv", "panel.dta", *tables):
         shutil.copyfile(folder / file, tmp_path / file)
@@ -116,7 +116,7 @@ def test_a_quick_start_gives_the_estimate(built: Built, name: str, tmp_path: Pat
     ((estimate, error, count),) = build.rows(query)
     assert f"{estimate:.6f} ({error:.6f})" in log
     assert f"N = {count}" in log
-    # R's lm gave this number on the exported panel.
+    # R's lm() gives this estimate on the exported panel.
     assert build.extracts.name != "public" or "0.157606" in log
 
 
@@ -155,7 +155,7 @@ def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_n
     assert own["path"] == terms.ESTIMATES_LICENCE.address
     computed = {one["name"] for one in resources if one.get("licenses") == [own]}
     assert "rpt_coefficients" in computed
-    # Tables of single cities do not have the licence of estimates.
+    # The licence for estimates does not cover tables of single cities.
     assert not computed & {"fct_city_year_panel", "estimation_samples"}
     listed = (folder / licence["path"]).read_text(encoding="utf-8")
     assert terms.ESTIMATES_LICENCE.sentence in listed
@@ -191,7 +191,7 @@ def test_every_key_of_the_metadata_holds_in_the_release(built: Built) -> None:
                     f" where {known}"
                 )
                 assert count(orphans) == 0, (name, other)
-    # These keys contain a file name, which is withheld for restricted files.
+    # The keys of these tables contain a file name, which is withheld for restricted files.
     assert {name for name, key in keys.items() if not key} <= {
         "fct_register_rows_set_aside",
         "fct_row_accounting",
@@ -208,7 +208,7 @@ def test_every_key_of_the_metadata_holds_in_the_release(built: Built) -> None:
             for field in one["field"]
             if "references" in field
         }
-        # A reference to one column of a longer key would duplicate rows.
+        # A reference to one column of a composite key would duplicate rows.
         assert others == {
             other
             for other, names in referred.items()
@@ -277,7 +277,7 @@ def test_the_validators_of_both_formats_find_no_error(
     assert len(report.tasks) > 60
     opened = mlcroissant.Dataset(jsonld=str(folder / downloads.CROISSANT))
     assert not opened.metadata.issues.errors
-    # One warning is accepted: a release has a number, not a version of three parts.
+    # Accept one warning of mlcroissant: a release number is not a semantic version.
     assert [one for one in opened.metadata.issues.warnings if "MAJOR.MINOR" not in one] == []
     cities = [*opened.records("dim_city")]
     assert len(cities) == 367
@@ -294,7 +294,7 @@ def test_a_reader_of_croissant_gets_each_row_of_each_table_once(
     expected = {}
     for one in croissant["distribution"]:
         path = tmp_path / one["name"]
-        # The first rows are enough to show a reference that duplicates rows.
+        # The first 1,000 rows are enough to detect a reference that duplicates rows.
         rows = pq.read_table(folder / path.name).slice(length=1000)
         pq.write_table(rows, path)
         one["sha256"] = integrity.sha256(path)
@@ -401,7 +401,7 @@ def test_what_is_no_address_or_no_doi_is_refused(
 
 
 def dataset_of(markup: str) -> dict[str, Any]:
-    """Return the data set that a page describes in JSON-LD."""
+    """Return the data set that an HTML page describes in JSON-LD."""
     (text,) = re.findall(r'<script type="application/ld\+json">(.*?)</script>', markup)
     described: dict[str, Any] = json.loads(text)
     return described
@@ -433,7 +433,7 @@ def test_every_page_describes_itself_and_the_data_to_programs(
         "temporalCoverage": "/".join(map(str, years)),
     }
     descriptions = set()
-    # The page `use` needs its files.
+    # Skip the page `use`, which requires the data files next to it.
     pages = [name for name in site.PAGES if name != "use"]
     for name in pages:
         page = sample_page(name)
@@ -629,14 +629,14 @@ def test_the_way_out_depends_on_what_the_system_refused(tmp_path: Path) -> None:
     for error, expected in (
         (OSError(errno.ENOSPC, "No space"), (f"{place}: the disk is full", "Make room")),
         (OSError(errno.EACCES, "Denied", str(missing)), (f"{place}: Denied", "Make it writable")),
-        # The message names the topmost missing folder.
+        # The message names the topmost folder that is missing.
         (OSError(errno.ENOENT, "None", str(missing)), (f"{tmp_path}/folder: None", "Put it there")),
     ):
         assert disk.describe_failure(error, place) == expected
 
 
 def _downloads_of(shown: dict[str, Any]) -> list[metadata.Download]:
-    """Return the downloads that the page lists, without writing them."""
+    """Return the downloads that the page lists, without writing any file."""
     tables = [name.split(".")[1] for name in shown["tables"]]
     names = [f"{table}.{ending}" for table in tables for ending in ("parquet", "csv.gz")]
     return [metadata.Download(name, 1, "") for name in names]
@@ -648,7 +648,7 @@ def _downloads_of(shown: dict[str, Any]) -> list[metadata.Download]:
         ({"url": "https://x.org/1", "date-published": "2025-04-02"}, []),
         ({"url": "https://x.org/1"}, ["volume", "start", "end", "doi"]),
         ({"volume": 1, "start": 2, "end": 3, "doi": "10.1/x"}, []),
-        # Once in print, a paper is cited by its pages.
+        # A paper with a volume is cited by its pages instead of its address.
         (
             {"url": "https://x.org/1", "date-published": "2025-04-02", "volume": 1},
             ["start", "end", "doi"],

@@ -1,4 +1,4 @@
-"""A vendor's register: zipped CSV files without industry and exits, placed by code or name."""
+"""Test a vendor's firm register: zipped CSV files without industry codes or exit dates."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ HEADER = (
     "所在省份",
     "地区",
 )
-# The name is invented, like all of these firms.
+# The name of the person is invented, like all firms in this file.
 PERSON = "甲某某"
 
 
@@ -49,7 +49,7 @@ def zipped(path: Path, **members: str) -> None:
 
 
 def everything_kept(folder: Path) -> Iterator[str]:
-    """Yield the content of a folder as text: bytes of files, and cells of Parquet files."""
+    """Yield the content of all files in a folder as text, with Parquet cells as JSON."""
     for path in (path for path in folder.rglob("*") if path.is_file()):
         yield path.read_bytes().decode("utf-8", "replace")
         if path.suffix == ".parquet":
@@ -57,7 +57,7 @@ def everything_kept(folder: Path) -> Iterator[str]:
 
 
 def test_a_personal_column_reaches_nothing_that_is_kept(project: Project) -> None:
-    """This includes names moved by a lost or added field, and undeclared columns."""
+    """Personal names must not be stored, even if a missing or extra field moves them."""
     project.declare(FIRMS + CRAWL)
     header = ("编号", "法人代表", "经营范围", "省", "市", "联系人")
     zipped(
@@ -96,7 +96,7 @@ def test_a_personal_column_reaches_nothing_that_is_kept(project: Project) -> Non
 
 
 CHARACTERS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-# The weights are from GB 32100-2015, table 2.
+# Check digit weights of the unified social credit code (GB 32100-2015, table 2).
 WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
 
 
@@ -126,7 +126,7 @@ def firm(number: int, region: str, province: str, place: str, **other: Any) -> t
 
 
 def deliver_crawl(folder: Path) -> Counter[str]:
-    """Write a crawl: two provinces of 2010, one of 2011 that ends in June, and one of 2000.
+    """Write a zipped register: two provinces in 2010, one incomplete year 2011, and the year 2000.
 
     Returns the number of firms of 2010 by city.
     """
@@ -166,7 +166,7 @@ SELECTED = (
 
 
 def second_count(folder: Path) -> dict[str, int]:
-    """Count the records of all ZIP files with Python's readers."""
+    """Count the records in all ZIP files without using the landing code."""
     counts = {}
     for path in sorted(folder.glob("crawl_2019/*.zip")):
         with zipfile.ZipFile(path) as archive:
@@ -225,7 +225,7 @@ NO_STOCK = (
 def test_a_crawl_of_all_survivors_gives_their_entries_and_no_stock(
     fresh: Build, tmp_path: Path
 ) -> None:
-    """The existing crawl covers a sample of firms; a complete one would cover survivors."""
+    """Declare the register as complete for surviving firms, although the real one is a sample."""
     fresh.project = copy_of_the_project(tmp_path / "project")
     declaration = fresh.project / "models/staging/kinginsun/kinginsun.toml"
     declared = declaration.read_text(encoding="utf-8")
@@ -236,7 +236,7 @@ def test_a_crawl_of_all_survivors_gives_their_entries_and_no_stock(
     deliver_crawl(fresh.extracts)
     count(fresh, "int_firm_register_counts", "dim_series", firms_of="kinginsun")
 
-    # Incomplete deliveries have no rows: 2011 ends in June, and another province's file is missing.
+    # Incomplete years have no counts: 2011 ends in June, and the file of one province is missing.
     columns = (
         "provider, scope, city_id, year, firm_count, firm_entry_count, firm_exit_count,"
         " ai_firm_entry_count"
@@ -261,7 +261,7 @@ def test_a_crawl_of_all_survivors_gives_their_entries_and_no_stock(
         "select distinct series, is_delivered, absence_reason from marts.dim_series where series"
         " like '%firm%' and "
     )
-    # No row of series_sources.csv uses these counts.
+    # No row of series_sources.csv selects these counts for a series.
     assert fresh.rows(f"{why} scope = 'industry' order by series") == [
         (f"{ai}firm_{kind}", False, None if kind == "entry_count" else NO_STOCK)
         for ai in ("ai_", "")
@@ -284,7 +284,7 @@ def test_a_place_rule_that_places_under_half_is_named(fresh: Build) -> None:
 
 @pytest.fixture
 def real_register() -> Path:
-    """Return the real crawl, or skip the test in clones without it."""
+    """Return the folder of the real register, or skip the test if the data are not available."""
     if not REGISTER_EXTRACTS.is_dir():
         pytest.skip("the real register is not here; set REGISTER_EXTRACTS to its folder")
     return REGISTER_EXTRACTS.resolve()

@@ -1,4 +1,4 @@
-"""Files that change on disk: `ai-manufacturing verify` finds them, and no command uses them."""
+"""Test that `ai-manufacturing verify` finds corrupted files and that other commands refuse them."""
 
 import json
 import os
@@ -37,7 +37,7 @@ DAMAGED = (RefreshError, databases.DatabaseError)
 
 
 def flip(path: Path, chance: random.Random) -> bytes:
-    """Flip one bit of a file, and return the previous content."""
+    """Flip a random bit of a file, and return the original content."""
     before = path.read_bytes()
     place = chance.randrange(8 * len(before))
     changed = bytearray(before)
@@ -47,7 +47,7 @@ def flip(path: Path, chance: random.Random) -> bytes:
 
 
 def overwrite(path: Path, content: bytes) -> None:
-    """Overwrite a file despite its permissions, like a faulty disk."""
+    """Overwrite a read-only file and restore its permissions, to simulate a disk error."""
     mode = path.stat().st_mode
     path.chmod(0o644)
     path.write_bytes(content)
@@ -59,7 +59,7 @@ def files(folder: Path, *patterns: str) -> list[Path]:
 
 
 def read_landed() -> Numbers:
-    """Read the sample's landed data as a build in a new process would."""
+    """Return the sample's landed data, after clearing the cache of verified checksums."""
     checksums._verified_signatures.clear()
     deliveries = landing.land_deliveries()
     registers.list_paths(contracts.read_schema("raw_register_paths").empty_table())
@@ -68,7 +68,7 @@ def read_landed() -> Numbers:
 
 @pytest.fixture(scope="session")
 def two_releases(small_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a release folder with two releases and a held build."""
+    """Return a release folder that contains two releases and a held build."""
     folder = tmp_path_factory.mktemp("two_releases")
     store = Store(folder, folder / "ai_manufacturing.duckdb")
     store.prepare_folders()
@@ -88,7 +88,7 @@ def two_releases(small_build: Build, tmp_path_factory: pytest.TempPathFactory) -
 def kept(
     two_releases: Path, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Store:
-    """Return a copy of two_releases, without a landing store."""
+    """Return a store with a copy of the release folder, and without any landed data."""
     monkeypatch.chdir(PROJECT)
     folder = tmp_path / """it's; a "folder" """
     shutil.copytree(two_releases, folder)
@@ -106,13 +106,13 @@ def kept(
 def landing_store(
     kept: Store, sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """Return a copy of the sample's landing store, beside the releases."""
+    """Return a copy of the sample's landing store, next to the release folder."""
     monkeypatch.setenv("EXTRACTS_DIR", str(sample_build.extracts))
     return Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
 
 
 def refused(kept: Store, path: Path) -> None:
-    """Check that the commands refuse a damaged file of the release folder."""
+    """Assert that all commands refuse a damaged file in the release folder."""
     acts: list[Callable[[], object]]
     if path.parent == kept.folder / "past":
         number = path.name[:6]
@@ -142,7 +142,7 @@ def refused(kept: Store, path: Path) -> None:
 
 @pytest.mark.soak
 def test_each_flipped_bit_is_found_and_reaches_no_number(kept: Store, landing_store: Path) -> None:
-    """A third of the flips each is in landed files, logs and releases."""
+    """Flip 300 bits: one third each in landed files, in logs and in releases."""
     chance = random.Random(300)
     right = read_landed()
     assert verify.verify().damage_lines == []
@@ -156,7 +156,7 @@ def test_each_flipped_bit_is_found_and_reaches_no_number(kept: Store, landing_st
         before = flip(path, chance)
         assert any(str(path.parent) in line for line in verify.verify().damage_lines), path
         if path.is_relative_to(landing_store / "tables"):
-            # Only SQL reads these tables, and a build writes them again.
+            # Python does not read these tables, and each build rewrites them.
             assert read_landed() == right
         elif path.is_relative_to(landing_store):
             with pytest.raises(landing.LandingError, match=re.escape(str(path.parent))):
@@ -241,16 +241,18 @@ def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_r
 
 
 def exits(expected: int, said: str, *arguments: object) -> str:
-    """Run `ai-manufacturing` in this process, and check its exit code and part of its output."""
+    """Run the CLI in this process, check its exit code and part of its output, and return the
+    output.
+    """
     run = CliRunner().invoke(cli.main, [*map(str, arguments)])
-    # JSON escapes the quotes in paths.
+    # Undo the escaping of quotes in JSON output.
     printed = run.output.replace('\\"', '"')
     assert (run.exit_code, said in printed) == (expected, True), printed
     return printed
 
 
 def times_ten(path: Path) -> None:
-    """Multiply the estimates of a release by ten, which leaves a file that opens."""
+    """Multiply a release's estimates by ten, which corrupts the data but not the file format."""
     path.chmod(0o644)
     with duckdb.connect(str(path)) as release:
         release.execute("update reports.rpt_coefficients set estimate = 10 * estimate")
@@ -259,7 +261,7 @@ def times_ten(path: Path) -> None:
 def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All commands refuse it, and a rollback repairs the published release."""
+    """All commands refuse the release, and a rollback repairs the published file."""
     monkeypatch.delenv("WAREHOUSE_PATH", raising=False)
     past, published = kept.locate_past_release("000001"), kept.published_path.read_bytes()
     sums = integrity.checksum_path(past)
@@ -283,10 +285,10 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     sums.unlink()
     integrity.record_checksum(past, integrity.sha256(past))
     is_refused(f"{kept.folder / 'refreshes.jsonl'} says ")
-    # A publication that dies may leave the published file without a hash.
+    # A publication that is killed may leave the published file without its SHA-256.
     times_ten(kept.published_path)
     integrity.checksum_path(kept.published_path).unlink()
-    # The published file is not a link to the past release.
+    # The published file is a copy, so its damage leaves past releases intact.
     by_hand.summarise_changes(kept, "000001", "000002")
     damage = f"{kept.published_path}: its SHA-256 is "
     out = ("--out", tmp_path / "out")
@@ -325,7 +327,7 @@ def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     exits(1, cut, "refresh")
     assert "000001" in exits(1, cut, "releases")
     assert kept.published_path.read_bytes() == published
-    # Without a backup, the way out is to delete the log and its head.
+    # Without a backup, the user has to delete the log and its head.
     log.write_bytes(b"")
     head.unlink()
     exits(0, f"{log}: was empty; the SHA-256 of 2 releases are in it again", "rollback", "000001")
@@ -358,7 +360,8 @@ def test_releases_and_the_logs_are_compared_with_each_other(
     integrity.record_checksum(other, integrity.sha256(other))
     for number in ("000001", "000004"):
         (past / f"{number}.duckdb").unlink()
-    # Release 000004 is not reported, because its refresh died before any reader saw it.
+    # Release 000004 is not reported, because its refresh was killed before the release was
+    # published.
     assert [line.split(". ")[0] for line in verify.verify().damage_lines] == [
         f"{past / '000001.duckdb'}: missing, and {kept.folder / 'refreshes.jsonl'} names it",
         f"{other}: no line of {kept.folder / 'refreshes.jsonl'} names it",
@@ -373,7 +376,7 @@ def test_releases_and_the_logs_are_compared_with_each_other(
 
 @pytest.mark.soak
 def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path: Path) -> None:
-    """Writers run one after another, so that each finds the leftovers of earlier ones."""
+    """Each writer is killed one line later and starts with the leftovers of earlier writers."""
     written = Chain(tmp_path / "log.jsonl")
     place, exit_code = 0, 1
     while exit_code:

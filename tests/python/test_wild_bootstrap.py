@@ -1,4 +1,4 @@
-"""The wild cluster bootstrap and Romano-Wolf stepdown, against golden numbers and brute force."""
+"""Test the wild cluster bootstrap and Romano-Wolf p-values against exact reference values."""
 
 from itertools import product
 from typing import Any
@@ -37,7 +37,7 @@ def panel(seed: int, provinces: int = 8, slope: float = 0.0) -> pd.DataFrame:
 def textbook(
     data: pd.DataFrame, draws: Floats, null: float = 0.0, *, clusters: str = "province"
 ) -> tuple[float, Floats]:
-    """Bootstrap with one regression per draw; return |t| of the sample and of each draw."""
+    """Return |t| of the sample and of each bootstrap draw, with one regression per draw."""
     members = np.unique(data[clusters], return_inverse=True)[1]
     fitted = OnDummies(data, "y", REGRESSORS)
 
@@ -52,7 +52,7 @@ def textbook(
 
 
 def bootstrapped(data: pd.DataFrame, **options: Any) -> Inference:
-    """Test the first regressor with province clusters, under other cluster labels."""
+    """Test the first regressor with a bootstrap over provinces, using relabelled clusters."""
     return wild_bootstrap.bootstrap_coefficient(
         regression_of(data), 0, clusters=labels_of(data), **options
     )
@@ -64,7 +64,7 @@ def labels_of(data: pd.DataFrame) -> Any:
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["param"])
 def test_golden_p_is_met_exactly_by_enumeration(record: dict[str, Any]) -> None:
-    """Ties count, because the sample itself is one of the 512 vectors."""
+    """Ties count as extreme, because the sample itself is one of the 512 sign vectors."""
     regression = fixed_effects.partial_out(
         golden_data("grunfeld"),
         "inv",
@@ -79,7 +79,7 @@ def test_golden_p_is_met_exactly_by_enumeration(record: dict[str, Any]) -> None:
 
 
 def test_clusters_may_cut_across_cities() -> None:
-    """The projection of each draw is exact even if cities are not nested in the clusters."""
+    """Bootstrap statistics are exact even if cities are not nested in the clusters."""
     data = panel(12, provinces=13)
     data["block"] = (data["city_id"] + data["year"]) % 14
     vectors = wild_bootstrap.draw_sign_vectors(14, 40, 1)[0]
@@ -93,7 +93,7 @@ def test_clusters_may_cut_across_cities() -> None:
 
 
 def test_p_and_the_seed() -> None:
-    """With r of 199 draws at least as large in the textbook loop, the p-value is (1 + r) / 200."""
+    """The p-value is (1 + r) / 200 if r of 199 brute-force draws are at least as large."""
     data = panel(2, provinces=13, slope=0.25)
     ours = bootstrapped(data, draws=199, seed=7)
     t, theirs = textbook(data, wild_bootstrap.draw_sign_vectors(13, 199, 7)[0])
@@ -121,7 +121,7 @@ def test_twelve_clusters_are_the_last_to_be_enumerated() -> None:
 
 
 def test_the_interval_holds_what_is_not_rejected() -> None:
-    """The loop's p-value is above 5 % just inside the interval, and not just outside."""
+    """The brute-force p-value exceeds 5 % just inside the interval but not just outside."""
     data = panel(4, provinces=13, slope=0.5)
     ours = bootstrapped(data, draws=59)
     vectors = wild_bootstrap.draw_sign_vectors(13, 59, 2020)[0]
@@ -134,7 +134,7 @@ def test_the_interval_holds_what_is_not_rejected() -> None:
 
 
 def test_too_few_clusters_or_draws_to_reject_leave_no_end_and_say_so() -> None:
-    """Four clusters have 8 sign vectors with different t, so no p-value is below 1/8."""
+    """Four clusters give 8 sign vectors with different t statistics, so p cannot be below 1/8."""
     ours = bootstrapped(panel(5, provinces=4))
     fewer_draws = bootstrapped(panel(5, provinces=13), draws=18)
     for found in (ours, fewer_draws):
@@ -146,7 +146,7 @@ def test_too_few_clusters_or_draws_to_reject_leave_no_end_and_say_so() -> None:
 
 
 def test_what_has_no_bootstrap_says_why() -> None:
-    """Cases: an exact fit, and two cities whose scores are opposite in each year."""
+    """An exact fit and a zero cluster variance are refused with a reason."""
     data = panel(9)
     exact = data.assign(y=2 * data["x1"] + data["city_id"])
     assert refusal(bootstrapped, exact).startswith("No bootstrap: the regressors fit the outcome")
@@ -176,7 +176,7 @@ def test_clusters_of_provinces_reject_a_true_null_in_3_to_8_percent(
 
 
 def adjust_p_values(*samples: pd.DataFrame) -> list[Inference]:
-    """Adjust the tests of the first regressor in several samples."""
+    """Return Romano-Wolf adjusted tests of the first regressor in several samples."""
     return romano_wolf.adjust_p_values(
         [*map(regression_of, samples)],
         [0] * len(samples),
@@ -185,7 +185,7 @@ def adjust_p_values(*samples: pd.DataFrame) -> list[Inference]:
 
 
 def test_the_numbers_of_wildrwolf() -> None:
-    """Both use 9,999 random sign vectors, so each p-value has an error of up to 0.005."""
+    """Both implementations use 9,999 random draws, so each p-value has an error of up to 0.005."""
     data = golden_data("guns")
     regressions = [
         fixed_effects.partial_out(data, name, ["lawn", "prisoners", "income"])
@@ -203,8 +203,7 @@ def test_the_numbers_of_wildrwolf() -> None:
 
 @pytest.mark.parametrize("seed", [20, 21])
 def test_two_hypotheses_by_brute_force(seed: int) -> None:
-    """The two samples have different provinces, and all vectors over the seven provinces are
-    enumerated.
+    """Enumerate all sign vectors over seven provinces for two samples with different provinces.
 
     A sample ties with the largest |t*| of the vectors that are constant in its provinces.
     """

@@ -1,4 +1,4 @@
-"""Statements that a public copy cannot answer, on a copy of a few invented rows."""
+"""Test which SQL queries a public copy with withheld values can answer without misleading."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +46,7 @@ def copy() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def judged(copy: duckdb.DuckDBPyConnection, sql: str) -> tuple[set[str], bool]:
-    """Return the withheld names that a statement reads, and whether its result would mislead."""
+    """Return the withheld tables and columns that a query reads, and whether it would mislead."""
     rows = withholding.read_withheld_rows(copy)
     with lineage.open_planner(copy) as planner:
         reads = lineage.find_dependencies(planner, sql)
@@ -55,16 +55,16 @@ def judged(copy: duckdb.DuckDBPyConnection, sql: str) -> tuple[set[str], bool]:
     return names, withholding.is_misleading(touched, reads, copy.execute(sql).fetchall())
 
 
-# Some rows of this table are withheld, so every result lacks them.
+# Some rows of this table are withheld, so every query on the table is affected.
 CITIES = "marts.cities"
 STATEMENTS: dict[str, tuple[set[str], bool]] = {
-    # The whole table is withheld.
+    # All rows of marts.wages are withheld, so even a row count would mislead.
     "select count(*) from marts.wages": ({"marts.wages"}, True),
     "select 1 from marts.cities where city not in (select city from marts.wages)": (
         {CITIES, "marts.wages"},
         True,
     ),
-    # `select *` includes the column that was left out.
+    # `select *` includes the column that the public copy omits.
     "from marts.cities": (
         {CITIES, *(f"{CITIES}.{name}" for name in ("people", "gdp", "area"))},
         False,
@@ -72,7 +72,8 @@ STATEMENTS: dict[str, tuple[set[str], bool]] = {
     "select city, gdp from marts.cities": ({CITIES, f"{CITIES}.gdp"}, False),
     "select people from marts.cities": ({CITIES, f"{CITIES}.people"}, False),
     "select count(*) from marts.cities": ({CITIES}, False),
-    # A null is not misleading, but a count, a substitute or an empty result would be.
+    # A null result is not misleading, but a count, a default value or a filter on withheld values
+    # is.
     "select count(gdp) from marts.cities": ({CITIES, f"{CITIES}.gdp"}, True),
     "select coalesce(gdp, 0) as gdp from marts.cities": ({CITIES, f"{CITIES}.gdp"}, True),
     "select city from marts.cities where gdp > 1": ({CITIES, f"{CITIES}.gdp"}, True),
@@ -89,7 +90,7 @@ def test_a_result_is_misleading_if_it_says_something_of_what_is_not_there(
 
 
 def test_an_error_about_a_column_that_was_left_out_says_so(copy: duckdb.DuckDBPyConnection) -> None:
-    """A column of the same name in another table and a misspelt name do not count."""
+    """A column of another table with the same name, or a misspelt name, is not withheld."""
     rows = withholding.read_withheld_rows(copy)
 
     def missing(sql: str) -> list[str]:
@@ -132,17 +133,17 @@ def test_a_copy_offers_the_questions_that_it_answers(copy: duckdb.DuckDBPyConnec
     statements = {
         "from marts.wages": False,
         "select c.city from marts.cities as c left join marts.wages using (city)": False,
-        # Nothing was delivered for this table.
+        # No data were delivered for this table, so there is no answer.
         "from marts.sectors": False,
         "select gdp from marts.cities": False,
         "select area from marts.cities": False,
         "select s.city from marts.cities left join marts.sectors as s using (city)": True,
         "select 1": True,
-        # Nothing withheld is read, because the statement is not run.
+        # The statements are not run, so they read no withheld data.
         "select 1; drop table marts.cities": True,
-        # The answer still has the other columns.
+        # The answer still contains the columns that are not withheld.
         "from marts.cities": True,
-        # The count is of the values that are not withheld.
+        # The count covers only the values that are not withheld.
         "select count(people) from marts.cities": True,
         "select comment from duckdb_tables()": True,
     }

@@ -1,4 +1,4 @@
-"""Workers that compute Python models: results, errors, and runs in which a worker dies."""
+"""Test the worker processes that compute Python models: results, errors and killed workers."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def pool() -> workers.Pool:
 
 
 def made(pool: workers.Pool, folder: Path, body: str, **tables: pd.DataFrame) -> Any:
-    """Write a model and compute it in a worker."""
+    """Write a Python model to a file and return its result from a worker process."""
     path = folder / "a_model.py"
     path.write_text(HEAD + indent(body, "    "), encoding="utf-8")
     with duckdb.connect() as connection:
@@ -82,7 +82,7 @@ def test_a_worker_that_dies_fails_its_model_and_no_other(
         while not (other / "started").exists():
             time.sleep(0.01)
         died = threads.submit(made, pool, tmp_path, "import os\nos._exit(9)").exception()
-        # The other worker is still busy, so the next model needs the replacement.
+        # The other worker is still busy, so the next model must run in the replacement.
         next_model = threads.submit(made, pool, tmp_path, "return 7")
         wait([next_model])
         (other / "ended").touch()
@@ -92,7 +92,7 @@ def test_a_worker_that_dies_fails_its_model_and_no_other(
 
 
 def living(session: int) -> list[str]:
-    """Return the states of the running processes of a session."""
+    """Return the states of the running processes in a process session."""
     listed = ["ps", "-o", "stat=", "--sid", str(session)]
     states = subprocess.run(listed, capture_output=True, text=True, check=False).stdout
     return [state for state in states.split() if not state.startswith("Z")]
@@ -120,23 +120,23 @@ def test_a_run_that_is_stopped_leaves_no_worker(
     if is_killed:
         process.kill()
     else:
-        # Ctrl-C sends SIGINT to the workers too.
+        # Ctrl-C in a terminal sends SIGINT to all processes of the group, including the workers.
         os.killpg(process.pid, signal.SIGINT)
     printed, _ = process.communicate()
     wait_for(lambda: not living(process.pid))
-    # A worker's traceback would begin with this name.
+    # A traceback printed by a worker would start with this process name.
     assert "ForkServerProcess" not in printed
 
 
 def differing(one: Path, other: Path) -> list[str]:
-    """Return the tables whose rows differ between two warehouses."""
+    """Return the names of the tables whose rows differ between two warehouses."""
     with duckdb.connect() as connection:
         for name, path in (("one", one), ("other", other)):
             connection.execute(f"attach {quote_literal(path)} as {name} (read_only)")
         tables = connection.execute(
             "select concat(schema_name, '.', table_name) from duckdb_tables() where database_name ="
             " 'one' and table_name not in ('built_relations', 'register_paths')"
-            # Times of builds and landing paths may differ.
+            # These tables contain build times and paths, which may differ.
         ).fetchall()
         return [
             table
@@ -157,7 +157,9 @@ def test_a_build_gives_the_same_bytes_on_any_number_of_threads(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With one thread dbt's own process computes every model; the sample used all cores."""
+    """Results must not depend on the number of threads. With one thread, no worker processes are
+    used.
+    """
     monkeypatch.setenv("WAREHOUSE_THREADS", threads)
     landing = Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
     build = replace(

@@ -1,4 +1,4 @@
-"""A year with another definition, scope or vintage is found, and clean years are not."""
+"""Test that the gate finds years with another definition, scope or vintage of a series."""
 
 import random
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Change = Callable[[pd.Series, Wide, np.random.Generator], pd.Series]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Tables for the check: int_series_conformed, dim_specification_series and fct_source_pairs.
+    """Input tables of the check for years with another definition, scope or vintage.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Inputs:
     pairs: pd.DataFrame | None = None
 
     def undeclared(self) -> pd.DataFrame:
-        """Return the rows of int_year_definitions that no event of series_events.csv declares."""
+        """Return the rows of int_year_definitions that series_events.csv does not declare."""
         found = judged_samples.checked(
             self.series, self.used, self.pairs, only=["year_definitions"]
         )
@@ -50,7 +50,7 @@ class Inputs:
 
 
 def population(name: str) -> Change:
-    """Return a change to the values of another population series."""
+    """Return a function that replaces values by another population series."""
     return lambda values, wide, _: wide[name].reindex(values.index)
 
 
@@ -59,12 +59,12 @@ def per_registered_head(values: pd.Series, wide: Wide, _: np.random.Generator) -
 
 
 def wider_scope(values: pd.Series, _: Wide, rng: np.random.Generator) -> pd.Series:
-    """Increase all values by about a third, and by more in some cities than in others."""
+    """Increase all values by about a third, with random variation between cities."""
     return values * np.exp(rng.normal(0.3, 0.12, len(values)))
 
 
 def other_vintage(values: pd.Series, _: Wide, rng: np.random.Generator) -> pd.Series:
-    """Revise each province by about 7 %, and its cities by about 2 % around that."""
+    """Revise values by about 7 % (s.d.) for each province and about 2 % for each city."""
     provinces = values.index.get_level_values("city_id").map(PROVINCES)
     revisions = pd.Series(rng.normal(0, 0.07, PROVINCES.nunique()), index=PROVINCES.unique())
     cities = rng.normal(0, 0.02, len(values))
@@ -83,7 +83,7 @@ KINDS: dict[str, tuple[tuple[str, ...], Change]] = {
 
 
 def years_without_event(series: pd.DataFrame, name: str) -> list[int]:
-    """Return the years with values of a series that no national event explains."""
+    """Return the years of a series that no nationwide event in series_events.csv covers."""
     events = samples.seed_table("series_events")
     covering = events[events["series"].str.split().map(lambda names: name in names)]
     declared = {
@@ -96,7 +96,7 @@ def years_without_event(series: pd.DataFrame, name: str) -> list[int]:
 
 
 def planted(inputs: Inputs, kind: str, seed: int) -> tuple[Inputs, int]:
-    """Plant a kind of fault in a random half of the provinces; return the inputs and the year."""
+    """Plant a fault in one year and half of the provinces; return the inputs and the year."""
     names, change = KINDS[kind]
     chooser = random.Random(f"{kind} {seed}")
     year = chooser.choice(years_without_event(inputs.series, names[0]))
@@ -111,7 +111,7 @@ def planted(inputs: Inputs, kind: str, seed: int) -> tuple[Inputs, int]:
     for name in names:
         at = here & series["series"].eq(name)
         values = series[at].set_index(["city_id", "year"])["value"]
-        # The parts of GDP get the same revision as GDP.
+        # The same random draw revises GDP and its parts alike.
         changed = change(values, wide, np.random.default_rng(drawn))
         series.loc[at, "value"] = changed.fillna(values).to_numpy()
     return Inputs(series, inputs.used), year
@@ -146,8 +146,8 @@ def test_a_year_on_another_definition_is_odd(clean: Inputs, kind: str) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_planted_year_of_a_draw_is_found(clean: Inputs, kind: str) -> None:
-    """Either the year or the step back from it is odd, or the gate reports something that it does
-    not report for a clean sample.
+    """The check reports the faulty year or the following year, or the gate reports something that
+    it does not report for clean data.
     """
 
     def failures(inputs: Inputs) -> set[str]:
