@@ -141,7 +141,7 @@ def test_an_effect_with_parallel_trends_survives_as_large_changes_as_before() ->
 
 
 def test_what_a_path_does_not_tell_is_a_reason() -> None:
-    """A path without periods on one side, or with a singular covariance, raises with a reason."""
+    """A missing period, a singular covariance or an exact fit makes the bounds not estimable."""
     ones, identity = np.ones(3), np.eye(3)
     roots = np.random.default_rng(1).normal(size=(5, 3))
     fitted = study()

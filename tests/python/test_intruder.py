@@ -26,7 +26,7 @@ def bounds(
     *added: Callable[[Sensitivities, World, Path], None],
     at_least: int = 0,
 ) -> pd.DataFrame:
-    """Return the best precision to which the published numbers determine each city's weight."""
+    """Return the smallest relative error with which the numbers reveal each city's weight."""
     numbers = Sensitivities(Panel(world.headline, world.inputs).cities)
     for add in added:
         add(numbers, world, path)
@@ -72,7 +72,7 @@ def test_the_release_gives_nearly_every_weight_and_its_public_copy_none(
 
 
 def test_no_attack_on_the_curve_can_know_a_weight_to_ten_per_cent(sample: Given) -> None:
-    """Use every eighth point of the specification curve, or about one number per weight."""
+    """Every eighth point of the curve gives about as many numbers as there are weights."""
     found = bounds(sample.world, sample.copy, partial(intruder.add_curve, every=8), at_least=200)
     assert found.min().min() > KNOWN
 

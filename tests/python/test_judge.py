@@ -284,7 +284,7 @@ def test_the_rate_of_chance_rises_where_many_values_are_equal(
     for digits in (2, -2):
         path, rows = written(tmp_path, untouched)
         rows.assign(**{COLUMN: rows[COLUMN].round(digits)}).to_csv(path, index=False)
-        # Round the warehouse's values to the same number of digits, so that values match by chance.
+        # Round the warehouse's values as well, so that many values match by chance.
         copy = tmp_path / f"{digits}.duckdb"
         shutil.copyfile(warehouse, copy)
         with duckdb.connect(str(copy)) as connection:

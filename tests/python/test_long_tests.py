@@ -10,7 +10,7 @@ PACKAGE = "tests/python/test_replication_package.py"
 
 
 def reaches() -> dict[str, dict[str, int]]:
-    """Return the files on which each long test depends through its imports, with their distance."""
+    """Return the files on which each long test depends, with the number of import steps."""
     return {test: long_tests.reach(test.partition("::")[0]) for test in long_tests.ledger()}
 
 

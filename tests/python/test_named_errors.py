@@ -26,7 +26,7 @@ from tests.python.site_reader import Page, said
 
 
 def names_of_errors() -> list[str]:
-    """Return the names of standard errors in both languages, and of tests with own p-values."""
+    """Return bilingual names of standard errors, and of tests with their own p-values."""
     with (PROJECT / "seeds/labels.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "error"]
     of_seed = [row[name] for row in rows for name in ("label_en", "label_zh")]

@@ -325,8 +325,8 @@ def test_what_the_public_files_allow_is_estimated_and_the_rest_says_why_not(
         " 'not_estimable'"
     )
     assert all(reasons.values())
-    # The control cannot be substituted when it is the outcome. Elsewhere R&D personnel has a
-    # substitute, so it must not be the reason for a missing estimate.
+    # Only the regression with R&D personnel as its outcome requires the series itself. All others
+    # use a substitute, so the series must not be their reason for a missing estimate.
     assert {name: reason for name, reason in reasons.items() if "rd_personnel" in reason} == {
         "controls_as_outcomes_2": "Not delivered: rd_personnel_count."
     }
@@ -486,9 +486,7 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
 def test_breaks_of_a_city_and_year_stand_beside_the_estimates_whose_sample_holds_them(
     public_build: Build,
 ) -> None:
-    """Estimates carry warnings about doubtful values in their samples, with the number of
-    city-years.
-    """
+    """Warnings of an estimate count the doubtful city-years in its sample."""
     warned = public_build.pairs(
         "select specification_id, coalesce(max(warnings), '') from reports.rpt_coefficients "
         "where status <> 'not_estimable' group by 1"
@@ -596,8 +594,7 @@ def test_the_fixed_ratio_of_the_public_set_is_tested(public_build: Build) -> Non
         "from reports.rpt_fixed_ratio_test where measure = 'ai_firms' order by year"
     )
     assert list(rows["year"]) == list(range(2012, 2021))
-    # The expected shares were computed by hand: AI firms among the units of 2020, over registered
-    # firms.
+    # The expected shares were computed by hand as AI firms over registered firms.
     shares = rows["national_share"].iloc[[0, -1]]
     assert list(shares) == pytest.approx([0.0046, 489_700 / 40_765_000], rel=0.02)
     ranks = rows["rank_correlation_with_base_year"]
@@ -617,11 +614,11 @@ def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(
         "select item_id, substitutions from reports.rpt_replication_scorecard where verdict in"
         " ('differs', 'not_found') and explaining_remark_number is null"
     )
-    # The text of docs/decisions/specifications.md states this number of differences.
+    # docs/decisions/specifications.md states this number of unexplained differences.
     assert len(rows) == 6
     assert {"table_4_4_ai_firms", "table_5_3_after3"} <= {row[0] for row in rows}
     assert all("substitute for" in substitutions for _, substitutions in rows)
-    # A row without an estimate has no p-value for missing the printed value.
+    # Rows without an estimate must not have a p-value for the difference from the printed value.
     verdicts = public_build.pairs(
         "select verdict, (count(*), count(miss_p_value_of_all) filter (estimated_value is null))"
         " from reports.rpt_replication_scorecard group by 1"

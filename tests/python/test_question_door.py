@@ -1,6 +1,4 @@
-"""Test the question server for assistants: caveats, column lineage, refused queries and time
-limits.
-"""
+"""Test the MCP question server: caveats, column lineage, refused queries and time limits."""
 
 import asyncio
 import json

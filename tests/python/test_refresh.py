@@ -973,7 +973,7 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     assert [event for event in events if event != "warning"] == expected
     assert list(store.work.iterdir()) == []
     manifest = check(store.published_path)
-    # Expectations that do not apply to the sample: replaced files (3), register places (2),
+    # Ten expectations do not apply to the sample: replaced files (3), register places (2),
     # registers next to a stock (1), series with a second source (2), and spliced series (2).
     summary = manifest.gate_summary
     assert (summary["critical"], summary["not_evaluated"]) == (0, 10)

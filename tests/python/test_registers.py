@@ -77,7 +77,7 @@ def register_build(shared: Path, sample_build: Build) -> Build:
 
 
 def tagged(texts: pd.Series, entity: str) -> pd.Series:
-    """Return an independent AI classification of texts, using Python regular expressions."""
+    """Return whether each text matches an AI keyword, using regular expressions only."""
     keywords = [row for row in seed("ai_keywords") if row["searched_in"] in ("any", entity)]
 
     def pattern(kind: str) -> re.Pattern[str]:
@@ -345,7 +345,7 @@ ASIDE = """
 
 
 def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build) -> None:
-    """Derive the expected counts by hand from the rows of the two register snapshots."""
+    """The expected counts were derived by hand from the rows of both register snapshots."""
     older, newer = (
         fresh.extracts / f"firm_register/firm_register_{year}.parquet" for year in (2018, 2020)
     )
@@ -406,7 +406,7 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
         connection.execute("update intermediate.int_register_cohorts set row_count = 7")
     assert cohorts() == [("no date", 7)], "kept, not read again"
 
-    # A model upstream of this table uses the macro indirectly, through another macro.
+    # The table depends on this macro through an upstream model and another macro.
     macro = fresh.project / "macros/registers/register_set_aside_reason.sql"
     macro.write_text(
         macro.read_text(encoding="utf-8").replace("'no date'", "'undated'"), encoding="utf-8"

@@ -64,7 +64,7 @@ Key = tuple[str, str, str, int]
 
 
 def warehouse_of(path: Path, values: dict[Key, float]) -> Path:
-    """Write a warehouse whose only content is these values of series."""
+    """Write a warehouse that contains only these values, by series, scope, city and year."""
     rows = pd.DataFrame([*values], columns=["series", "scope", "city_id", "year"])
     rows["value"] = values.values()
     with duckdb.connect(str(path)) as connection:
@@ -81,7 +81,7 @@ def warehouse_of(path: Path, values: dict[Key, float]) -> Path:
 def release_of(
     path: Path, warehouse: Path, delivered: Sequence[tuple[int, int, float]] = ()
 ) -> Path:
-    """Write the tables of a release with which a later build is compared.
+    """Write a partial release with the tables that are needed to compare a later build.
 
     Each series has a column that depends on it. `delivered` has number, year and value of
     deliveries of one city's GDP.
@@ -406,7 +406,7 @@ def first_release(small_build: Build, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def published(refreshes: Refreshes, first_release: Path, tmp_path: Path) -> Refreshes:
-    """Return a release store whose first release is published, with the default limits."""
+    """Publish the first release, and return refreshes that use the default limits."""
     refreshes.store.add_release(
         Path(shutil.copy(first_release, tmp_path / "first.duckdb")), "000001"
     )
@@ -568,9 +568,9 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
 @pytest.mark.parametrize(
     ("again", "doubted", "is_judged"),
     [
-        # The estimate on the published years is unchanged, so the new years explain the move.
+        # The estimate on the published years is unchanged, so the new years explain the difference.
         (0.1, [], False),
-        # New years with doubtful values do not excuse a move of the estimate.
+        # New years with doubtful values do not excuse a large change of the estimate.
         (0.1, ["one"], True),
         (0.4, [], True),
     ],
@@ -713,8 +713,8 @@ def test_a_declared_correction_is_no_hold_and_its_reason_is_published(
         published,
         (moved(2, corrected), HeldError, r"An estimate moved by 2\.00"),
         (moved(2, corrected, row), "000003", reason),
-        # A declared correction excuses a move only once, and removing the correction counts as a
-        # new change.
+        # A declared correction excuses a changed estimate only once, and removing the correction
+        # counts as a new change.
         (moved(3.5, row, f"{corrected} and false"), HeldError, r"An estimate moved by 1\.50"),
         (moved(0), "000005", reason),
     )

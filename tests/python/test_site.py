@@ -36,7 +36,7 @@ PAPER = "table_1_col_1"
 
 
 def unmarked(page: Page) -> list[str]:
-    """Return the charts and tables of a page that lack a data mark, such as a "synthetic" tag."""
+    """Return the charts and tables of a page that have no tag (such as "SYNTHETIC")."""
     places = (".//*[@class='tag']", "ancestor::figure//*[@class='tag']")
     places += ("ancestor::section[1]/h2//*[@class='tag']",)
     numbers = page.all("//figcaption | //div.scroll[table]")
@@ -172,7 +172,7 @@ def test_readings_on_other_city_years_and_with_fewer_controls_stand_on_those_of_
     rows = page.rows("#readings_table_1_1//table/tbody/tr")
     of_reading = {name: [cell[:5] for cell in numbers] for name, *numbers in rows}
     assert of_reading["no controls †"] == ["2,926", "0.368", "2,228", "0.275", "0.158"]
-    # The table leaves out readings that use the same city-years as the paper.
+    # Alternative specifications on the same city-years are not listed in this table.
     assert {"shares of the first year †", "iid errors †"}.isdisjoint(of_reading)
     rows = page.rows("#fewer_controls-readings_table_1_1//tbody/tr")
     assert [number[:5] for _, number in rows] == ["0.275", "0.229", "0.213", "0.158"]
@@ -285,7 +285,7 @@ def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
 def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(
     few: Build, tmp_path: Path
 ) -> None:
-    """The temporary release behind a user's own site ignores WAREHOUSE_PROCESSOR_LIMIT."""
+    """Building the site of an unpublished warehouse ignores WAREHOUSE_PROCESSOR_LIMIT."""
     # The warehouse's views read landed files from the folder where the sample was built.
     views = "select any_value(sql) from duckdb_views() where sql like '%rows.parquet%'"
     read = few.value(views)

@@ -136,7 +136,7 @@ def copied_page(public_release: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def first_of_quarter(rank: int, count: int) -> int:
-    """Return the first rank in the quarter of a rank; ranks up to four remain exact."""
+    """Round a rank down to the first rank of its quarter, but keep the first four ranks."""
     if rank <= 4:
         return rank
     quarter_of = [(place - 1) * 4 // count for place in range(1, count + 1)]

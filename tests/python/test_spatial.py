@@ -123,7 +123,7 @@ def test_cities_at_one_place_are_neighbours_and_none_is_its_own() -> None:
 
 
 def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
-    """A measure that cannot be estimated has a row with the reason, unless it has no map."""
+    """A measure that cannot be estimated has a row with the reason if the site maps it."""
     counted = [*map(float, range(20))]
     counts = {
         "ai_firms": [*counted, np.nan],

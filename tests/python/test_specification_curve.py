@@ -115,7 +115,7 @@ def test_a_permutation_that_effects_or_controls_absorb_says_so() -> None:
 
 
 def test_a_row_that_the_effects_of_its_city_fit_exactly_is_dropped() -> None:
-    """City 0 has one row, city 1 has two and city 2 has three; the year 3 has only one row."""
+    """City 0 has one row, city 1 has two, and city 2 has three. Year 3 has a single row."""
     cities, years = np.array([0, 1, 1, 2, 2, 2, 3, 3, 3]), np.array([0, 0, 1, 0, 1, 2, 0, 1, 3])
     for effects, rows in ((0, [0, 1, 2, 3, 4, 6, 7]), (1, [1, 2, 3, 4, 6, 7]), (2, [])):
         np.testing.assert_array_equal(

@@ -49,7 +49,7 @@ def by_hand(row: pd.Series) -> set[tuple[str, str]]:
     weighting = WEIGHTINGS.loc[(row["outcome"] if is_event else row["regressor"], row["weighting"])]
     counts = [weighting[f"{kind}_series"] for kind in ("base", "minus", "scaling")]
     found |= {(series, scope(series, row["scope"])) for series in counts if series}
-    # The sample has one provider, so a specification that names a provider uses the second one.
+    # The sample has a single provider, so every provider named here is a second one.
     providers = dict(pair.split("=") for pair in row["providers"].split())
     found = {
         (f"{name}@{providers[name]}" if name in providers else name, counted)

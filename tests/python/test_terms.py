@@ -22,7 +22,8 @@ from tests.python.conftest import Build, made_once
 from tests.python.release_store import read
 from tests.python.site_reader import Page, pages_of, release
 
-# Every value of Shenzhen is set to one of these numbers, by whether its provider is restricted.
+# Every value of Shenzhen is set to one of these numbers, depending on whether the provider is
+# restricted.
 RESTRICTED, OPEN = 98765432.125, 87654321.125
 OPEN_SERIES = ("loans_100m_cny", "ln_loans")
 # A data set name with special characters that LaTeX would interpret.
@@ -33,7 +34,7 @@ NAMED = "vendor, licence: For subscribers; from A Vendor. A Vendor: city statist
 
 
 class Known:
-    """Values to search for in text, written with at least a minimum number of digits."""
+    """Values to search for in text, in any format with enough significant digits."""
 
     def __init__(self, values: list[float], digits: int) -> None:
         self.values, self.digits = {*values}, digits
@@ -236,7 +237,7 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_s
     assert not (given_away / "cities").exists()
     data = given_away / downloads.FOLDER
     assert not (data / "panel.csv").exists()
-    # As a positive control, the search finds values on the site that includes restricted data.
+    # As a positive control, the search must find values on the site that includes restricted data.
     for name in (
         "cities/440300.js",
         "cities.html",

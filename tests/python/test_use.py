@@ -90,7 +90,7 @@ print("{} ({}) N = {}".format(*found))
 
 
 def program(name: str) -> list[str]:
-    """Return the command that runs a quick-start script, or skip the test without a program."""
+    """Return the command that runs a quick-start script, or skip the test if it cannot run."""
     kind = Path(name).suffix
     if kind in (".py", ".sql"):
         return [sys.executable, *(["-c", IN_SQL] if kind == ".sql" else []), name]

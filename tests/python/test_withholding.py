@@ -46,7 +46,7 @@ def copy() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def judged(copy: duckdb.DuckDBPyConnection, sql: str) -> tuple[set[str], bool]:
-    """Return the withheld tables and columns that a query reads, and whether it would mislead."""
+    """Return the withheld names that a query reads, and whether the query's result misleads."""
     rows = withholding.read_withheld_rows(copy)
     with lineage.open_planner(copy) as planner:
         reads = lineage.find_dependencies(planner, sql)
@@ -90,7 +90,7 @@ def test_a_result_is_misleading_if_it_says_something_of_what_is_not_there(
 
 
 def test_an_error_about_a_column_that_was_left_out_says_so(copy: duckdb.DuckDBPyConnection) -> None:
-    """A column of another table with the same name, or a misspelt name, is not withheld."""
+    """A misspelt column, or a column of another table, is not reported as withheld."""
     rows = withholding.read_withheld_rows(copy)
 
     def missing(sql: str) -> list[str]:
