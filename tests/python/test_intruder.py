@@ -72,7 +72,7 @@ def test_the_release_gives_nearly_every_weight_and_its_public_copy_none(
 
 
 def test_no_attack_on_the_curve_can_know_a_weight_to_ten_per_cent(sample: Given) -> None:
-    """Every eighth point of the curve gives about as many numbers as there are weights."""
+    """Every eighth point of the specification curve gives about one number per unknown weight."""
     found = bounds(sample.world, sample.copy, partial(intruder.add_curve, every=8), at_least=200)
     assert found.min().min() > KNOWN
 

@@ -125,7 +125,7 @@ TERMS = {"measure": "m", "next_year": "m_next_year", "later": "m_later"}
 
 
 def evidence(figure: str, value: float) -> Row:
-    """Return the columns of a check's table that give the check's statistic this value.
+    """Return table columns for which the check's statistic equals this value.
 
     The printed value and the estimate are 1.
     """

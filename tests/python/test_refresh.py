@@ -973,8 +973,9 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     assert [event for event in events if event != "warning"] == expected
     assert list(store.work.iterdir()) == []
     manifest = check(store.published_path)
-    # Ten expectations do not apply to the sample: replaced files (3), register places (2),
-    # registers next to a stock (1), series with a second source (2), and spliced series (2).
+    # Ten expectations are not evaluated, because the sample lacks replaced files (3), registers
+    # located by place rules (2), registers next to a stock (1), series with a second source (2) and
+    # spliced series (2).
     summary = manifest.gate_summary
     assert (summary["critical"], summary["not_evaluated"]) == (0, 10)
     # Every cell of the panel and every estimate must equal the reference build.

@@ -634,7 +634,7 @@ def test_a_city_is_lost_with_a_full_history_only(tmp_path: Path) -> None:
     (lost,) = compared(tmp_path, old, less).lost_cities
     assert (lost.city_id, lost.series, lost.first_year, lost.last_year) == ("9", "gdp", 2018, 2020)
     assert compared(tmp_path, old, less, declaration(2018, 2020)).lost_cities == ()
-    # A city without records gets zeros from a provider of counts.
+    # In series of counts, a city without records has zeros instead of missing values.
     zeros = {("gdp", "total", "9", year): 0.0 for year in range(2018, 2021)}
     (lost,) = compared(tmp_path, old, less | zeros).lost_cities
     assert lost.city_id == "9"

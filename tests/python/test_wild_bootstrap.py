@@ -52,7 +52,7 @@ def textbook(
 
 
 def bootstrapped(data: pd.DataFrame, **options: Any) -> Inference:
-    """Test the first regressor with a bootstrap over provinces, using relabelled clusters."""
+    """Bootstrap the first regressor, with string labels for the province clusters."""
     return wild_bootstrap.bootstrap_coefficient(
         regression_of(data), 0, clusters=labels_of(data), **options
     )

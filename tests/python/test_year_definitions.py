@@ -146,8 +146,8 @@ def test_a_year_on_another_definition_is_odd(clean: Inputs, kind: str) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_planted_year_of_a_draw_is_found(clean: Inputs, kind: str) -> None:
-    """The check reports the faulty year or the following year, or the gate reports something that
-    it does not report for clean data.
+    """The fault is found if the check reports its year or the next one, or if the gate fails an
+    expectation that the clean data pass.
     """
 
     def failures(inputs: Inputs) -> set[str]:
