@@ -1,1 +1,1 @@
-"""Infrastructure that does not depend on the data: settings, texts, disk, DuckDB and dbt."""
+"""Provide settings, text, file operations, DuckDB connections and dbt processes."""

@@ -1,4 +1,4 @@
-"""Timestamps for logs and releases."""
+"""Provide UTC timestamps for logs and releases."""
 
 from datetime import UTC, datetime
 

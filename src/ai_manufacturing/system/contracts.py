@@ -13,7 +13,7 @@ import yaml
 
 from ai_manufacturing.system import settings
 
-# Arrow type for each type in property files.
+# Arrow type for each `data_type` in the dbt property files.
 TYPES = {
     "varchar": pa.string(),
     "double": pa.float64(),
@@ -49,7 +49,7 @@ TYPES = {
 
 
 def read_schema(model: str) -> pa.Schema:
-    """Return the declared columns of a model in python_models, or of a gate.
+    """Return the Arrow schema that a property file declares for a dbt Python model.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def read_schema(model: str) -> pa.Schema:
 
 
 def build_table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
-    """Convert rows to the table of a model, checking the key that it declares in `meta.key`.
+    """Convert rows to the Arrow table that a dbt model declares, and reject duplicate keys.
 
     Raises
     ------
@@ -82,6 +82,6 @@ def build_table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
 @cache
 def _read_models(roots: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
     files = [path for root in roots for path in (root / "python_models").rglob("_*__models.yml")]
-    # The C parser is ten times as fast as the Python one.
+    # PyYAML's C loader is ten times as fast as its pure Python loader.
     contents = [yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) for path in files]
     return {model["name"]: model for content in contents for model in content["models"]}

@@ -1,4 +1,4 @@
-"""The dbt-duckdb plugin in profiles.yml, which locates and opens the warehouse file."""
+"""Locate, open and record the warehouse file, in a dbt-duckdb plugin."""
 
 import atexit
 import gc
@@ -20,10 +20,10 @@ UNESCAPED = "'\";"  # characters that dbt-duckdb does not escape in a file name
 
 
 class Plugin(BasePlugin):
-    """Locate and open the DuckDB file, and start the workers."""
+    """Plugin that locates the warehouse file, configures DuckDB and starts worker processes."""
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
-        """Create the folder of the warehouse, and configure how its file is opened.
+        """Create the warehouse folder, and configure how DuckDB opens the warehouse file.
 
         Paths are relative to the project folder, as in `ai-manufacturing`, even if dbt runs in
         another folder with --project-dir.
@@ -42,8 +42,8 @@ class Plugin(BasePlugin):
                 f"{root}: dbt loads no seed from a path with a quotation mark ('). Rename the"
                 " folder, or move the project to another. Folders that settings name may have one."
             )
-        # The profile contains the file name only, because dbt parses the whole project again if a
-        # profile's path changes.
+        # The profile contains only the file name, because dbt re-parses the whole project whenever
+        # a path in the profile changes.
         default_path = Path(os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
         path = settings.project_root() / (
             default_path if creds.path == default_path.name else creds.path
@@ -55,11 +55,12 @@ class Plugin(BasePlugin):
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         creds.path = str(path)
-        # Allow dbt's connection to read files, because landed tables and registers are Parquet.
+        # External file access stays enabled, because landed tables and registers are Parquet files.
         config.update(
             duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION
         )
-        # Check for a lock first, because dbt would print a traceback for DuckDB's error.
+        # Check for a write lock here, because dbt would report DuckDB's lock error with a
+        # traceback.
         if process := duckdb_client.find_lock_holder(path, config):
             raise DbtRuntimeError(
                 f"{path} is open in {process}, so that dbt cannot write to it: close it there, or"
@@ -67,10 +68,10 @@ class Plugin(BasePlugin):
             )
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        """Attach the warehouse that target dev defers to, and start workers for a full run."""
+        """Attach the warehouse to which the dev target defers, and start workers for a full run."""
         defer_to = os.environ.get("DEFER_TO")
-        # Attach the file here instead of in the profile, because dbt parses the whole project again
-        # if the profile changes.
+        # Attach the deferred-to warehouse here instead of in the profile, because dbt re-parses the
+        # whole project whenever the profile changes.
         if defer_to and self.creds and self.creds.schema == "dev":
             path = settings.project_root() / defer_to
             conn.execute(f"attach {quote_literal(path)} as warehouse (read_only)")
@@ -79,12 +80,12 @@ class Plugin(BasePlugin):
             workers.get_pool()
         if flags.WHICH in ("build", "run", "seed") and self.creds:
             atexit.register(_record_warehouse, Path(self.creds.path))
-        # Exclude the parsed project, which lives for the whole run, from garbage collection.
+        # Exempt the parsed project from garbage collection, because dbt needs it for the whole run.
         gc.freeze()
 
 
 def _record_warehouse(warehouse: Path) -> None:
-    """Close dbt's connection, which completes the warehouse file, and record it as trusted."""
+    """Close dbt's connection to flush the warehouse file, and record the file as trusted."""
     DuckDBConnectionManager.env().close()  # type: ignore[no-untyped-call]
     if warehouse.is_file():
         trusted_files.record_file(warehouse, settings.landing_dir())

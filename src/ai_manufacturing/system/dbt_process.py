@@ -1,4 +1,7 @@
-"""Run dbt in a subprocess, which releases its write lock on exit; dbtRunner would hold it."""
+"""Run dbt in a subprocess, so that its DuckDB write lock is released when it exits.
+
+dbtRunner, which runs dbt in the calling process, would not release the lock.
+"""
 
 import ctypes
 import os
@@ -11,8 +14,8 @@ from typing import IO
 
 from ai_manufacturing.system import settings
 
-PRINTED_LINES = 30  # lines of dbt's output to include in a message
-SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
+PRINTED_LINES = 30  # number of lines of dbt output to include in an error message
+SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG, an option of Linux's prctl(2)
 
 
 def start_dbt(
@@ -20,7 +23,7 @@ def start_dbt(
     environment: Mapping[str, str],
     to: IO[str] | int = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
-    """Start dbt in the project folder, merging standard error into standard output.
+    """Start dbt in the project folder, with standard error merged into standard output.
 
     Parameters
     ----------
@@ -44,5 +47,5 @@ def start_dbt(
 
 
 def _die_with_parent() -> None:
-    """Kill dbt when its parent dies; otherwise it could overwrite the work of the next process."""
+    """Ask Linux to kill dbt when its parent dies, so that no orphan overwrites the next run."""
     ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Pydantic models for declarations in TOML, YAML and seeds, with readable validation errors."""
+"""Provide pydantic base models for TOML, YAML and seed files, with readable error messages."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-# Phrases in pydantic's messages, and the project's replacements.
+# Phrases in pydantic's error messages, mapped to plainer wording.
 REPLACED_PHRASES = {
     "Input should be": "not",
     "a valid boolean": "true or false",
@@ -20,7 +20,7 @@ REPLACED_PHRASES = {
 
 
 class Declared(BaseModel):
-    """Base class for a declared table; the error for an unknown field suggests a similar name."""
+    """Strict base model that rejects unknown fields and suggests the closest known name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -37,13 +37,13 @@ class Declared(BaseModel):
 
 
 class Row(Declared):
-    """Base class for a seed row, whose cells are text and are converted to the field types."""
+    """Base model for a row of a dbt seed, whose text cells are converted to the field types."""
 
     model_config = ConfigDict(strict=False)
 
 
 def require_pattern(pattern: str, what: str) -> AfterValidator:
-    """Return a validator for a regular expression, with the error message "not {what}"."""
+    """Return a validator that rejects text not matching `pattern`, with the error "not {what}"."""
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -62,7 +62,7 @@ Names = Annotated[Many[Text], Field(min_length=1)]
 def describe_errors(
     error: ValidationError, values: Mapping[str, Any], file: str, way_out: str
 ) -> list[str]:
-    """Return one line per invalid table of a file, with location, value and remedy.
+    """Return one message per invalid table of a file, with location, value and remedy.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def describe_errors(
         place: list[Any] = [part for part in detail["loc"] if part != "[key]"]
         where = file
         entries = values.get(place[0]) if place[1:] else None
-        # Identify a table within a list by its name.
+        # Identify a table in a list by its name, which is easier to find in the file than an index.
         if isinstance(entries, list) and isinstance(entry := entries[place[1]], Mapping):
             where += f", {place[0].removesuffix('s')} {entry.get('name', '?')}"
             place = place[2:]
@@ -94,7 +94,7 @@ def describe_errors(
 
 
 def describe_error(place: str, fault: ErrorDetails) -> str:
-    """Describe a validation error at a place in a file, as part of a sentence."""
+    """Describe a pydantic validation error as a clause, such as "year is missing"."""
     value, what = fault["input"], fault["msg"]
     if fault["type"] == "missing":
         return f"{place} is missing"

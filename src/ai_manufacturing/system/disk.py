@@ -1,4 +1,4 @@
-"""Durable file operations, permissions and locks.
+"""Write files durably, set their permissions, and lock folders.
 
 File systems may write names and contents in any order, so files are synced before they are renamed.
 The kernel releases the locks of processes that die.
@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-FULL_DISK_CODES = (errno.ENOSPC, errno.EDQUOT)  # error codes for a full disk or quota
+FULL_DISK_CODES = (errno.ENOSPC, errno.EDQUOT)  # error codes for a full disk and an exceeded quota
 
 
 def describe_failure(error: OSError, place: Path) -> tuple[str, str]:
-    """Describe a failed write: the path with the reason, and the remedy for the user.
+    """Return the cause and the remedy of a failed write as two phrases for an error message.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def describe_failure(error: OSError, place: Path) -> tuple[str, str]:
 
 
 def file_signature(path: Path) -> tuple[int, ...]:
-    """Return metadata that change whenever a file does; empty if the file does not exist."""
+    """Return inode, size and timestamps of a file to detect changes; empty if it is missing."""
     try:
         at = path.stat()
     except OSError:
@@ -47,7 +47,7 @@ def file_signature(path: Path) -> tuple[int, ...]:
 
 
 def sync(path: Path) -> None:
-    """Flush a file or a folder to disk."""
+    """Flush a file or a folder to disk with fsync."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -69,7 +69,7 @@ def replace_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def make_folder(folder: Path, store: Path | None = None) -> None:
-    """Create a folder and its parents.
+    """Create a folder and any missing parents, with permissions independent of the umask.
 
     New folders are writable by their owner and readable by all, regardless of the umask. Existing
     folders are not changed, because their permissions are their owner's choice.
@@ -91,17 +91,17 @@ def make_folder(folder: Path, store: Path | None = None) -> None:
 
 
 def apply_store_permissions(path: Path, store: Path) -> None:
-    """Give a file or folder the permissions of its store, but never write access for everyone."""
+    """Apply the permissions of a store's root folder to `path`, without world write access."""
     path.chmod(store.stat().st_mode & 0o775 | 0o700 if path.is_dir() else file_mode(store))
 
 
 def file_mode(store: Path) -> int:
-    """Return the permissions for files in a store."""
+    """Return the permission bits for new files below a store's root folder."""
     return (store.stat().st_mode & 0o775 | 0o700) & 0o666
 
 
 def open_to_readers(folder: Path, files: int = 0o644) -> None:
-    """Make a finished folder readable by all, regardless of the umask.
+    """Make a folder and its content readable by all users, regardless of the umask.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def open_to_readers(folder: Path, files: int = 0o644) -> None:
 
 
 def put_in_place(finished: Path, target: Path) -> None:
-    """Move a finished folder to a target path, replacing any folder there.
+    """Move a finished folder to a target path, replacing any folder at that path.
 
     If the file system can exchange two names, readers always find one of the two folders.
     Otherwise, they find none between two renames.
@@ -137,8 +137,8 @@ def put_in_place(finished: Path, target: Path) -> None:
 
 
 def _exchange_names(one: Path, other: Path) -> bool:
-    """Exchange the names of two folders atomically; return False if this is not supported."""
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of renameat2(2)
+    """Swap two folders atomically; return False if the operating system does not support it."""
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE, constants for renameat2(2)
     try:
         rename = ctypes.CDLL(None).renameat2
     except AttributeError:  # not Linux
@@ -148,7 +148,7 @@ def _exchange_names(one: Path, other: Path) -> bool:
 
 @contextmanager
 def private_folder(target: Path) -> Iterator[Path]:
-    """Create a temporary folder next to the folder that it will replace.
+    """Create a locked temporary folder next to the folder that it is meant to replace.
 
     Temporary folders of dead processes are removed first. The new folder is locked during the with
     block, and removed afterwards unless it was moved.
@@ -169,10 +169,10 @@ def private_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_stale_folders(target: Path) -> list[Path]:
-    """Remove the temporary folders that dead processes left next to a target, and return them."""
+    """Delete temporary folders that dead processes left next to `target`; return their paths."""
     removed = []
     for folder in target.parent.glob(f".{glob.escape(target.name)}.[0-9]*"):
-        with suppress(OSError), lock_folder(folder):  # skips folders that a live process has locked
+        with suppress(OSError), lock_folder(folder):  # skip folders that a live process has locked
             shutil.rmtree(folder)
             removed.append(folder)
     return removed
@@ -180,7 +180,7 @@ def remove_stale_folders(target: Path) -> list[Path]:
 
 @contextmanager
 def lock_folder(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Lock a folder for the duration of a with block.
+    """Hold an exclusive lock on a folder for the duration of a with block.
 
     Parameters
     ----------

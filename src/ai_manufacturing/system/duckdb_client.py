@@ -1,4 +1,6 @@
-"""Open DuckDB without access to the network or other files, compatible with DuckDB 1.2 and later.
+"""Open DuckDB databases without access to the network or to other files.
+
+The functions support DuckDB 1.2 and later.
 
 A file that a user names may be untrusted. Such files must be opened with `attach`, which treats
 them as data only.
@@ -24,28 +26,30 @@ from ai_manufacturing.system.sql_text import load_statements, quote_identifier, 
 
 SQL = load_statements(__file__)
 
-STORAGE_VERSION = "v1.2.0"  # oldest DuckDB version that can read the files
-# Options for attaching a new file. Files contain about a hundred small tables, each in whole
-# blocks; with DuckDB's default block size of 256 kB they would be a fifth larger.
+STORAGE_VERSION = "v1.2.0"  # oldest DuckDB version that can read the written files
+
+# Options of ATTACH for a new file. A file contains about a hundred small tables, which occupy whole
+# blocks, so DuckDB's default block size of 256 kB would make it a fifth larger.
 ATTACH_OPTIONS = f"(storage_version '{STORAGE_VERSION}', block_size 65536)"
-# The extensions core_functions, icu, json and parquet are built in. A query that needs another
-# extension fails with an error that names it.
+# Disable the automatic loading of extensions. The extensions core_functions, icu, json and parquet
+# are built in; a query that needs another one fails with an error that names it.
 SETTINGS: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
-# Settings that remain unlocked because at() changes them for each cursor.
+# Settings that are not locked, because `open_cursor` changes them for each cursor.
 UNLOCKED_SETTINGS = ["enable_progress_bar"]
-# Process that DuckDB's error names if another process holds the lock.
+# Matches the process in DuckDB's error message if another process holds the write lock.
 LOCK_HOLDER = re.compile(r"Conflicting lock is held in (?P<process>.+ \(PID \d+\))")
-FILE_CATALOG = "file"  # catalog name that `open_read_only` uses for a file
-LOG_SUFFIXES = (".wal", ".wal.checkpoint", ".wal.recovery")  # suffixes of DuckDB's log files
-# Default of WAREHOUSE_PROCESSOR_LIMIT: seconds of CPU time while an untrusted file is open.
-# Comparing two warehouses of the sample takes 24, and writing the site of a release 12.
+FILE_CATALOG = "file"  # catalog name under which `open_read_only` attaches a file
+LOG_SUFFIXES = (".wal", ".wal.checkpoint", ".wal.recovery")  # suffixes of DuckDB's write-ahead logs
+
+# Default of WAREHOUSE_PROCESSOR_LIMIT, in seconds of CPU time. Comparing two warehouses built from
+# the sample takes 24 seconds, and building the website of a release takes 12 seconds.
 PROCESSOR_LIMIT = 120
-WATCH_INTERVAL = 0.1  # seconds between checks of the CPU time
-LARGEST_TABLE = 200_000_000  # cells; the largest table of the public set has 20 million
-LONGEST_TEXT = 16 * 2**20  # characters; the longest text of the public set has 100,000
+WATCH_INTERVAL = 0.1  # interval in seconds between two checks of the CPU time
+LARGEST_TABLE = 200_000_000  # maximum cells; the largest table from public data has 20 million
+LONGEST_TEXT = 16 * 2**20  # maximum characters; the longest string in the public data has 100,000
 
 
 LIMIT_ERRORS = (duckdb.InterruptException, duckdb.PermissionException)
@@ -53,7 +57,7 @@ LIMIT_ERRORS = (duckdb.InterruptException, duckdb.PermissionException)
 
 
 class RefusedError(duckdb.Error):
-    """Raised if a file is rejected because it is not a DuckDB file or contains more than data."""
+    """Raised for a file that is not a regular DuckDB database or contains more than plain data."""
 
 
 def connect(
@@ -63,7 +67,7 @@ def connect(
     config: dict[str, Any] | None = None,
     reads_files: bool = False,
 ) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory database, or a file that this process created, like duckdb.connect.
+    """Open a DuckDB database like `duckdb.connect`, by default without access to other files.
 
     Parameters
     ----------
@@ -84,11 +88,11 @@ def connect(
         Connection that the caller must close.
     """
     connection = duckdb.connect(database, read_only=read_only, config=config or {})
-    # Apply settings after opening, because DuckDB rejects a second connection of the same process
-    # with a different configuration.
+    # Apply the settings after opening, because DuckDB rejects a second connection from the same
+    # process with a different configuration.
     for name, value in SETTINGS.items():
         connection.execute(f"set {name} = {value}")
-    # Disable the progress bar, which would corrupt logs in JSON lines.
+    # Disable the progress bar, which would corrupt logs in JSON lines format.
     connection.execute("set enable_progress_bar = false")
     if not reads_files:
         _confine(connection)
@@ -96,12 +100,12 @@ def connect(
 
 
 def _confine(connection: duckdb.DuckDBPyConnection) -> None:
-    """Irreversibly restrict statements to the databases that are already open or attached."""
+    """Irreversibly restrict a connection to the databases that are already open or attached."""
     connection.execute("set enable_external_access = false")
 
 
 def open_in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory connection for attaching files.
+    """Open an in-memory connection to which database files can be attached.
 
     It respects WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT.
 
@@ -128,7 +132,7 @@ def attach(
     allowed_folders: Sequence[Path] = (),
     reads_files: bool = False,
 ) -> None:
-    """Attach files read-only, block access to all other files, and then check their content.
+    """Attach database files read-only, block access to all other files, and check the content.
 
     No content is read before access to other files is blocked, and settings are locked. While an
     untrusted file is attached, this process may use WAREHOUSE_PROCESSOR_LIMIT seconds of CPU time;
@@ -184,7 +188,7 @@ def attach(
 
 
 def find_lock_holder(path: Path, config: Mapping[str, Any]) -> str | None:
-    """Return the process that holds the write lock of a file; None if it is free.
+    """Return the process that holds the write lock on a DuckDB file, or None if it is unlocked.
 
     Parameters
     ----------
@@ -206,7 +210,7 @@ def find_lock_holder(path: Path, config: Mapping[str, Any]) -> str | None:
 
 
 def read_processor_limit() -> float:
-    """Return the CPU time limit WAREHOUSE_PROCESSOR_LIMIT in seconds."""
+    """Return the CPU time limit in seconds, from WAREHOUSE_PROCESSOR_LIMIT or the default."""
     text = os.environ.get("WAREHOUSE_PROCESSOR_LIMIT") or str(PROCESSOR_LIMIT)
     try:
         seconds = float(text)
@@ -232,19 +236,19 @@ def _limit_processor_time(connection: duckdb.DuckDBPyConnection, seconds: float)
         while (still_open := reference()) is not None:
             try:
                 if time.process_time() < end:
-                    still_open.query_progress()  # raises once the connection is closed
+                    still_open.query_progress()  # raises ConnectionException once closed
                 else:
                     still_open.interrupt()
             except duckdb.ConnectionException:
                 return
-            del still_open  # the reference would keep the connection from being collected
+            del still_open  # a strong reference would prevent garbage collection
             time.sleep(WATCH_INTERVAL)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def require_file(path: Path) -> None:
-    """Raise if a path, or a DuckDB log next to it, is a folder, a pipe or a device.
+    """Raise RefusedError if a path or its write-ahead log exists but is not a regular file.
 
     Opening a named pipe would block until a writer appears.
 
@@ -260,7 +264,9 @@ def require_file(path: Path) -> None:
 
 
 def _require_no_log(path: Path) -> None:
-    """Raise if DuckDB would replay a log, whose statements would run before access is restricted.
+    """Raise RefusedError if opening a database file would replay a write-ahead log.
+
+    The logged statements would run before access is restricted.
 
     Raises
     ------
@@ -279,7 +285,9 @@ def _require_no_log(path: Path) -> None:
 def _require_data(
     connection: duckdb.DuckDBPyConnection, database: str, path: Path, *, is_trusted: bool
 ) -> None:
-    """Raise RefusedError if an attached file contains more than data, naming the first object.
+    """Raise RefusedError if an attached database has unsafe objects or oversized tables.
+
+    The message names the first such object.
 
     Views are rejected in releases only: a warehouse contains views from dbt, which can no longer
     access other files.
@@ -298,7 +306,7 @@ def _require_data(
 def require_views(
     connection: duckdb.DuckDBPyConnection, database: str, path: Path, relations: Sequence[str]
 ) -> None:
-    """Raise if a view reads missing or inaccessible files, or returns too many rows.
+    """Raise RefusedError if a view reads inaccessible files or returns too many rows.
 
     Rows are counted in untrusted files only, where a view could return any number of them.
 
@@ -344,7 +352,7 @@ def require_views(
 
 
 def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Raise if an untrusted file has texts or lists that could exhaust memory.
+    """Raise RefusedError if strings or lists in an untrusted database could exhaust memory.
 
     Compression makes repetitive texts small on disk, so the check uses the lengths in the file's
     storage statistics.
@@ -387,14 +395,14 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _qualify(*names: str) -> str:
-    """Return the quoted name of a relation, from its database, schema and name."""
+    """Return the quoted, fully qualified name of a relation: database, schema and name."""
     return ".".join(map(quote_identifier, names))
 
 
 def open_read_only(
     path: Path, *, allowed_folders: Sequence[Path] = (), reads_files: bool = False
 ) -> duckdb.DuckDBPyConnection:
-    """Open a file read-only, as a context manager; parameters and errors are as in attach."""
+    """Open a database file read-only; see `attach` for the parameters and errors."""
     connection = open_in_memory(
         Path(tempfile.gettempdir()) / f"ai_manufacturing_{uuid.uuid4().hex}"
     )
@@ -421,7 +429,7 @@ def open_attached(
     allowed_folders: Sequence[Path] = (),
     reads_files: bool = False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Attach several files read-only to one connection for the duration of a with block.
+    """Attach database files read-only to an in-memory connection, as a context manager.
 
     Parameters
     ----------
@@ -442,7 +450,7 @@ def open_attached(
 
 
 def open_cursor(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyConnection:
-    """Return a cursor on which unqualified names refer to an attached database.
+    """Return a cursor whose default database is one of the attached databases.
 
     Parameters
     ----------
@@ -460,7 +468,7 @@ def open_cursor(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.
 def fetch_rows(
     connection: duckdb.DuckDBPyConnection, query: str, **values: Any
 ) -> list[dict[str, Any]]:
-    """Run a query, and return its rows as dictionaries by column name.
+    """Run a query and return its rows as dictionaries keyed by column name.
 
     Parameters
     ----------

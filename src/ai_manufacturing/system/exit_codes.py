@@ -1,10 +1,10 @@
-"""Exit codes of the commands; docs/refresh.md and `--help` print this table."""
+"""Define the exit codes of the command line, which docs/refresh.md and `--help` list."""
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """An exit code of `ai-manufacturing`.
+    """Exit code of the `ai-manufacturing` command, with its meaning and a remedy.
 
     Attributes
     ----------
@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
     remedy: str
 
     def __new__(cls, code: int, meaning: str, remedy: str = "") -> "ExitCode":
-        """Create a member whose integer value is its code."""
+        """Create an enum member whose integer value is the exit code."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning, member.remedy = meaning, remedy

@@ -1,4 +1,4 @@
-"""Great-circle distances on the earth."""
+"""Compute great-circle distances on the earth."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ RADIUS_KM = 6371.01  # mean radius
 
 
 def compute_angles(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the central angle between each pair of places in radians (haversine formula).
+    """Return the central angles between all pairs of places, by the haversine formula.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Detect damage with SHA-256 checksums of files and with hash-chained logs.
+"""Detect damaged files by SHA-256 checksums, and altered log lines by hash chains.
 
     <file>.sha256, SHA256SUMS   checksums next to a file or in its folder, in sha256sum's format
     log.jsonl                   one JSON object per line; the last key of a line is the SHA-256 of
@@ -26,7 +26,7 @@ SUMS = "SHA256SUMS"
 CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (.+)")  # checksum and file name in sha256sum's format
 Line = dict[str, Any]
 
-HASH_KEY = "sha256"  # key of a line's own hash
+HASH_KEY = "sha256"  # key under which each log line stores its hash
 
 
 class DamagedError(Exception):
@@ -34,18 +34,18 @@ class DamagedError(Exception):
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the hexadecimal SHA-256 digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checksum_path(path: Path) -> Path:
-    """Return the path of a file's checksum file."""
+    """Return the path of the file that stores the SHA-256 digest of `path`."""
     return path.with_name(path.name + SUFFIX)
 
 
 def record_checksum(path: Path, digest: str) -> None:
-    """Write the checksum file of a file atomically.
+    """Atomically write the SHA-256 digest of `path` to its checksum file.
 
     The file itself need not exist yet.
     """
@@ -53,7 +53,7 @@ def record_checksum(path: Path, digest: str) -> None:
 
 
 def read_checksum(path: Path) -> str | None:
-    """Return the recorded SHA-256 of a file; None if its checksum file does not exist.
+    """Return the recorded SHA-256 digest of a file, or None if it has no checksum file.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def read_checksum(path: Path) -> str | None:
 
 
 def check_file(path: Path) -> str | None:
-    """Verify a file against its recorded SHA-256, and return this; None without a record.
+    """Verify a file against its recorded SHA-256 digest, and return the digest if there is one.
 
     If the file is replaced during the check, the check is repeated, so that a publication is not
     mistaken for damage.
@@ -85,7 +85,8 @@ def check_file(path: Path) -> str | None:
     while True:
         before = file_signature(path)
         digest = sha256(path)
-        # Read the record after the file, because a publication writes it last.
+        # Read the recorded digest after hashing the file, because publishing writes the digest
+        # last.
         expected = read_checksum(path)
         if expected in (None, digest):
             return expected
@@ -96,14 +97,14 @@ def check_file(path: Path) -> str | None:
 
 
 def record_folder(folder: Path, excluded: tuple[str, ...] = ()) -> None:
-    """Write SHA256SUMS for all files below a folder, except the excluded ones."""
+    """Write the file SHA256SUMS for all files below a folder except `excluded`."""
     _write_sums(
         folder / SUMS, {name: sha256(folder / name) for name in _list_names(folder, excluded)}
     )
 
 
 def check_folder(folder: Path, excluded: tuple[str, ...] = ()) -> list[str]:
-    """Return the differences between a folder and its SHA256SUMS, one text per file."""
+    """Return one message per file that does not match the SHA256SUMS of its folder."""
     try:
         expected = _read_sums(folder / SUMS)
     except FileNotFoundError:
@@ -116,7 +117,7 @@ def check_folder(folder: Path, excluded: tuple[str, ...] = ()) -> list[str]:
 def compare_checksums(
     folder: Path, expected: Mapping[str, str], present: Iterable[str], record_name: object
 ) -> list[str]:
-    """Return the differences between files and their recorded SHA-256, one text per file.
+    """Return one message per file that is missing, unrecorded, or differs from its digest.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def _write_sums(path: Path, digests: dict[str, str]) -> None:
 
 
 def _read_sums(path: Path) -> dict[str, str]:
-    if path.exists() and not path.is_file():  # opening a named pipe would block
+    if path.exists() and not path.is_file():  # opening a named pipe would block the process
         raise DamagedError(f"{path}: not a regular file")
     try:
         lines = path.read_bytes().decode("utf-8").split("\n")
@@ -168,7 +169,7 @@ def _read_sums(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Log:
-    """Content of a log.
+    """Verified content of a hash-chained log.
 
     Attributes
     ----------
@@ -188,13 +189,13 @@ class Log:
     running_hash: "hashlib._Hash"
 
 
-# Verified logs, with the signatures of the files that they were read from.
+# Cache of verified logs by path, with the signatures of the files that were read.
 _verified_logs: dict[Path, tuple[object, Log]] = {}
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A hash-chained log and its head.
+    """Hash-chained log in JSON lines, with a head file that records the number of lines.
 
     Attributes
     ----------
@@ -212,11 +213,11 @@ class Chain:
 
     @property
     def head(self) -> Path:
-        """Path of the head."""
+        """Path of the head file, which records the number of lines and the last hash."""
         return self.path.with_name(self.path.name + ".head")
 
     def read(self) -> Log:
-        """Read and verify the log; an unchanged log is returned from the process's cache.
+        """Read and verify the log, or return the cached content if its files are unchanged.
 
         Raises
         ------
@@ -231,14 +232,14 @@ class Chain:
                 head, content = (
                     path.read_bytes() if path.exists() else None for path in (self.head, self.path)
                 )
-                if signature != self._signature():  # a writer changed a file while it was read
+                if signature != self._signature():  # another process changed the log meanwhile
                     continue
                 log = self._verify(head, content or b"")
                 _verified_logs[self.path] = signature, log
             return log
 
     def append(self, make_line: Callable[[list[Line]], Line | None]) -> list[Line]:
-        """Append a line atomically, and return all lines.
+        """Append a line to the log while holding a lock, and return all lines.
 
         Parameters
         ----------
@@ -259,7 +260,7 @@ class Chain:
             if line is None:
                 return log.lines
             if log.lines:
-                self._write_head(log)  # otherwise two dead writers could leave two lines uncounted
+                self._write_head(log)  # repair an outdated head, so that it never lags two lines
             log = self._append_line(log, line)
             self._write_head(log)
             _verified_logs[self.path] = self._signature(), log
@@ -271,7 +272,7 @@ class Chain:
         with self.path.open("ab") as file:
             if is_new:
                 os.fchmod(file.fileno(), self.mode)
-            file.truncate(log.size)  # remove an incomplete line of a dead writer
+            file.truncate(log.size)  # remove the partial line of a writer that died
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -284,7 +285,7 @@ class Chain:
         )
 
     def _write_head(self, log: Log) -> None:
-        """Write the head of a log, unless it is up to date."""
+        """Write the head file of the log unless it is up to date."""
         head = json.dumps({"lines": len(log.lines), HASH_KEY: log.last_hash}).encode() + b"\n"
         if not self.head.exists() or self.head.read_bytes() != head:
             replace_bytes(self.head, head, self.mode)
@@ -311,7 +312,7 @@ class Chain:
             seal = line.pop(HASH_KEY, None)
             if number > len(complete) or text != _seal_line(line, running_hash):
                 if number > line_count:
-                    break  # the incomplete line of a dead writer
+                    break  # a writer died before it completed this line
                 raise self.make_error(f"{self.path}, line {number}: not as it was written")
             if number == line_count and seal != head_hash:
                 raise self.make_error(

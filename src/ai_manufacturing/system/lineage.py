@@ -1,4 +1,4 @@
-"""Find the tables and columns that a query depends on.
+"""Find the tables and columns that a SQL query depends on, using DuckDB's query plans.
 
 DuckDB plans the query on empty tables, once per result column, and prunes columns that are not
 needed. The columns that remain in the scans are the dependencies. They include the columns of
@@ -16,10 +16,11 @@ import duckdb
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import quote_identifier, quote_literal
 
-# Optimizers to leave enabled. Others may fold a column into a constant, or hide it in the filter of
-# a scan.
+# DuckDB optimizers that remain enabled. Others may fold a column into a constant, or hide a column
+# in the filter of a scan.
 PRUNING = ("cte_inlining", "unused_columns")
-# Plan operators that read no table; the last two read the results of another scan.
+# Leaf operators of a query plan that read no table. The last two read the result of a common table
+# expression, whose own scans are elsewhere in the plan.
 LEAVES = ("COLUMN_DATA_SCAN", "DUMMY_SCAN", "GENERATE_SERIES", "RANGE", "CTE_SCAN", "REC_CTE_SCAN")
 
 
@@ -28,7 +29,7 @@ class UnknownDependenciesError(Exception):
 
 
 class Dependencies(NamedTuple):
-    """The tables and columns that a query depends on.
+    """Tables and columns that a SQL query depends on.
 
     Attributes
     ----------
@@ -47,7 +48,7 @@ class Dependencies(NamedTuple):
 
 @contextmanager
 def open_planner(database: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an in-memory database with empty copies of a database's tables."""
+    """Open an in-memory database with empty copies of a database's tables, to plan queries."""
     columns = database.execute(
         "select schema_name, table_name, column_name, data_type from duckdb_columns()"
         " where database_name = current_database() order by schema_name, table_name,"
@@ -71,7 +72,7 @@ def open_planner(database: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBP
 
 
 def find_dependencies(empty: duckdb.DuckDBPyConnection, sql: str) -> Dependencies:
-    """Return the dependencies of a query, from its plans in a database of `open_planner`.
+    """Return the tables and columns that a query depends on, by planning it on empty tables.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def find_dependencies(empty: duckdb.DuckDBPyConnection, sql: str) -> Dependencie
         statements = empty.extract_statements(sql)
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             raise UnknownDependenciesError("it is not one SELECT")
-        # Define a view, because the statement may end with a semicolon or a comment.
+        # Wrap the statement in a view, because it may end with a semicolon or a comment.
         empty.execute(f"create or replace temp view asked as\n{sql}")
         result_columns = empty.execute("describe asked").fetchall()
         names = ", ".join(f"c{number}" for number in range(len(result_columns)))
@@ -107,14 +108,14 @@ def find_dependencies(empty: duckdb.DuckDBPyConnection, sql: str) -> Dependencie
 
 
 def _list_scans(operator: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return the tables that a plan scans, each with the columns that it reads."""
+    """Return the tables that a query plan scans, each with the columns that are read."""
     if children := operator.get("children"):
         return [scan for child in children for scan in _list_scans(child)]
     name, details = operator["name"].strip(), operator.get("extra_info", {})
     if name == "SEQ_SCAN" and "Filters" not in details:
         projections = details["Projections"]
         columns = [projections] if isinstance(projections, str) else projections
-        # A plan quotes reserved words, such as the schema name `release`.
+        # Remove the quotes that the plan adds to reserved words, such as the schema name `release`.
         table = details["Table"].replace('"', "").removeprefix(f"{duckdb_client.FILE_CATALOG}.")
         return [(table, [column for column in columns if column])]
     if name in LEAVES:

@@ -1,4 +1,4 @@
-"""Settings from dbt_project.yml and the environment: paths, variables and language."""
+"""Read settings from dbt_project.yml and the environment: paths, variables and language."""
 
 import hashlib
 import os
@@ -9,19 +9,19 @@ from typing import Any
 
 
 def project_root() -> Path:
-    """Return the folder of dbt_project.yml.
+    """Return the folder that contains dbt_project.yml.
 
     It is the running dbt's project folder, DBT_PROJECT_DIR, or the working directory, in this
     order.
     """
     dbt = sys.modules.get("dbt.flags")
-    # `dbt --project-dir` does not set DBT_PROJECT_DIR.
+    # Ask dbt's flags first, because `dbt --project-dir` does not set DBT_PROJECT_DIR.
     of_dbt = getattr(dbt.get_flags(), "PROJECT_DIR", None) if dbt else None
     return Path(of_dbt or os.environ.get("DBT_PROJECT_DIR") or ".").resolve()
 
 
 def engine_root() -> Path:
-    """Return the folder of the models, macros and suites that every study uses.
+    """Return the folder of the models, macros and expectation suites that all studies share.
 
     It is the parent of the macro path in the study's dbt_project.yml. The repository's own study is
     in this folder itself.
@@ -31,18 +31,18 @@ def engine_root() -> Path:
 
 
 def project_folders() -> tuple[Path, ...]:
-    """Return the engine's folder and the study's; files of the study override the engine's."""
+    """Return the shared folder and the study's folder, whose files override the shared ones."""
     return tuple(dict.fromkeys((engine_root(), project_root())))
 
 
 def language() -> str:
-    """Return the user's language, en or zh, from the locale of messages."""
+    """Return the user's language, `en` or `zh`, from the locale environment variables."""
     locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     return "zh" if locale.lower().startswith("zh") else "en"
 
 
 def variables() -> dict[str, Any]:
-    """Return the vars of dbt_project.yml."""
+    """Return the variables (`vars`) that dbt_project.yml declares."""
     values: dict[str, Any] = _read_project()["vars"]
     return values
 
@@ -53,14 +53,14 @@ def _read_project() -> dict[str, Any]:
 
 @cache
 def _parse_project(text: str) -> dict[str, Any]:
-    import yaml  # imported lazily, because builds read their variables from dbt
+    import yaml  # imported here, because few commands read this file
 
     project: dict[str, Any] = yaml.safe_load(text)
     return project
 
 
 def period() -> range:
-    """Return the years from first_year to last_year in dbt_project.yml.
+    """Return the range of years from first_year to last_year in dbt_project.yml.
 
     They are the default for extract sets that do not declare a period.
     """
@@ -69,7 +69,7 @@ def period() -> range:
 
 
 def providers(entity: str) -> list[str] | None:
-    """Return the providers of an entity in dbt_project.yml; None if it is not listed."""
+    """Return the providers that dbt_project.yml lists for an entity, or None if it is unlisted."""
     values = variables()
     providers_by_entity: dict[str, list[str]] = {
         **values["providers"],
@@ -79,7 +79,7 @@ def providers(entity: str) -> list[str] | None:
 
 
 def extracts_dir() -> Path:
-    """Return the folder of the delivered files.
+    """Return the folder of the delivered files (EXTRACTS_DIR).
 
     It is EXTRACTS_DIR, or the sample that `make setup` wrote.
     """
@@ -97,7 +97,7 @@ def landing_dir() -> Path:
 
 
 def landed_tables_dir() -> Path:
-    """Return the folder of the landed tables for engines without Python models, such as Spark.
+    """Return the folder of landed tables for engines without Python models, such as Spark.
 
     There is one folder for each value of EXTRACTS_DIR.
     """
@@ -110,7 +110,7 @@ def landed_tables_dir() -> Path:
 
 
 def warehouse_path() -> Path:
-    """Return the DuckDB file of the warehouse (WAREHOUSE_PATH, default build/warehouse.duckdb)."""
+    """Return the path of the DuckDB warehouse (WAREHOUSE_PATH, default build/warehouse.duckdb)."""
     return (
         project_root() / (os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
     ).resolve()
@@ -122,28 +122,28 @@ def spark_storage_dir() -> Path:
 
 
 def release_dir() -> Path:
-    """Return the folder of the releases (RELEASE_DIR, default build/releases)."""
+    """Return the folder of all releases (RELEASE_DIR, default build/releases)."""
     return (project_root() / (os.environ.get("RELEASE_DIR") or "build/releases")).resolve()
 
 
 def site_dir() -> Path | None:
-    """Return the folder of the site that a refresh builds (SITE_DIR); None to build no site."""
+    """Return the folder of the website that a refresh builds (SITE_DIR), or None if unset."""
     setting = os.environ.get("SITE_DIR")
     return (project_root() / setting).resolve() if setting else None
 
 
 def site_url() -> str | None:
-    """Return the public URL of the site (SITE_URL), unchanged."""
+    """Return the public URL of the website (SITE_URL), or None if unset."""
     return os.environ.get("SITE_URL") or None
 
 
 def release_doi() -> str | None:
-    """Return the DOI of the deposited release (RELEASE_DOI), unchanged."""
+    """Return the DOI of the deposited release (RELEASE_DOI), or None if unset."""
     return os.environ.get("RELEASE_DOI") or None
 
 
 def release_path() -> Path:
-    """Return the release file that readers open.
+    """Return the path of the published release, which readers open.
 
     It is RELEASE_PATH with symbolic links resolved, or ai_manufacturing.duckdb in RELEASE_DIR.
     """

@@ -1,4 +1,4 @@
-"""Load SQL statements from files next to modules, and quote identifiers and literals.
+"""Load SQL statements from files next to Python modules, and quote identifiers and literals.
 
 Values from paths and file headers must be quoted with these functions before they enter a
 statement.
@@ -15,12 +15,12 @@ def quote_identifier(name: str) -> str:
 
 
 def quote_literal(text: object) -> str:
-    """Quote the text of a value as a SQL string literal."""
+    """Quote the string form of a value as a SQL string literal."""
     return "'" + str(text).replace("'", "''") + "'"
 
 
 def build_comments(table: str, comment: str, columns: Mapping[str, str]) -> str:
-    """Return statements that comment a table and its columns; the table name is already quoted."""
+    """Return COMMENT statements for a table, whose name is already quoted, and its columns."""
     on_columns = [
         f"comment on column {table}.{quote_identifier(name)} is {quote_literal(text)}"
         for name, text in columns.items()
@@ -29,7 +29,7 @@ def build_comments(table: str, comment: str, columns: Mapping[str, str]) -> str:
 
 
 def build_create_table(table: str, columns: Mapping[str, tuple[str, str]], comment: str) -> str:
-    """Return statements that create a table with comments.
+    """Return a CREATE TABLE statement, followed by COMMENT statements.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def build_create_table(table: str, columns: Mapping[str, tuple[str, str]], comme
 
 
 def build_insert(table: str, count: int) -> str:
-    """Return a statement that inserts rows of `count` parameters; the table name is quoted."""
+    """Return an INSERT statement with `count` placeholders; `table` must already be quoted."""
     return f"insert into {table} values ({', '.join('?' * count)})"
 
 
@@ -56,7 +56,7 @@ def escape_globs(path: Path) -> str:
 
 
 def load_statements(module: str) -> dict[str, str]:
-    """Read the SQL file next to a module, and return its statements by name.
+    """Return the named statements of the SQL file next to a Python module.
 
     A line such as `-- name: cells` precedes each statement. Statements receive values only through
     parameters such as $series; table and column names are never interpolated.

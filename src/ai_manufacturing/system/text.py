@@ -1,4 +1,4 @@
-"""Texts and labels of pages and tables in English and Chinese, from one catalogue."""
+"""Look up English and Chinese text and labels for pages and tables."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,31 +19,33 @@ SQL = load_statements(__file__)
 
 CATALOGUE_PATH = Path(__file__).parents[1] / "site/text.yml"
 LANGUAGES = ("en", "zh")
-Words = tuple[str, str]  # one text for each of LANGUAGES
-# Marks values that use a substitute, and the notes that explain it.
+Words = tuple[str, str]  # the English and the Chinese text
+
+# Marks values based on substitute data, and the footnote that explains them.
 SUBSTITUTE_MARK = "†"
-# Separators in composite names, such as interactions, and their replacements in labels.
+# Separators in composite names, such as interactions, mapped to their form in labels.
 SEPARATORS = {":": " × ", "=": ": ", "+": " + "}
 VARIANT_SUFFIXES = (
     "_next_year",
     "_last_year",
     "_later",
     "_neighbours",
-)  # suffixes for a measure of another year or of other cities
+)  # suffixes of measures that refer to another year or to neighbouring cities
+
 # Matches a variable name within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the
-# scope that may follow a series in brackets.
+# scope in parentheses that may follow a series.
 VARIABLE_NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?:@[\w/]+)?(?::\w+)?)(?: \((\w+)\))?", re.ASCII)
 
 
 def render_pair(en: object, zh: object) -> Markup:
-    """Return markup that shows one of two texts, depending on the page's language."""
+    """Return HTML with an English and a Chinese text; the page shows one of them."""
     return Markup(
         '<span class="en" lang="en">{}</span><span class="zh" lang="zh-CN">{}</span>'
     ).format(en, zh)
 
 
 def _add_mark(en: object, zh: object) -> Words:
-    """Append the mark of substitutes to a label in both languages."""
+    """Append the dagger that marks substitute data to a label in both languages."""
     return f"{en} {SUBSTITUTE_MARK}", f"{zh}{SUBSTITUTE_MARK}"
 
 
@@ -55,7 +57,7 @@ def _read_catalogue(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Texts and labels in English and Chinese.
+    """Catalogue of text and labels in English and Chinese.
 
     Attributes
     ----------
@@ -76,9 +78,9 @@ class Catalogue:
 
     @classmethod
     def load(cls, path: Path = CATALOGUE_PATH) -> "Catalogue":
-        """Read the catalogue, including the texts of the study's package."""
+        """Read the catalogue file, and add the text of the study's own package."""
         content = _read_catalogue(path)
-        # A label with a single text is Chinese; its key is the English label.
+        # If a label has a single text, the text is Chinese, and the key is the English label.
         labels = {
             key: (key.replace("_", " "), words) if isinstance(words, str) else tuple(words)
             for key, words in content["labels"].items()
@@ -93,7 +95,7 @@ class Catalogue:
         return cls(texts, labels)
 
     def extend_from_database(self, connection: duckdb.DuckDBPyConnection) -> "Catalogue":
-        """Return a catalogue extended by the labels of an open release or warehouse.
+        """Return a copy of the catalogue with the labels from an open release or warehouse.
 
         If a name has several kinds, the measure's label takes precedence. If a series has several
         scopes, the label of a scope without a substitute takes precedence.
@@ -123,7 +125,7 @@ class Catalogue:
     def extend_labels(
         self, labels: Mapping[str, Words], substitute_rows: Sequence[Mapping[str, str]] = ()
     ) -> "Catalogue":
-        """Return a catalogue extended by the labels of a release.
+        """Return a copy of the catalogue with the labels of a release.
 
         Labels of substitutes take precedence, followed by the catalogue's own labels.
         """
@@ -139,13 +141,13 @@ class Catalogue:
         )
 
     def render_name(self, en: object, zh: object) -> Markup:
-        """Return markup of a database label in both languages, marked if a substitute feeds it."""
+        """Return HTML for a label in both languages, marked if substitute data are used for it."""
         if en in self.substitute_names:
             return render_pair(*_add_mark(en, zh))
         return render_pair(en, zh)
 
     def format_text(self, key: str, language: str, **values: object) -> str:
-        """Return a text in one language, with its placeholders filled.
+        """Return a text in one language, with values filled into its placeholders.
 
         For values given in both languages, the matching one is used.
         """
@@ -157,24 +159,24 @@ class Catalogue:
         return self.texts[key][index].format(**fillings)
 
     def format_words(self, key: str, **values: object) -> Words:
-        """Return a text in both languages, with its placeholders filled."""
+        """Return a text in both languages, with values filled into its placeholders."""
         return self.format_text(key, "en", **values), self.format_text(key, "zh", **values)
 
     def render_text(self, key: str, **values: object) -> Markup:
-        """Return markup of a text in both languages; values are escaped."""
+        """Return HTML for a text in both languages, with escaped values in its placeholders."""
         escaped = {name: escape(value) for name, value in values.items()}
         return render_pair(*map(Markup, self.format_words(key, **escaped)))
 
     def render_label(self, value: Any) -> Markup | str:
-        """Return markup of the label of a value in both languages; empty for None."""
+        """Return HTML for the label of a value in both languages, or an empty string for None."""
         return render_pair(*self.find_labels(value)) if value is not None else ""
 
     def find_labels(self, value: Any) -> Words:
-        """Return the label of a value in both languages."""
+        """Return the English and the Chinese label of a value."""
         return self.find_label(value, "en"), self.find_label(value, "zh")
 
     def find_label(self, value: Any, language: str) -> str:
-        """Return the label of a value in one language, or the value itself without a label.
+        """Return the label of a value in one language, or the value itself if it has no label.
 
         The parts of composite names and comma-separated lists are labelled individually.
         """
@@ -200,7 +202,8 @@ class Catalogue:
             )
         if "@" in text:
             name, _, providers = text.partition("@")
-            # A slash separates the providers of two series; an empty name is the default provider.
+            # A slash separates the providers of two series; an empty name means the default
+            # provider.
             names = filter(None, providers.split("/"))
             provider_labels = COMMAS[language].join(
                 self.find_label(provider, language) for provider in names
@@ -211,7 +214,7 @@ class Catalogue:
         return text
 
     def find_labels_of_kind(self, kind: str, value: str) -> Words:
-        """Return the label of a value of a kind, in both languages.
+        """Return both labels of a value, preferring a label that is specific to its kind.
 
         The label of `kind=value` takes precedence, for values that mean something else elsewhere.
         """
@@ -219,18 +222,19 @@ class Catalogue:
         return self.find_labels(key if key in self.labels else value)
 
     def render_sentences(self, en: str | None, zh: str | None) -> Markup | str:
-        """Return markup of sentences from the database, replacing names with labels."""
+        """Return HTML for sentences from the database, with variable names replaced by labels."""
         return (
             render_pair(self.fill_labels(en, "en"), self.fill_labels(zh or "", "zh")) if en else ""
         )
 
     def fill_labels(self, sentences: str, language: str) -> str:
-        """Replace the names in sentences from the database with labels in one language."""
+        """Replace variable names in sentences from the database with labels in one language."""
 
         def replace_name(name: re.Match[str]) -> str:
             if name[2] is None:
                 return self.find_label(name[1], language)
-            # Sentences name a scope only if it was not delivered, so it has no substitute.
+            # Look up labels without substitutes, because a sentence names a scope only if nothing
+            # was delivered for it.
             series, scope = (
                 replace(self, substitute_labels={}).find_label(part, language)
                 for part in name.groups()

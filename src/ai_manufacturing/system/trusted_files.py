@@ -1,4 +1,4 @@
-"""Recognise DuckDB files that this user's commands wrote, and treat all others as untrusted data.
+"""Recognise DuckDB files that this user's commands wrote, and treat all others as untrusted.
 
 Settings name some of these files by path. The others are recognised by their SHA-256, which each
 command records in a folder of the user when it finishes a file. A copy of such a file is therefore
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ai_manufacturing.system import disk, integrity, settings
 
-RELEASE_FOLDERS = ("past", "held", "work")  # in RELEASE_DIR, written by this project only
+# Subfolders of RELEASE_DIR to which only this project writes.
+RELEASE_FOLDERS = ("past", "held", "work")
 
 
 def record_file(path: Path, landing: Path | None = None) -> None:
@@ -40,7 +41,7 @@ def record_file(path: Path, landing: Path | None = None) -> None:
 
 
 def is_configured(path: Path) -> bool:
-    """Return whether the settings name a file as one that only this project writes."""
+    """Return whether a path is configured as the warehouse or as part of the release folder."""
     place, releases = path.resolve(), settings.release_dir()
     return place in (settings.warehouse_path(), settings.release_path()) or any(
         place.is_relative_to(releases / name) for name in RELEASE_FOLDERS
@@ -48,12 +49,12 @@ def is_configured(path: Path) -> bool:
 
 
 def is_trusted(path: Path) -> bool:
-    """Return whether the settings name a regular file, or this user's commands recorded it."""
+    """Return whether a file is configured or was recorded by one of this user's commands."""
     return is_configured(path) or _find_record(path) is not None
 
 
 def find_landing_store(path: Path) -> Path | None:
-    """Return the landing store that the views of a trusted warehouse read.
+    """Return the landing store that the views of a trusted warehouse read from.
 
     The result is None for a release, which has no views.
     """
@@ -65,22 +66,25 @@ def find_landing_store(path: Path) -> Path | None:
 
 
 def _records_folder() -> Path:
-    """Return the folder of records, files named by SHA-256 that contain a landing store path."""
+    """Return the folder with one record per written file, named by the file's SHA-256 digest.
+
+    A record contains the path of the landing store that the file's views read from.
+    """
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "ai_manufacturing" / "written"
 
 
 def _find_record(path: Path) -> Path | None:
-    """Return the record of a file, or None if it was not recorded."""
+    """Return the path of a file's record, or None if it was not recorded."""
     try:
         record = _records_folder() / _hash_file(path, disk.file_signature(path))
         return record if record.is_file() else None
-    except (OSError, RuntimeError):  # no home folder, or an unreadable file
+    except (OSError, RuntimeError):  # there is no home folder, or the file is unreadable
         return None
 
 
-# Cached, because a command opens a file several times, and hashing the sample's warehouse takes 0.3
-# seconds.
+# Cache the digest, because a command opens a file several times, and hashing the sample warehouse
+# takes 0.3 seconds.
 @cache
 def _hash_file(path: Path, version: tuple[int, ...]) -> str:
     return integrity.sha256(path)

@@ -1,4 +1,4 @@
-"""Run Python models in worker processes, because dbt's threads share one interpreter.
+"""Run dbt Python models in worker processes, because dbt's threads share one interpreter.
 
 Model files and their `dbt.ref` calls need no changes: dbt's process reads the relations that a file
 references, and a worker runs the file. All workers fork from one server process, which imports the
@@ -30,11 +30,11 @@ from ai_manufacturing.system import duckdb_client, settings
 
 Result = TypeVar("Result")
 Model = Callable[[Any, Any], Any]
-# Modules that the fork server imports before it starts workers.
+# Modules that the fork server imports before it starts any worker.
 PRELOADED_MODULES = ["great_expectations", "pandas", "scipy.stats", __name__]
 ENVIRONMENT = {
     "GX_ANALYTICS_ENABLED": "false",
-    # Restrict linear algebra to one thread per worker.
+    # Limit linear algebra libraries to one thread per worker.
     "MKL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -47,7 +47,7 @@ class WorkerDiedError(Exception):
 
 
 class Pool:
-    """Worker processes of one run; each computes one model at a time.
+    """Pool of worker processes for one dbt run; each worker computes one model at a time.
 
     Parameters
     ----------
@@ -56,13 +56,13 @@ class Pool:
     """
 
     def __init__(self, size: int) -> None:
-        # Use executors with one process each, because a dead process breaks its whole executor.
+        # Give each worker its own executor, because a process that dies breaks its whole executor.
         self._idle: queue.LifoQueue[ProcessPoolExecutor] = queue.LifoQueue()
         for _ in range(size):
             self._idle.put(_make_executor("forkserver"))
 
     def run_model(self, path: Path, dbt: Any) -> Any:
-        """Run a model's file in an idle worker; a worker that dies is replaced.
+        """Run a model file in an idle worker process, and replace the worker if it dies.
 
         Raises
         ------
@@ -89,25 +89,29 @@ class Pool:
             self._idle.put(executor)
 
     def stop(self) -> None:
-        """Shut down all workers, which must be idle."""
+        """Shut down all worker processes, which must be idle."""
         while not self._idle.empty():
             self._idle.get().shutdown()
 
 
 def get_pool() -> Pool | None:
-    """Return this run's workers; None with a single core, or if WAREHOUSE_THREADS is 1."""
+    """Return the worker pool of this dbt run, or None if only one core may be used."""
     cores = min(os.cpu_count() or 1, int(os.environ.get("WAREHOUSE_THREADS") or 2))
     return _start_pool(cores, get_invocation_id()) if cores > 1 else None
 
 
 @functools.lru_cache(maxsize=1)
 def _start_pool(size: int, run: str) -> Pool:
-    """Return the workers of a run; they are not reused, because relations may have changed."""
+    """Create the worker pool of a dbt run, or return it if it exists.
+
+    Pools are not shared between runs, because relations may have changed.
+    """
     os.environ.update(ENVIRONMENT)  # must be set before the fork server imports libraries
-    # Without __file__, new processes do not import the main program, which is dbt's command.
+
+    # Without __file__, new processes do not import the main program, which is dbt's command line.
     vars(sys.modules["__main__"]).pop("__file__", None)
     forkserver.set_forkserver_preload(PRELOADED_MODULES)
-    forkserver.ensure_running()  # imports in the background while dbt continues
+    forkserver.ensure_running()  # import modules in the background while dbt continues
     return Pool(size)
 
 
@@ -135,7 +139,7 @@ def call_twice(
     one: tuple[Any, ...],
     other: tuple[Any, ...],
 ) -> tuple[Result, Result]:
-    """Call a function with two sets of arguments; workers run the second call in a fork."""
+    """Call a function with two argument tuples; in a worker, the second call runs in a fork."""
     if not _is_worker:
         return function(*one), function(*other)
     with _make_executor("fork") as fork:
@@ -144,19 +148,22 @@ def call_twice(
 
 
 def _make_executor(start_method: str) -> ProcessPoolExecutor:
-    """Return an executor with one process."""
+    """Return a process pool executor with a single worker process."""
     context = multiprocessing.get_context(start_method)
     return ProcessPoolExecutor(1, context, initializer=_start_worker)
 
 
 def _find_arguments(source: ast.Module, function: str) -> set[str]:
-    """Return the literals that a model's source passes to a dbt function as first argument."""
+    """Return the literals that a model's source code passes to a dbt function.
+
+    Only the first argument of each call is considered.
+    """
     calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)]
     return {ast.literal_eval(call.args[0]) for call in calls if ast.unparse(call.func) == function}
 
 
 def _start_worker() -> None:
-    """Make this worker exit when its parent does, and ignore Ctrl-C."""
+    """Initialise a worker process: ignore Ctrl-C, and exit when the parent process exits."""
     global _is_worker
     _is_worker = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -171,17 +178,17 @@ def _end_with_parent() -> None:
 
 
 class _Config:
-    """Replacement for `dbt.config` with the values that a model reads."""
+    """Stand-in for `dbt.config` in a worker, with the values that the model reads."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.meta_get = values.__getitem__
 
     def __call__(self, **options: Any) -> None:
-        """Ignore options, which dbt has already parsed from the file."""
+        """Ignore configuration options, which dbt has already parsed from the model file."""
 
 
 def _compute_model(path: Path, tables: dict[str, pa.Table], config: dict[str, Any]) -> Any:
-    """Run a model's file in a worker, with the tables that it references."""
+    """Run a model file in a worker process, with the tables that the model references."""
     with duckdb_client.connect(config={"threads": 1}) as session:
         dbt = SimpleNamespace(
             ref=lambda name: session.from_arrow(tables[name]),
