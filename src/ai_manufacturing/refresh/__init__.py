@@ -1,1 +1,1 @@
-"""Refresh the published release: build in private, audit, write and publish."""
+"""Refresh the published release: run dbt in a work folder, audit the result, and publish it."""

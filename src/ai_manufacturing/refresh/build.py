@@ -1,4 +1,4 @@
-"""Run dbt for a refresh, and explain its failures."""
+"""Run dbt during a refresh, and explain a failed run to the user."""
 
 import json
 import os
@@ -17,13 +17,16 @@ from ai_manufacturing.releases.store import WAREHOUSE, Store
 from ai_manufacturing.system import dbt_process, settings
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
 
-OUTPUT_FILE = "dbt.txt"  # text that dbt prints
-# Files of dbt: the result of each step, and the parsed project, which speeds up the next parse.
+OUTPUT_FILE = "dbt.txt"  # file with dbt's console output
+
+# dbt's file with the result of each node, and the parsed project, which speeds up the next parse.
 RESULTS_FILE, PARSE_FILE = "run_results.json", "partial_parse.msgpack"
 CURVE_PERMUTATIONS = "500"  # default for releases; other builds run no permutations
-# Free bytes below which a disk is full; a DuckDB block is at least a quarter of this.
+
+# If less disk space is free, in bytes, the disk counts as full. A DuckDB block is at least a
+# quarter of this size.
 MIN_FREE_BYTES = 2**20
-# Matches dbt's text before the exception that a Python model raised.
+# Matches the text that dbt prints before the exception of a failed Python model.
 PYTHON_MODEL_ERROR = re.compile(
     r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL
 )
@@ -37,7 +40,7 @@ def run_dbt(
     accepted_reason: str = "",
     on_progress: OnProgress | None = None,
 ) -> bool:
-    """Run dbt on the warehouse in a work folder, and return whether it failed.
+    """Run dbt with its warehouse and logs in a work folder, and return whether dbt failed.
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ def run_dbt(
 
 
 def require_same_inputs(hashes: dict[str, str], code: str) -> None:
-    """Raise if deliveries or code changed during the build.
+    """Raise BuildFailedError if the deliveries or the code changed while dbt was running.
 
     Parameters
     ----------
@@ -107,7 +110,7 @@ def require_same_inputs(hashes: dict[str, str], code: str) -> None:
 
 
 def has_failed_gate(work: Path) -> bool:
-    """Return whether a run failed because of the gate."""
+    """Return whether a dbt run failed because a data-quality gate test failed."""
     return any(
         test in result["unique_id"] and result["status"] == "fail"
         for result in _read_results(work)
@@ -116,12 +119,12 @@ def has_failed_gate(work: Path) -> bool:
 
 
 def explain_failure(work: Path) -> str:
-    """Explain a failure from dbt's results, or from its last printed lines."""
+    """Explain a failed dbt run from its run_results.json, or from the end of its output."""
     hint = f"dbt's output is in {work / OUTPUT_FILE} until the next refresh."
     failures = [node for node in _read_results(work) if node["status"] in ("error", "fail")]
     if not failures:
         text = (work / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace")
-        # on a full disk dbt cannot write its reason either
+        # dbt cannot report a full disk, because writing the report needs disk space
         is_full = shutil.disk_usage(work).free < MIN_FREE_BYTES
         disk_note = ["No space left on its disk."] if is_full else []
         return "\n".join(
@@ -157,6 +160,6 @@ def _read_results(work: Path) -> list[dict[str, Any]]:
     path = work / "target" / RESULTS_FILE
     try:
         return list(json.loads(path.read_text(encoding="utf-8"))["results"])
-    # dbt ended before it wrote the whole file; its output explains why
+    # dbt stopped before it wrote the complete file; its console output gives the reason
     except (FileNotFoundError, json.JSONDecodeError):
         return []

@@ -1,4 +1,4 @@
-"""Manual release commands: publish a held build, accept, declare, roll back, compare."""
+"""Publish, accept, roll back or compare releases by hand, and declare revisions."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ from ai_manufacturing.system import clock, duckdb_client, settings
 def publish_held_build(
     store: Store, release_id: str, reason: str, on_event: OnEvent, replaces: bool = False
 ) -> Manifest:
-    """Publish a held build by hand.
+    """Publish a build that a refresh held for review.
 
     Parameters
     ----------
@@ -69,7 +69,8 @@ def publish_held_build(
             store, store.find_release_to_replace(), origin, f"The held build {release_id}", replaces
         )
         failed_gate = report["outcome"] == GateFailedError.__name__
-        # The gate stopped the estimates, so they are built now and require the same code.
+        # A build that failed the gate has no estimates. They are computed now, which requires the
+        # code and the deliveries of the original build.
         if (
             failed_gate
             and fingerprint.compute_fingerprint(held_manifest["delivery_hashes"])
@@ -89,7 +90,7 @@ def publish_held_build(
             raise BuildFailedError(
                 f"The estimates of {release_id} could not be built. {build.explain_failure(work)}"
             )
-        # include the checks that follow the estimates, which the held build did not run
+        # Update the gate summary with the checks of the estimates, which have just been computed.
         with duckdb_client.open_read_only(work / WAREHOUSE) as warehouse:
             held_manifest["gate_summary"] = writer.read_manifest_content(warehouse)["gate_summary"]
         reasons = "; ".join(filter(None, [reason, held_manifest["reason"]]))
@@ -116,7 +117,7 @@ def publish_held_build(
 
 
 def accept_release(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Manifest:
-    """Accept the published release as the anchor that drift is measured from.
+    """Accept the published release as the baseline from which later drift is measured.
 
     Parameters
     ----------
@@ -172,7 +173,7 @@ def accept_release(store: Store, release_id: str, reason: str, on_event: OnEvent
 def declare_revisions(
     store: Store, revisions: Sequence[str], reason: str, declared_by: str, on_event: OnEvent
 ) -> None:
-    """Declare revisions of the published release, so that they do not hold a build.
+    """Declare revisions of published values, so that a refresh does not hold them for review.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ def declare_revisions(
 
 
 def roll_back(store: Store, release_id: str, on_event: OnEvent, replaces: bool = False) -> Manifest:
-    """Publish a past release again.
+    """Roll back to a past release by publishing it again.
 
     Parameters
     ----------
@@ -230,7 +231,7 @@ def roll_back(store: Store, release_id: str, on_event: OnEvent, replaces: bool =
     RefreshError
         If the release does not exist, or its content does not match its manifest.
     """
-    store.locate_past_release(release_id)  # raises if it is not a release number
+    store.locate_past_release(release_id)  # raises if the ID is malformed
     with publishing.lock_release_folder(store, on_event):
         _require_past_release(store, release_id)
         manifest = store.read_past_manifest(release_id)
@@ -258,7 +259,7 @@ def roll_back(store: Store, release_id: str, on_event: OnEvent, replaces: bool =
 
 
 def summarise_changes(store: Store, old: str, new: str) -> changes.Summary:
-    """Summarise the changes between two past releases.
+    """Return a summary of the changes between two past releases.
 
     Raises
     ------

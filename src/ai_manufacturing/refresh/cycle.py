@@ -1,4 +1,4 @@
-"""Refresh: land and build in private, audit, write the release, and publish or hold it."""
+"""Run a refresh: build the deliveries, audit the result, and publish it or hold it for review."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def refresh(
     without_estimates: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Manifest:
-    """Build the current deliveries, and publish the result if it is new and passes all checks.
+    """Build the current deliveries, and publish a release if it is new and passes all checks.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def _build_and_publish(run: Run) -> Manifest:
 
 
 def _land_and_build(run: Run) -> tuple[BuildResult, Comparison | None]:
-    """Land and build the deliveries, and compare the result with the published release."""
+    """Load and build the deliveries, and compare the result with the published release."""
     current_manifest = None if run.basis is None else run.basis.manifest
     parts = () if run.basis is None else run.basis.parts
     delivery = deliveries.compare_files(
@@ -240,7 +240,7 @@ def _report_build(
     paths_read_again: list[str],
     failed_gate: bool,
 ) -> BuildResult:
-    """Report on a build, and determine the release to compare it with.
+    """Report the events of a build, and select the release to compare the build with.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ def _report_build(
     warehouse = duckdb_client.open_cursor(connection, "built")
     manifest_fields |= writer.read_manifest_content(warehouse)
     current_manifest = None if run.basis is None else run.basis.manifest
-    # a single synthetic file makes the set synthetic, which is known only after landing
+    # One synthetic file makes the whole extract set synthetic, which is known only after landing.
     origin = Origin(manifest_fields["extract_set"], manifest_fields["extract_set_kind"])
     subject = f"The build of {publishing.describe_extracts()}"
     publishing.require_same_set(run.store, current_manifest, origin, subject, run.replaces)
@@ -270,7 +270,7 @@ def _report_build(
         run.on_event("warning", facts)
     if current_manifest is not None and not has_same_set and not failed_gate:
         run.warn(f"Release {run.release_id} of {origin} replaces one of {current_manifest.origin}.")
-    # numbers of different extract sets are never compared
+    # Values of different extract sets are never compared.
     comparison_basis = run.basis if has_same_set or failed_gate else None
     headline_summary = None if failed_gate else headlines.read_headlines(warehouse)
     return BuildResult(
@@ -279,7 +279,7 @@ def _report_build(
 
 
 def _prepare_landing(run: Run) -> list[str]:
-    """Clean up the landing store, and land the files of the requested years again."""
+    """Clean up the landing store, and reload the delivered files of the requested years."""
     try:
         for line in landing.clean_up():
             run.warn(line)
@@ -295,7 +295,7 @@ def _prepare_landing(run: Run) -> list[str]:
 def _compare_with_release(
     run: Run, result: BuildResult, connection: DuckDBPyConnection
 ) -> Comparison | None:
-    """Compare a build with the published release of its extract set.
+    """Compare the values of a build with the published release of the same extract set.
 
     Declared revisions and corrections that were used are added to the new release's reason.
     """
@@ -318,7 +318,7 @@ def _compare_with_release(
 
 
 def _hold_at_gate(run: Run, result: BuildResult) -> GateFailedError:
-    """Hold a build that failed the gate, and return the error to raise."""
+    """Hold a build that failed the gate for review, and return the error to raise."""
     with duckdb_client.open_read_only(run.warehouse, reads_files=True) as warehouse:
         failures = findings.read_failures(warehouse, "critical")
         lost_records = findings.describe_lost_records(warehouse, failures)
@@ -332,7 +332,7 @@ def _hold_at_gate(run: Run, result: BuildResult) -> GateFailedError:
             f" To publish it anyway: ai-manufacturing publish {run.release_id} --reason '...'."
         ),
     ]
-    # hold the build last, because that moves the warehouse
+    # Move the build to the held builds last, because this moves the warehouse queried above.
     _hold_build(run, result, GateFailedError, [failure.to_record() for failure in failures])
     return GateFailedError("\n".join(lines), run.release_id)
 
@@ -340,7 +340,7 @@ def _hold_at_gate(run: Run, result: BuildResult) -> GateFailedError:
 def _hold_without_estimates(
     run: Run, result: BuildResult, headline_summary: Headlines, current_anchor: Anchor
 ) -> NoEstimatesError:
-    """Hold a build without headline estimates, and return the error to raise."""
+    """Hold a build without headline estimates for review, and return the error to raise."""
     _hold_build(run, result, NoEstimatesError, [str(headline_summary)])
     lines = [
         f"Release {run.release_id} is held: {headline_summary}. Nothing was published.",
@@ -366,7 +366,7 @@ def _hold_for_judgement(
     decision: Judgement,
     change_lines: Sequence[str],
 ) -> HeldError:
-    """Hold a build that rewrites published values, and return the error to raise."""
+    """Hold a build that changes published values for review, and return the error to raise."""
     rewritten_values = comparison.revisions.to_record() if comparison else {}
     _hold_build(run, result, HeldError, [*decision.reasons, *change_lines], rewritten_values)
     heading = (

@@ -1,4 +1,4 @@
-"""The Dagster code location: a refresh as one step that materialises all dbt assets.
+"""Dagster code location that runs a refresh as one step and materialises all dbt assets.
 
 dagster-dbt provides the assets and their lineage, and the suites in expectations/ provide the asset
 checks. The step calls the same function as `ai-manufacturing refresh`, so it publishes, holds and
@@ -38,7 +38,7 @@ project.prepare_if_dev()
 
 
 def _build_checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
-    """Return an asset check per expectation on its result table, by suite and description."""
+    """Return a Dagster asset check per expectation, keyed by suite and description."""
     return {
         (suite.name, expectation["description"]): dg.AssetCheckSpec(
             name=f"{suite.name}_{number:02d}",
@@ -55,7 +55,7 @@ def _build_checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
 
 
 def _build_assets() -> list[dg.AssetSpec]:
-    """Return the assets of the manifest in topological order, as Dagster requires."""
+    """Return the assets of the dbt manifest in topological order, as Dagster requires."""
     specs = {spec.key: spec for spec in build_dbt_asset_specs(manifest=project.manifest_path)}
     parents = {key: {parent.asset_key for parent in spec.deps} for key, spec in specs.items()}
     order = TopologicalSorter(parents).static_order()
@@ -74,7 +74,7 @@ checks = _build_checks()
 def warehouse(
     context: dg.AssetExecutionContext,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-    """Refresh, and report the materialised assets and the gate results to Dagster.
+    """Run a refresh, and report the materialised assets and the gate results to Dagster.
 
     If nothing is new, only gate results are reported.
     """
@@ -89,7 +89,7 @@ def warehouse(
             manifest = cycle.refresh(store, configured.read_limits(), log_event)
     except NothingNewError as error:
         context.log.info(str(error))
-        # Dagster requires a result for each check, so report those in the published release.
+        # Dagster requires a result for each check, so report the results in the published release.
         yield from _report_check_results(store.published_path)
         return
     except GateFailedError as error:
@@ -124,7 +124,7 @@ def _materialise_assets(
 
 
 def _report_check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
-    """Yield the gate results of a release or held build as asset check results.
+    """Yield the gate results of a release or a held build as Dagster asset check results.
 
     If two parts evaluate the same expectation, the worse result is reported.
     """
@@ -159,7 +159,7 @@ refresh_job = dg.define_asset_job("refresh_job", selection=dg.AssetSelection.ass
 
 @dg.sensor(job=refresh_job, minimum_interval_seconds=60)
 def new_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Request a refresh once the extracts folder has changed and then stayed unchanged.
+    """Request a refresh once the extracts folder has changed and then remained unchanged.
 
     File names, sizes and times only decide when to look; the refresh detects changes by content.
     """

@@ -1,4 +1,4 @@
-"""Detect builds that would repeat a published, rolled-back or held one."""
+"""Detect a refresh that would repeat a build already published, rolled back or held."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def require_new(
     may_lack_estimates: bool,
     on_event: OnEvent,
 ) -> str | None:
-    """Raise if a build would repeat a published, rolled-back or held one.
+    """Raise if the inputs equal those of a build already published, rolled back or held.
 
     Parameters
     ----------
@@ -81,12 +81,13 @@ def require_new(
     for folder in sorted((store.folder / "held").glob("*")):
         try:
             report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # skip an incomplete held build
+        except (OSError, ValueError):  # skip a held build without a complete report
             continue
         if report["manifest"]["fingerprint"] != fingerprint:
             continue
         failed_gate = report["outcome"] == GateFailedError.__name__
-        # the gate depends on declared revisions, but not on the limit for estimates
+        # The result of the gate depends on the declared revisions, but not on the limit for
+        # estimates.
         if failed_gate and not {*map(str, declarations)} <= {*report["judged_by"]}:
             continue
         if failed_gate or report["judged_by"] == judgement_inputs:
@@ -100,21 +101,22 @@ def require_new(
                 if report["outcome"] == error.__name__:
                     raise error(message)
             raise GateFailedError(message, folder.name)
-        with suppress(RefreshError):  # build again if the held build is damaged
+        with suppress(RefreshError):  # rebuild if the held build is damaged
             store.require_intact_held_build(folder.name)
             reusable_build = folder.name
     return reusable_build
 
 
 def _find_rolled_back_release(store: Store, fingerprint: str, current_id: str) -> str | None:
-    """Return a later release with the same fingerprint that was rolled back, if there is one."""
+    """Return the ID of a later, rolled-back release with this fingerprint, or None."""
     lines = store.read_refreshes()
     published_ids = {line["release_id"] for line in lines if line["outcome"] in PUBLISHED}
-    # If a refresh crashed before it was logged, only the rollback names the release it published.
+    # If a refresh crashed after publishing but before logging, only a later rollback names the
+    # release.
     published_ids |= {line["instead_of"] for line in lines if line.get("instead_of")}
     for number in store.list_release_ids():
         if number in published_ids and number > current_id:
-            with suppress(RefreshError):  # skip a damaged file
+            with suppress(RefreshError):  # skip a damaged release file
                 if read_manifest(store.locate_past_release(number)).fingerprint == fingerprint:
                     return number
     return None

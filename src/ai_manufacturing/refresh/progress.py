@@ -1,4 +1,4 @@
-"""Report the progress of a dbt build from the log that dbt writes."""
+"""Report the progress of a dbt build by reading the log file that dbt writes."""
 
 import json
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 LOG_FORMAT = {"DBT_LOG_FORMAT_FILE": "json", "DBT_LOG_LEVEL_FILE": "info"}
-INTERVAL_SECONDS = 0.2  # interval between two reads of the log
+INTERVAL_SECONDS = 0.2  # interval between two reads of the log file
 
-OnProgress = Callable[[str | None], None]  # receives None when the run has ended
+OnProgress = Callable[[str | None], None]  # called with None when the run has ended
 
 
 @dataclass
 class Log:
-    """The log of a running dbt process.
+    """Reader of the log file of a running dbt process.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Log:
     _step_count: int = 0
 
     def read_progress(self) -> str:
-        """Read the new lines of the log, and describe how many steps are done."""
+        """Read new lines of the log, and return the number of completed steps as text."""
         if self.path.exists():
             with self.path.open("rb") as log:
                 log.seek(self._position)
@@ -47,7 +47,7 @@ class Log:
 
     def _count_event(self, event: dict[str, Any]) -> None:
         kind = event["info"]["name"]
-        if kind == "MainReportVersion":  # a partial run begins; the steps so far are complete
+        if kind == "MainReportVersion":  # another dbt run begins; its steps are added
             self._earlier_step_count = len(self._finished_steps)
         elif kind == "LogStartLine":
             self._step_count = self._earlier_step_count + event["data"]["total"]

@@ -1,4 +1,4 @@
-"""Publish or hold a release: lock, extract set check, publication log and site."""
+"""Publish a release or hold it for review, with locking, checks, logging and the website."""
 
 import json
 import os
@@ -26,12 +26,12 @@ from ai_manufacturing.releases.store import PUBLISHED, WAREHOUSE, Store
 from ai_manufacturing.system import clock, settings
 from ai_manufacturing.system.disk import sync
 
-# ---------------------------------------------------------------- lock and error messages
+# ---------------------------------------------------------------- locking and errors
 
 
 @contextmanager
 def lock_release_folder(store: Store, on_event: OnEvent) -> Iterator[None]:
-    """Lock and prepare a release folder, and report any error as a RefreshError."""
+    """Lock and prepare the release folder, and convert unexpected errors to RefreshError."""
     with lock.hold_lock(store.lock):
         store.prepare_folders()
         with _convert_errors(store):
@@ -43,7 +43,7 @@ def lock_release_folder(store: Store, on_event: OnEvent) -> Iterator[None]:
 
 @contextmanager
 def _convert_errors(store: Store) -> Iterator[None]:
-    """Convert unexpected errors to RefreshError, stating which release readers see."""
+    """Convert unexpected errors to RefreshError, stating which release is published."""
     inode_before = _read_inode(store.published_path)
     try:
         yield
@@ -54,7 +54,7 @@ def _convert_errors(store: Store) -> Iterator[None]:
         if _read_inode(store.published_path) != inode_before:
             state = "The new release is published; the steps after publication did not run"
         if isinstance(error, OSError):
-            # for a copy, filename2 is the target
+            # When a copy fails, filename2 is the target.
             place = error.filename2 or error.filename or store.folder
             raise RefreshError(
                 f"{place}: {error.strerror}. {state}. Make room there, restore it or correct its"
@@ -80,7 +80,7 @@ def _warn_about_log(moved_log: Path | None, on_event: OnEvent) -> None:
         warn(on_event, f"{event}; the log was moved to {moved_log}.")
 
 
-# ---------------------------------------------------------------- extract set of the release folder
+# ---------------------------------------------------------------- checks of the extract set
 
 
 def require_same_set(
@@ -90,7 +90,7 @@ def require_same_set(
     subject: str,
     replaces: bool,
 ) -> None:
-    """Raise if a release would replace one of another extract set or kind without permission.
+    """Raise if a release would replace another extract set without the user's permission.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def require_same_set(
 
 
 def require_declared_set(store: Store, replaced_release: Manifest | None, replaces: bool) -> None:
-    """Check the declared extract set before the build, unless landing may still change it.
+    """Check the declared extract set before the build, unless landing can still change it.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def require_declared_set(store: Store, replaced_release: Manifest | None, replac
         Origin(extract_set.name, extract_set.kind),
         f"What lies in {describe_extracts()}",
     )
-    # If the names match, the kind is checked after landing, which may find a synthetic file.
+    # If the names match, the kind is checked after landing, which may detect a synthetic file.
     if (
         replaced_release is None
         or origin.is_synthetic
@@ -144,14 +144,17 @@ def require_declared_set(store: Store, replaced_release: Manifest | None, replac
 
 
 def describe_extracts() -> str:
-    """Describe the extracts folder, with a reminder if EXTRACTS_DIR is not set."""
+    """Return a description of the extracts folder, noting if EXTRACTS_DIR is not set."""
     folder = os.environ.get("EXTRACTS_DIR")
     sample = "the synthetic sample, as EXTRACTS_DIR is not set,"
     return f"EXTRACTS_DIR ({folder})" if folder else sample
 
 
 def _start_way_out(origin: Origin, replaced_origin: Origin) -> str:
-    """Return the start of the way out, which suggests a name if the files may continue a set."""
+    """Return the beginning of a remedy that ends with the setting to change.
+
+    If the files may continue the replaced extract set, the remedy suggests its name.
+    """
     if origin.extract_set == replaced_origin.extract_set or origin.kind != replaced_origin.kind:
         return "Set"
     name = json.dumps(replaced_origin.extract_set, ensure_ascii=False)
@@ -159,14 +162,14 @@ def _start_way_out(origin: Origin, replaced_origin: Origin) -> str:
     return f"If these files continue that set, {instruction}. Otherwise set"
 
 
-# ---------------------------------------------------------------- writing, publishing and holding
+# ---------------------------------------------------------------- publication
 
 
 @contextmanager
 def open_new_release(
     store: Store, manifest_fields: dict[str, Any], previous: Path | None
 ) -> Iterator[NewRelease]:
-    """Write the release of a build to a separate file that is complete after the block.
+    """Write the release of a build to a file that is complete after the with block.
 
     Parameters
     ----------
@@ -178,14 +181,15 @@ def open_new_release(
         Release to list changes against.
     """
     work = store.work / manifest_fields["release_id"]
-    # Do not name the file release.duckdb: the catalog would then have the name of the schema.
+    # The file must not be named release.duckdb, because DuckDB would derive a catalog name that is
+    # identical to the schema name `release`.
     target = work / "unpublished.duckdb"
     with writer.open_new_release(work / WAREHOUSE, target, manifest_fields, previous) as new:
         yield new
 
 
 def publish_release(store: Store, new: NewRelease, anchor: Anchor, on_event: OnEvent) -> None:
-    """Add a written release to the past releases, publish it, and rebuild the site."""
+    """Add a release to the past releases, publish it, and rebuild the website."""
     manifest = new.manifest
     release_id = manifest.release_id
     store.add_release(new.path, release_id)
@@ -205,7 +209,7 @@ def publish_release(store: Store, new: NewRelease, anchor: Anchor, on_event: OnE
 
 
 def build_site(store: Store, on_event: OnEvent) -> None:
-    """Build the site of the published release if SITE_DIR names a folder.
+    """Build the website of the published release if SITE_DIR is set.
 
     If the build fails, the old site remains.
     """
@@ -228,7 +232,7 @@ def build_site(store: Store, on_event: OnEvent) -> None:
 
 
 def hold_build(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
-    """Move a build that is not published to the held builds, atomically.
+    """Move a build that needs review to the folder of held builds, atomically.
 
     Parameters
     ----------

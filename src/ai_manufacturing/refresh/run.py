@@ -1,4 +1,4 @@
-"""State of a refresh: its arguments and inputs, and the finished build."""
+"""Define the state of a refresh: its arguments and inputs, and the finished build."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from ai_manufacturing.releases.store import WAREHOUSE, Store
 
 @dataclass(frozen=True)
 class Run:
-    """A refresh before its build.
+    """Arguments and inputs of a refresh.
 
     Attributes
     ----------
@@ -54,12 +54,12 @@ class Run:
 
     @property
     def work(self) -> Path:
-        """Folder of the build."""
+        """Folder in which the build is written."""
         return self.store.work / self.release_id
 
     @property
     def warehouse(self) -> Path:
-        """DuckDB file of the build."""
+        """Path of the DuckDB file that the build writes."""
         return self.work / WAREHOUSE
 
     @property
@@ -74,7 +74,7 @@ class Run:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A finished build, and the release to compare it with.
+    """Result of a build, with the release to compare the build with.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
-"""Write a built warehouse as a release: one compact file of tables with comments.
+"""Write a built warehouse as a release: one compact DuckDB file of commented tables.
 
-DuckDB clients since version 1.2 can read it.
+DuckDB 1.2 and later can read the file.
 """
 
 import json
@@ -59,13 +59,13 @@ QUESTION_COLUMNS = {
     "question": ("varchar", "What a reader asks."),
     "answer": ("varchar", "Where the answer is: a line for each heading of docs/questions.md."),
 }
-CELL_SEPARATOR = re.compile(r"(?<!\\)\|")  # cell separator in a Markdown table: an unescaped |
+CELL_SEPARATOR = re.compile(r"(?<!\\)\|")  # an unescaped | between cells of a Markdown table
 RULE_LINE = re.compile(r"[|: -]+")  # line below the headings of a Markdown table
 
 
 @dataclass(frozen=True)
 class NewRelease:
-    """A release file that has not been published yet.
+    """Release file that has not been published yet.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ def open_new_release(
     *,
     reads_files: bool = True,
 ) -> Iterator[NewRelease]:
-    """Copy the released schemas of a warehouse to a new file that is closed after the block.
+    """Copy the public schemas of a warehouse to a new release file, closed after the block.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ def open_new_release(
     """
     with duckdb_client.open_in_memory(target.with_name("spill")) as connection:
         with _delete_partial_file(connection, target):
-            # Testing FSST compression is slow, and it is rarely chosen. Files are written faster
-            # without it, and are not larger.
+            # Disable FSST compression, because it is rarely chosen and testing it is slow. Files
+            # are written faster without it and are not larger.
             connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
             databases = {"built": warehouse} | ({} if previous is None else {"old": previous})
             duckdb_client.attach(connection, databases, new_file=target, reads_files=reads_files)
@@ -140,12 +140,12 @@ def write_release(
 
 
 def read_manifest_content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
-    """Return the manifest fields about the content of a warehouse, empty where not built."""
+    """Return the manifest fields that describe a warehouse; missing content gives empty fields."""
     fields: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
     origin = read_origin(warehouse)
     if origin is not None:
         fields["extract_set"], fields["extract_set_kind"] = origin
-    with suppress(duckdb.CatalogException):  # the build did not reach the gate
+    with suppress(duckdb.CatalogException):  # the build stopped before the gate
         counts = warehouse.execute(
             "select count(*), count(case when not success and severity = 'critical' then 1 end), "
             "count(case when not success and severity = 'warning' then 1 end), "
@@ -158,7 +158,7 @@ def read_manifest_content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
 
 
 def write_unpublished_release(warehouse: Path, target: Path) -> None:
-    """Write a warehouse as an unpublished release for its pages.
+    """Write a warehouse as an unpublished release, from which a website can be generated.
 
     See `open_new_release` for errors.
     """
@@ -185,7 +185,7 @@ def write_unpublished_release(warehouse: Path, target: Path) -> None:
 
 @contextmanager
 def _delete_partial_file(connection: DuckDBPyConnection, target: Path) -> Iterator[None]:
-    """Delete a file that cannot be written completely."""
+    """Delete an incomplete release file if writing fails, and explain the error."""
     try:
         yield
     except (duckdb.Error, OSError) as error:
@@ -245,14 +245,14 @@ def _list_relations(connection: DuckDBPyConnection) -> list[tuple[str, str]]:
 
 
 def _copy_relation(connection: DuckDBPyConnection, schema: str, table: str) -> int:
-    """Copy a table, or the rows of a view, and return the number of rows."""
+    """Copy a table or a view to the release as a table, and return the number of rows."""
     name = f"{quote_identifier(schema)}.{quote_identifier(table)}"
     ((count,),) = connection.execute(f"create table new.{name} as from built.{name}").fetchall()
     return int(count)
 
 
 def _write_freshness(connection: DuckDBPyConnection) -> None:
-    """Record when each provider last delivered new content; a renamed file is not new."""
+    """Record when each provider last delivered new content; a renamed file does not count."""
     connection.execute(SQL["freshness"])
     columns = {
         "provider": "Folder of models/staging.",
@@ -263,7 +263,7 @@ def _write_freshness(connection: DuckDBPyConnection) -> None:
 
 
 def _write_questions(connection: DuckDBPyConnection) -> None:
-    """Copy docs/questions.md, which lists the table or command that answers each question."""
+    """Copy the questions of docs/questions.md, each with the table or command that answers it."""
     comment = "One row per question: which table, rows or command answers it."
     connection.execute(build_create_table("new.release.questions", QUESTION_COLUMNS, comment))
     path = settings.project_root() / "docs" / "questions.md"
@@ -272,7 +272,7 @@ def _write_questions(connection: DuckDBPyConnection) -> None:
 
 
 def parse_questions(text: str) -> list[tuple[str, str]]:
-    """Return each row of a Markdown page's question tables, as question and answer.
+    """Return the question and the answer in each row of a Markdown page's question tables.
 
     The first heading of such a table begins with "question".
     """
@@ -307,7 +307,7 @@ def _write_manifest(connection: DuckDBPyConnection, manifest: Manifest) -> None:
 
 
 def _write_previous(connection: DuckDBPyConnection, previous_manifest: Manifest | None) -> None:
-    """Record the previously published release.
+    """Record which release was published before this one.
 
     Changes are listed only if it belongs to the same extract set.
     """
@@ -322,7 +322,7 @@ def _write_previous(connection: DuckDBPyConnection, previous_manifest: Manifest 
 
 
 def _write_history(connection: DuckDBPyConnection, manifest: Manifest, *, follows: bool) -> None:
-    """Record the headline of every release of the set, because past files are pruned.
+    """Record the headline estimate of every release, because old release files are deleted.
 
     Parameters
     ----------
