@@ -1,4 +1,4 @@
-"""Replication packages: write a zip for a data editor, and check one.
+"""Write a replication package as a zip for a data editor, or check an existing one.
 
 `write_package` packs the release, the delivered files that may be passed on, the code, the
 exhibits and a README. It runs the package first, and writes the zip only if every number is
@@ -25,7 +25,7 @@ __all__ = ["CheckResult", "ReplicationError", "check_package", "write_package"]
 
 OnMessage = Callable[[str], None]
 LOG, MACHINE = "logs/run.log", "logs/machine.txt"
-# Files that every package contains; data/withheld_tables.csv and restricted files are optional.
+# Files that every package must contain; data/withheld_tables.csv and restricted files are optional.
 REQUIRED_FILES = (
     rerun.COMMAND[-1],
     integrity.SUMS,
@@ -37,7 +37,7 @@ REQUIRED_FILES = (
 
 
 class CheckResult(NamedTuple):
-    """Result of a check, with one line per finding.
+    """Result of checking a replication package, with one line per finding.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ def write_package(
     without_run: bool = False,
     form: Path | None = None,
 ) -> Path:
-    """Write the replication package of a release.
+    """Write the replication package of a release as a zip file.
 
     Parameters
     ----------
@@ -121,7 +121,8 @@ def write_package(
                 "".join(f"{name}: {fact}\n" for name, fact in facts.items()), encoding="utf-8"
             )
         contents.write_readme(package, run_time, signature)
-        # The rules check this file, and it is written again below to include their result.
+        # Write the metadata twice: the rules check the file, and its final version lists their
+        # results.
         ro_crate.write_metadata(folder, package.manifest)
         results = rules.check_rules(folder)
         rules.write_results(results, folder / rules.CHECKS)
@@ -144,7 +145,7 @@ def check_package(
     extracts: Path | None = None,
     new_environment: bool = False,
 ) -> CheckResult:
-    """Unpack a package in an empty folder, run it, and compare every number.
+    """Unpack a replication package, rerun it in an empty folder, and compare every number.
 
     Parameters
     ----------
@@ -189,7 +190,7 @@ def check_package(
         )
         if not may_run(description):
             raise ReplicationError(f"{archive}: not run, so no number is compared.")
-        # open no file of the zip as a database before the user agrees
+        # Open no database of the package before the user has agreed to run it.
         contents.require_release(folder)
         broken_rules: list[str] = []
         signature_faults: list[str] = []
@@ -210,12 +211,12 @@ def check_package(
 
 
 def _find_damage(folder: Path) -> list[str]:
-    """Return the differences between the files of a package and its SHA256SUMS."""
+    """Return one line per file of a package that does not match its SHA256SUMS."""
     return [line.replace(f"{folder}/", "") for line in integrity.check_folder(folder)]
 
 
 def _add_restricted_files(folder: Path, extracts: Path | None) -> None:
-    """Copy restricted files that were obtained separately into the package."""
+    """Copy restricted files that the user obtained separately into an unpacked package."""
     missing = []
     for row in contents.read_raw_files(folder):
         target, path = folder / contents.RAW / row["path"], Path(row["path"])
@@ -244,7 +245,7 @@ def _add_restricted_files(folder: Path, extracts: Path | None) -> None:
 
 
 def _write_zip(folder: Path, target: Path, published_at: str) -> None:
-    """Write a zip whose bytes depend only on the files and on the release."""
+    """Write a reproducible zip, whose bytes depend only on the files and the release date."""
     timestamp = datetime.fromisoformat(published_at).timetuple()[:6]
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in rules.list_files(folder):
@@ -259,7 +260,7 @@ def _write_zip(folder: Path, target: Path, published_at: str) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a package within the size limits of landing, and make its programs executable.
+    """Unpack a replication package within size limits, preserving executable permissions.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Assemble the files of a replication package."""
+"""Assemble the data, code, exhibits and README of a replication package."""
 
 import csv
 import os
@@ -44,7 +44,7 @@ RUN_PATHSPECS = (".", ":!tests/python", ":!tests/fixtures", ":!tests/*.py", ":!b
 
 
 class Exhibit(NamedTuple):
-    """A table or figure of the paper, its released table, and its output file."""
+    """Table or figure of the paper, with the released table behind it and its output file."""
 
     name: str
     table: str
@@ -72,7 +72,7 @@ RAW_COLUMNS = (
 )
 """Columns of data/raw_files.csv, which lists every delivered file, included or not."""
 
-# Columns that identify a source, and columns that are required to cite it.
+# Columns that identify a data source, and columns that are needed to cite the source.
 SOURCE_COLUMNS = ("provider", "provenance_class", "publisher", "republished_by", "licence")
 CITATION_COLUMNS = ("citation_en", "citation_zh", "provenance_class", "address", "accessed")
 DECLARED_COLUMNS = {*SOURCE_COLUMNS, *CITATION_COLUMNS}
@@ -108,15 +108,15 @@ OVERVIEW = {
     CRATE: "the same as RO-Crate 1.1, for programs",
 }
 """Files that a package may contain; its README lists those that it contains."""
-# Optional fields of a paper's citation.
+# Optional fields in the citation of a paper.
 OPTIONAL_CITATION_FIELDS = ("journal", "volume", "issue", "start", "end", "doi", "url")
-# Files that do not exist yet when the README is written.
+# Files of a package that do not exist yet when the README is written.
 WRITTEN_AFTER_README = ("README.md", CHECKS, integrity.SUMS, CRATE)
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package that is being written.
+    """Replication package that is being written.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ class Package:
 
 
 def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -> Package:
-    """Write everything that a run needs into a folder.
+    """Copy the release, raw files and code of a package to a folder, ready to be run.
 
     Restricted files are included until `remove_restricted_content` removes them.
 
@@ -175,7 +175,8 @@ def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -
         )
         allowed_keys = _find_allowed_keys(connection, manifest)
     _write_code(manifest, folder / CODE)
-    # The tables and figures of a package must not show more than its release.
+    # The exhibits are computed from this copy of the release, so that they reveal no more than it
+    # does.
     if with_restricted_files:
         shutil.copyfile(release, folder / RELEASE)
     else:
@@ -215,7 +216,7 @@ def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -
 
 
 def remove_restricted_content(package: Package) -> None:
-    """Remove files and values that may not be passed on."""
+    """Remove files and values that may not be redistributed from a package."""
     folder = package.folder
     for file in package.raw_files:
         if not file["is_included"]:
@@ -223,13 +224,13 @@ def remove_restricted_content(package: Package) -> None:
     if not package.with_restricted_files:
         with open_read_only(folder / RELEASE) as connection:
             withheld_rows = withholding.read_withheld_rows(connection)
-        # ignore the schema `release`, which a build does not have
         tables = {row["table_name"] for row in withheld_rows}
-        # City values are summarised; tables computed from them are compared in their public form.
+        # Withheld city values are published as summary statistics. Tables computed from city values
+        # are compared in their public form, without restricted values.
         if names := sorted(name for name in tables if name.startswith("marts.")):
             (folder / PANEL).unlink(missing_ok=True)
             withheld.write_summary(folder / WITHHELD, package.release, names)
-        # remove the rows of replaced files, but keep their log, which contains no values
+        # Remove the rows of replaced files, but keep their log, which contains no values.
         for stored_folder in (folder / LANDING).glob("*"):
             if stored_folder.name not in {"log", *package.allowed_keys}:
                 shutil.rmtree(stored_folder)
@@ -286,7 +287,7 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
 
 
 def read_exhibits(release: Path) -> list[Exhibit]:
-    """Return the tables and figures in a package of a release.
+    """Return the exhibits (tables and figures) of a release file.
 
     Raises
     ------
@@ -298,7 +299,7 @@ def read_exhibits(release: Path) -> list[Exhibit]:
 
 
 def list_exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
-    """Return the printed tables of an open release, the figures of the study, and the verdicts."""
+    """Return the exhibits of an open release: printed tables, figures and verdicts."""
     tables = [
         Exhibit(name, f"rpt_{table_id}", f"{table_id}.tex")
         for table_id, name in cells.read_table_names(connection).items()
@@ -322,7 +323,7 @@ def list_exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
 
 
 def require_raw_files(folder: Path) -> None:
-    """Raise if the list of raw files in an unpacked package is unusable.
+    """Raise if data/raw_files.csv in an unpacked package is invalid.
 
     Raises
     ------
@@ -342,7 +343,7 @@ def require_raw_files(folder: Path) -> None:
 
 
 def require_release(folder: Path) -> None:
-    """Raise if an unpacked package has no readable release.
+    """Raise if an unpacked package does not contain a readable release.
 
     Raises
     ------
@@ -359,12 +360,12 @@ def require_release(folder: Path) -> None:
 
 
 def read_raw_files(folder: Path) -> list[dict[str, str]]:
-    """Return the rows of data/raw_files.csv in an unpacked package."""
+    """Return the rows of data/raw_files.csv, which lists the delivered files of a package."""
     return rows.read_rows(folder / RAW_FILES)
 
 
 def _format_queries(exhibits: list[Exhibit]) -> dict[str, str]:
-    """Return the query of each exhibit that is written as CSV, by the stem of its file."""
+    """Return the SQL query of each exhibit written as CSV, keyed by file name without suffix."""
     files = {Path(exhibit.file_name): exhibit.table for exhibit in exhibits}
     return {
         path.stem: f"from reports.{table} order by all"
@@ -392,13 +393,13 @@ def _require_deliveries(manifest: Manifest, extracts: Path) -> None:
 
 
 def _write_code(manifest: Manifest, folder: Path) -> None:
-    """Write the code of the release from its commit, or from this clone if it is the same code."""
+    """Write the code of a release, from its git commit or from a clone with the same code."""
     root = settings.engine_root()
     folder.mkdir()
     git = ["git", "-C", str(root)]
     excluded_paths = [":!studies"] if root == settings.project_root() else []
     pathspecs = [*RUN_PATHSPECS, *excluded_paths]
-    # a commit marked with + had local changes, and git cannot resolve it
+    # A commit ID that ends in + had uncommitted changes, and git cannot resolve it.
     archive_command = [*git, "archive", manifest.git_commit or "+", "--", *pathspecs]
     archive = subprocess.run(archive_command, capture_output=True, check=False)
     if not archive.returncode:
@@ -423,23 +424,24 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
 
 
 def _find_project_folder() -> Path:
-    """Return the folder of the study's dbt_project.yml within a package."""
+    """Return the path of the study's project folder within a package."""
     return Path(CODE, os.path.relpath(settings.project_root(), settings.engine_root()))
 
 
 def _list_raw_files(
     connection: DuckDBPyConnection, extracts: Path, with_restricted_files: bool
 ) -> list[dict[str, Any]]:
-    """Return the delivered files with the declarations of their providers."""
+    """Return one record per delivered file, with the metadata that its provider declared."""
     deliveries = duckdb_client.fetch_rows(
         connection,
         SQL["raw_files"],
     )
     files = []
     for path, digest in fingerprint.hash_deliveries(extracts).items():
-        # the path of an archive member begins with the path of the archive
+        # The path of an archive member begins with the path of its archive.
         parts = [row for row in deliveries if f"{row['file_path']}/".startswith(f"{path}/")]
-        # The maker of the package wrote the description; undeclared files may not be passed on.
+        # The package's author wrote the description file. Undeclared files may not be
+        # redistributed.
         may_be_passed_on = path == DESCRIPTION or (
             bool(parts) and all(row["may_be_passed_on"] for row in parts)
         )
@@ -471,7 +473,7 @@ def _list_raw_files(
 
 
 def _write_log(manifest: Manifest, folder: Path) -> None:
-    """Copy the delivery log of the extract set, and the stored files of replaced deliveries."""
+    """Copy the delivery log of the extract set, and the stored rows of replaced deliveries."""
     landing = settings.landing_dir()
     events = log.read_events(landing, manifest.extract_set)
     if not events:
@@ -493,7 +495,7 @@ def _write_log(manifest: Manifest, folder: Path) -> None:
 
 
 def _find_allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozenset[str]:
-    """Return the folders of the landing store that may be passed on."""
+    """Return the folders of the landing store whose content may be redistributed."""
     query = "select delivery_number from marts.fct_deliveries where may_be_passed_on"
     numbers = {number for (number,) in connection.execute(query).fetchall()}
     events = log.read_events(settings.landing_dir(), manifest.extract_set)
@@ -520,7 +522,7 @@ def _write_run(package: Package, extracts: str) -> None:
 
 
 def _render(name: str, **values: Any) -> str:
-    """Render a template."""
+    """Render a Jinja template of this folder with the given values."""
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
@@ -531,7 +533,7 @@ def _render(name: str, **values: Any) -> str:
 
 
 def describe_machine() -> dict[str, str]:
-    """Return processor, threads, memory, system and Python of this machine, but not its name."""
+    """Return the processor, memory and operating system of this machine, without its name."""
     processor, info = platform.processor(), Path("/proc/cpuinfo")
     if info.exists():
         model = re.search(r"^model name\s*: (.+)$", info.read_text(encoding="utf-8"), re.MULTILINE)

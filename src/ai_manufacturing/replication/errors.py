@@ -1,5 +1,5 @@
-"""Errors of replication packages."""
+"""Define the exception that replication packages raise."""
 
 
 class ReplicationError(Exception):
-    """A package cannot be written or checked; the message suggests a way out."""
+    """Raised if a package cannot be written or checked; the message suggests a remedy."""

@@ -1,4 +1,4 @@
-"""Programs of a package: their outputs, descriptions and random seeds."""
+"""List the programs of a replication package with their outputs, descriptions and seeds."""
 
 import ast
 import re
@@ -11,16 +11,16 @@ CODE = "code"
 PROGRAMS = "PROGRAMS.csv"
 COLUMNS = ("program", "makes", "description")
 MODELS = ("models", "python_models")
-# Creation of a random generator, and declaration of its seed.
+# Matches the creation of a random generator, and the declaration of its seed.
 DRAWS = re.compile(r"\b(default_rng|RandomState|Sobol)\(")
 SEED = re.compile(r"\b(?:SEED|seed: int) = (\d+)")
-# A docs block of dbt, and a reference to one.
+# Matches a dbt docs block, and a reference to such a block.
 BLOCK = re.compile(r"{% docs (\w+) %}(.*?){% enddocs %}", re.DOTALL)
 DOC = re.compile(r"{{ *doc\('(\w+)'\) *}}")
 
 
 def list_programs(folder: Path) -> list[dict[str, str]]:
-    """Return run.sh, the models and the modules of an unpacked package, with the keys COLUMNS.
+    """Return one row per program of an unpacked package: run.sh, dbt models and modules.
 
     The descriptions come from the YAML files of the models and the docstrings of the modules.
     """
@@ -46,7 +46,7 @@ def list_programs(folder: Path) -> list[dict[str, str]]:
 
 
 def find_models(folder: Path) -> list[Path]:
-    """Return the models of an unpacked package; each creates the table with its name."""
+    """Return the paths of the dbt models in a package; each creates the table of its name."""
     return sorted(
         path
         for models in _list_model_folders(folder)
@@ -56,7 +56,7 @@ def find_models(folder: Path) -> list[Path]:
 
 
 def find_random_programs(folder: Path) -> list[dict[str, Any]]:
-    """Return the programs that draw random numbers, with seed and description.
+    """Return the programs that draw random numbers, with their seeds and descriptions.
 
     The seed is None if the program does not declare one. `ai-manufacturing synthetic` is excluded,
     because the numbers that it draws are delivered.
@@ -78,13 +78,13 @@ def find_random_programs(folder: Path) -> list[dict[str, Any]]:
 
 
 def _list_model_folders(folder: Path) -> list[Path]:
-    """Return the model folders of the engine and of the studies in a package."""
+    """Return the dbt model folders in a package, of the engine and of each study."""
     roots = [folder / CODE, *(folder / CODE / "studies").glob("*")]
     return [root / name for root in roots for name in MODELS]
 
 
 def _read_descriptions(folder: Path) -> dict[str, str]:
-    """Return the first paragraph of each model's description."""
+    """Return the first paragraph of each dbt model's description, keyed by model name."""
     texts: dict[str, str] = {}
     blocks: dict[str, str] = {}
     for models in _list_model_folders(folder):
@@ -101,6 +101,6 @@ def _read_descriptions(folder: Path) -> dict[str, str]:
 def _read_docstring(path: Path) -> str:
     try:
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    except (SyntaxError, ValueError):  # invalid code in a package from elsewhere
+    except (SyntaxError, ValueError):  # a package from elsewhere may contain invalid code
         text = None
     return (text or "").partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Run a package in its folder, and compare the results with the package."""
+"""Rerun a replication package, and compare the results with the published ones."""
 
 import csv
 import importlib.metadata
@@ -20,8 +20,8 @@ from ai_manufacturing.replication.errors import ReplicationError
 
 RERUN = "rerun"
 COMMAND = ("sh", "run.sh")
-# Environment variables passed to run.sh. HOME and TMPDIR are empty folders, because the program may
-# come from a stranger.
+# Environment variables passed to run.sh. HOME and TMPDIR are set to empty folders, because a
+# stranger may have written the program.
 INHERITED_VARIABLES = (
     "PATH",
     "LANG",
@@ -30,29 +30,31 @@ INHERITED_VARIABLES = (
     "WAREHOUSE_THREADS",
     "WAREHOUSE_MEMORY_LIMIT",
 )
-# A pinned requirement in a lock file.
+# Matches a pinned requirement in a lock file.
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)")
-MAX_PRINTED_LINES = 30  # last lines of a failed run that are reported
-# Tolerance for summaries: the mean of a million numbers depends on the order of summation.
+MAX_PRINTED_LINES = 30  # maximum number of output lines reported for a failed run
+
+# Relative and absolute tolerance for summary statistics, because the mean of a million numbers
+# depends on the order of summation.
 SAME_SUMMARY = 1e-6
 
 
 @dataclass(frozen=True)
 class Run:
-    """Output of a run, and a description of its environment."""
+    """Console output of a package's run, and a description of its Python environment."""
 
     log: str
     environment: str
 
 
 def read_pins(requirements: Path) -> dict[str, str]:
-    """Return the version of each package that a lock file pins."""
+    """Return the package versions that a requirements lock file pins, keyed by package."""
     lines = requirements.read_text(encoding="utf-8").splitlines()
     return {match[1]: match[2] for line in lines if (match := PIN.match(line))}
 
 
 def has_locked_versions(folder: Path) -> bool:
-    """Return whether this environment has every package in its locked version."""
+    """Return whether the current environment has every package in its locked version."""
     versions = read_pins(folder / contents.LOCK)
     try:
         return bool(versions) and all(
@@ -63,7 +65,7 @@ def has_locked_versions(folder: Path) -> bool:
 
 
 def run_package(folder: Path, new_environment: bool) -> Run:
-    """Run `run.sh` of a package with an empty HOME and only INHERITED_VARIABLES.
+    """Run run.sh of a package with an empty HOME and a minimal environment.
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ def run_package(folder: Path, new_environment: bool) -> Run:
             errors="replace",
             check=False,
         )
-    # remove local folders from the log
+    # Remove the names of local folders from the log.
     log = process.stdout.replace(str(folder), ".").replace(sys.prefix, "$ENVIRONMENT")
     if process.returncode:
         lines = "\n".join(log.splitlines()[-MAX_PRINTED_LINES:])
@@ -107,7 +109,7 @@ def run_package(folder: Path, new_environment: bool) -> Run:
 
 
 def find_differences(folder: Path, release: Path | None = None) -> list[str]:
-    """Return the differences between a package and its run, one line each.
+    """Return one line per difference between a package's results and its rerun.
 
     Parameters
     ----------
@@ -138,7 +140,7 @@ def _compare_tables(release: Path, warehouse: Path, summary_path: Path) -> list[
         raise ReplicationError(
             f"{RERUN}/{warehouse.name}: run.sh ended without a warehouse there."
         ) from error
-    landing = warehouse.with_name("landing")  # landing store that run.sh uses
+    landing = warehouse.with_name("landing")  # landing store of the rerun
     withheld_summary = withheld.read_summary(summary_path) if summary_path.is_file() else []
     names = list(dict.fromkeys(row["table"] for row in withheld_summary))
     with tempfile.TemporaryDirectory() as folder:
@@ -161,7 +163,7 @@ def _compare_tables(release: Path, warehouse: Path, summary_path: Path) -> list[
 
 
 def _compare_files(path: Path, rerun_path: Path, name: str) -> list[str]:
-    """Return the differing lines of two texts, or the differing cells of two tables."""
+    """Return one message per line or CSV cell in which two files differ."""
     is_table = path.suffix == ".csv"
     old, new = (_read_cells(file, is_table) for file in (path, rerun_path))
     if [len(row) for row in old] != [len(row) for row in new]:

@@ -1,6 +1,6 @@
-"""Statements about rights to the data, which only a person can sign.
+"""Read the signed statements about rights to the data in a replication package.
 
-They use the wording of the data editors' template.
+Only a person can sign the statements, which use the wording of the data editors' template.
 """
 
 import datetime
@@ -37,7 +37,7 @@ def _join_lines(text: str) -> str:
 
 
 class Signature(Declared):
-    """A person's certification of STATEMENTS for a release, with name and date."""
+    """Signed form in which a person certifies both STATEMENTS for a release."""
 
     extract_set: Text
     release: Text
@@ -48,7 +48,7 @@ class Signature(Declared):
 
 
 def read_signature(path: Path, manifest: Manifest) -> Signature:
-    """Read the form that a person filled in for a release.
+    """Read and validate the form in which a person certified the rights to a release's data.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Write the metadata of a package in RO-Crate 1.1: JSON-LD with a node per file.
+"""Write the RO-Crate 1.1 metadata of a replication package: JSON-LD with a node per file.
 
 https://w3id.org/ro/crate/1.1
 """
@@ -16,9 +16,9 @@ from ai_manufacturing.system import integrity
 
 NAME = contents.CRATE
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
-# Path prefixes of files under the licence of the estimates.
+# Path prefixes of files that are licensed like the estimates.
 COMPUTED = ("output/", "data/estimates.csv", "data/specification_curve.csv")
-# Media types that the module mimetypes does not know.
+# Media types that the standard library's mimetypes module does not know.
 TYPES = {
     ".md": "text/markdown",
     ".duckdb": "application/vnd.duckdb",
@@ -28,7 +28,7 @@ TYPES = {
 
 
 def write_metadata(folder: Path, manifest: Manifest) -> None:
-    """Write ro-crate-metadata.json, which describes the package and each file outside the code."""
+    """Write ro-crate-metadata.json, which describes a package and each file outside its code."""
     study_citation = citation.read_citation(folder)
     makers = [
         {"@id": f"#maker_{number}", **maker}

@@ -1,4 +1,4 @@
-"""Read and write the CSV files of a package."""
+"""Read and write the CSV files of a replication package."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -7,13 +7,13 @@ from typing import Any
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file as dicts."""
+    """Return the rows of a CSV file as dictionaries."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> None:
-    """Write dicts as the rows of a CSV file."""
+    """Write dictionaries as the rows of a CSV file."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

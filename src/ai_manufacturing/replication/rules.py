@@ -1,4 +1,4 @@
-"""Check a package against rules that journals and data editors publish."""
+"""Check a replication package against the rules of journals and data editors."""
 
 import csv
 import json
@@ -19,10 +19,11 @@ from ai_manufacturing.system import integrity
 
 FILE_LIMIT, PACKAGE_LIMIT = 2 * 10**9, 30 * 10**9  # bytes
 PATH_LIMIT = 200  # characters
-# File suffixes of programs, and of all texts.
+
+# File suffixes of programs, and of all text files.
 PROGRAMS = (".py", ".sql", ".sh", ".yml", ".yaml", ".toml", ".cfg", ".js", ".R", ".do", "")
 TEXTS = (*PROGRAMS, ".md", ".csv", ".json", ".tex", ".txt", ".log", ".cff", ".html", ".css")
-# Home folders in absolute paths, e-mail addresses, and Chinese identity numbers.
+# Match home folders in absolute paths, e-mail addresses, and Chinese identity card numbers.
 HOME = re.compile(r"(?<![\w.])(?:/home/|/Users/|/root/|[A-Z]:\\\\?Users\\)[\w.]+")
 ADDRESS = re.compile(r"\b[\w.%+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b")
 IDENTITY = re.compile(
@@ -30,7 +31,8 @@ IDENTITY = re.compile(
     r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])"
     r"\d{3}[\dXx](?![0-9A-Za-z])"
 )
-# GB 11643: weights of the first seventeen digits, and check character by remainder.
+# Checksum of Chinese identity numbers in GB 11643: the weights of the first 17 digits, and the
+# check character for each remainder.
 WEIGHTS, CHECK = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 SECTIONS = (
@@ -43,22 +45,22 @@ SECTIONS = (
     "References",
 )
 CHECKS = contents.CHECKS
-MAX_FAULTS = 5  # maximum faults listed per rule
+MAX_FAULTS = 5  # maximum number of violations listed per rule
 NOT_RUN = "not measured"
-# Names in a README that refer to files of the package: paths in its folders, or upper-case names.
+# Matches file names in a README: paths below the package's folders, or upper-case names.
 NAMED_FILE = re.compile(r"`((?:code|data|output|logs)(?:/[\w*-][\w.*-]*)*|[A-Z][A-Z_]+\.[a-z]+)`")
-# First cell of a row in the README's overview.
+# Matches the first cell of a row in the README's overview table.
 ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
-# Permanent address: outside GitHub, or a file of a GitHub repository at a commit.
+# Matches a permanent URL: a URL outside GitHub, or a file on GitHub at a fixed commit.
 PERMANENT_ADDRESS = re.compile(
     r"https?://(?!github\.com/)\S+"
     r"|https://github\.com/[^/\s]+/[^/\s]+/(?:blob|tree|raw)/[0-9a-f]{40}/\S+"
 )
-FACTS = ("processor", "memory", "system", "run time")  # facts that a README must contain
+FACTS = ("processor", "memory", "system", "run time")  # facts that a README must state
 
 
 class Rule(NamedTuple):
-    """A rule, its publisher, and a function that yields the violations in a package.
+    """Rule for replication packages, with its publisher and a function that yields violations.
 
     `is_signature` marks a rule that only a person's signature can satisfy.
     """
@@ -70,19 +72,19 @@ class Rule(NamedTuple):
 
 
 class RuleResult(NamedTuple):
-    """A rule and its violations in a package."""
+    """Rule and its violations in a replication package."""
 
     rule: Rule
     faults: list[str]
 
 
 def check_rules(folder: Path) -> list[RuleResult]:
-    """Return the violations of each rule in an unpacked package."""
+    """Return the violations of each rule in an unpacked replication package."""
     return [RuleResult(rule, list(rule.find_faults(folder))) for rule in RULES]
 
 
 def write_results(results: list[RuleResult], path: Path) -> None:
-    """Write the result of the check to a CSV file."""
+    """Write the violations of each rule to a CSV file."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["rule", "published_by", "is_kept", "faults"])
@@ -93,7 +95,7 @@ def write_results(results: list[RuleResult], path: Path) -> None:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Return the files of a package in order, without the output of a run."""
+    """Return the sorted paths of all files in a package, excluding the output of a rerun."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in paths if path.parts[0] != rerun.RERUN)
 
@@ -111,7 +113,7 @@ def _check_names(folder: Path) -> Iterator[str]:
     names = list_files(folder)
     casefold_counts = Counter(name.casefold() for name in names)
     for name in names:
-        # delivered files retain their provider's names
+        # Delivered files may have any name, because they retain their provider's name.
         if not name.startswith(contents.RAW) and not all(
             NAME.fullmatch(part) for part in name.split("/")
         ):
@@ -138,7 +140,7 @@ def _check_versions(folder: Path) -> Iterator[str]:
     if not lock.is_file() or not rerun.read_pins(lock):
         yield f"{contents.LOCK} names no version"
         return
-    # each entry contains a requirement and its hashes
+    # Each entry of the lock file contains a requirement and its hashes.
     for entry in re.split(r"\n(?=[A-Za-z])", lock.read_text(encoding="utf-8")):
         if entry.strip() and not ("==" in entry and "--hash=" in entry):
             yield f"{entry.split()[0]}: no version or no hash"
@@ -279,7 +281,7 @@ def _check_restricted_files(folder: Path) -> Iterator[str]:
     if not (folder / contents.RELEASE).is_file():
         return
     with tempfile.TemporaryDirectory() as private:
-        # a public copy lists the restricted values that it had to withhold
+        # Writing a public copy returns the restricted values that had to be withheld.
         withheld_rows = terms.write_public_copy(
             folder / contents.RELEASE, Path(private) / "public.duckdb"
         )

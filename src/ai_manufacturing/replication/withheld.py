@@ -1,6 +1,7 @@
-"""Summary statistics of the tables that a package withholds.
+"""Compute summary statistics of tables that a replication package withholds.
 
-They are compared with the same tables built from files that were obtained separately.
+A check compares them with statistics of the same tables, rebuilt from files that the checker
+obtained separately.
 """
 
 import re
@@ -12,17 +13,17 @@ from ai_manufacturing.replication import rows
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import quote_identifier
 
-# Failing rows of the gate in the log of a run.
+# Matches failing rows that the gate prints in the log of a run.
 FAILING_ROWS = re.compile(r"(gate (?:critical|warning): [^\[\n]*)\[\{[^\n]*")
-MIN_VALUES = 30  # minimum values for a mean, because a mean of fewer could reveal one
-DIGITS = 3  # significant digits of means and standard deviations
+MIN_VALUES = 30  # minimum number of values for a mean; the mean of few values could reveal one
+DIGITS = 3  # number of significant digits of means and standard deviations
 SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
 
 def summarise_tables(
     database: Path, names: list[str], landing: Sequence[Path] = ()
 ) -> list[dict[str, Any]]:
-    """Return a row of SUMMARY for each column of the given tables.
+    """Return one row of summary statistics per column of the given tables.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def summarise_tables(
                     for moment in ("avg", "stddev_samp")
                 )
                 figures.append(f"row(count(*), count({cell}), {moments})")
-            # use a single statement, because the table may be a slow view
+            # Use a single statement per table, because the table may be a slow view.
             query = f"select {', '.join(figures)} from built.{name}"
             (column_values,) = connection.execute(query).fetchall()
             for (column, *_), values in zip(columns, column_values, strict=True):
@@ -65,17 +66,17 @@ def summarise_tables(
 
 
 def remove_failing_rows(log: str) -> str:
-    """Remove the failing rows of the gate, which contain city values, from the log of a run."""
+    """Remove failing rows of the gate from a run's log, because they contain city values."""
     return FAILING_ROWS.sub(r"\1rows withheld", log)
 
 
 def write_summary(path: Path, database: Path, names: list[str]) -> None:
-    """Write the summary of the given tables to a CSV file."""
+    """Write summary statistics of the given tables to a CSV file."""
     rows.write_rows(path, summarise_tables(database, names), SUMMARY)
 
 
 def read_summary(path: Path) -> list[dict[str, Any]]:
-    """Read the summary of the withheld tables from a CSV file."""
+    """Read the summary statistics of withheld tables from a CSV file."""
     summaries: list[dict[str, Any]] = [*rows.read_rows(path)]
     for row in summaries:
         row |= {name: float(row[name]) if row[name] else None for name in SUMMARY[2:]}
