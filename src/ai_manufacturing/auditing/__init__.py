@@ -1,1 +1,1 @@
-"""Audits of a release: changes and their causes, late providers, damaged files, provenance."""
+"""Audit a release: changes since the last one, stale data, damaged files and data lineage."""

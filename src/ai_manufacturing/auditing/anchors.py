@@ -1,8 +1,9 @@
-"""The anchor: the last release that a person accepted, used to measure drift of the estimates.
+"""Measure how far estimates have drifted since the last release that a person accepted.
 
-Each release stores its anchor together with the anchor's shown estimates, adjusted for the moves
-that declared revisions and new years explain. The remaining difference from the release's own
-estimates is drift. The rules are in docs/decisions/refreshes_and_releases.md.
+That release is called the anchor. Each release stores the anchor's estimates for the columns of the
+paper's tables, adjusted for changes that declared revisions and new years explain. Drift is the
+remaining difference from the release's own estimates. The rules are in
+docs/decisions/refreshes_and_releases.md.
 """
 
 from collections.abc import Mapping
@@ -18,9 +19,9 @@ from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system.sql_text import build_create_table, build_insert
 
-ACCEPTED = "accepted"  # outcome that `accept` writes to the log of refreshes
-WARN_SHARE = 0.5  # share of the hold limit above which drift causes a warning
-MAX_LISTED_TERMS = 3  # drifted terms named in a message
+ACCEPTED = "accepted"  # outcome logged by `ai-manufacturing accept`
+WARN_SHARE = 0.5  # drift above this share of the publication limit causes a warning
+MAX_LISTED_TERMS = 3  # maximum number of coefficients listed in a message
 
 Estimates = Mapping[tuple[str, str], tuple[float, float]]
 """Estimate and standard error by specification and term."""
@@ -67,7 +68,7 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Anchor:
-    """The last accepted release and its shown estimates.
+    """Baseline for drift: the last release accepted by a person, with its estimates.
 
     Attributes
     ----------
@@ -76,7 +77,7 @@ class Anchor:
     accepted_at, reason : str
         When and why it was accepted; empty for a first release, which nobody accepted.
     estimates : mapping
-        Estimate and standard error of each shown term, adjusted for explained moves.
+        Estimate and standard error by specification and term, adjusted for explained changes.
     """
 
     release_id: str
@@ -92,7 +93,7 @@ class Anchor:
         )
 
     def measure_drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
-        """Return each estimate's distance from the anchor in standard errors, largest first."""
+        """Return the drift of each estimate from the anchor, in standard errors, largest first."""
         moves_in_errors = {
             key: abs(estimate - self.estimates[key][0]) / self.estimates[key][1]
             for key, (estimate, _) in estimates.items()
@@ -101,7 +102,7 @@ class Anchor:
         return dict(sorted(moves_in_errors.items(), key=lambda item: (-item[1], item[0])))
 
     def to_record(self, estimates: Estimates) -> dict[str, Any]:
-        """Return the anchor for `status --json`, with the largest drift of the shown estimates."""
+        """Return the anchor and the largest drift as a dict for the JSON output of `status`."""
         drift = self.measure_drift(estimates).values()
         return {
             "release_id": self.release_id or None,
@@ -113,14 +114,14 @@ class Anchor:
     def carry_forward(
         self, old: Estimates, new: Estimates, estimate_moves: moves.Moves
     ) -> "Anchor":
-        """Return the anchor for the next release, adjusted for the explained moves.
+        """Return the next release's anchor, with estimates adjusted for explained changes.
 
         Parameters
         ----------
         old, new : mapping
-            Shown estimates of the published release and of the release that follows it.
+            Estimates of the published release and of the release that follows it.
         estimate_moves : Moves
-            How the estimates moved between them, and which moves are explained.
+            Changes of the estimates between these releases, and the explained changes.
         """
 
         def carry_estimate(key: tuple[str, str]) -> tuple[float, float]:
@@ -129,7 +130,7 @@ class Anchor:
                 return estimate, error
             if key[0] in estimate_moves.explained_specifications:
                 return self.estimates[key][0] + estimate - old[key][0], error
-            # When the sample gains years, only their contribution to the move is explained.
+            # Added years explain the difference from the estimate on the published years.
             if key in estimate_moves.published_year_estimates:
                 old_estimate = estimate_moves.published_year_estimates[key]
                 return self.estimates[key][0] + estimate - old_estimate, error
@@ -142,14 +143,14 @@ NO_ANCHOR = Anchor("", "", "", {})
 
 
 def read_shown_estimates(release: DuckDBPyConnection) -> Estimates:
-    """Return the estimate and standard error of each term in a release's shown columns."""
+    """Return the estimates and standard errors for the columns of the paper's tables."""
     condition = "estimate is not null and std_error is not null"
     table = f"{changes.COEFFICIENTS} where {condition} and list_contains(?, specification_id)"
     return _read_estimates(release, table, sorted(moves.read_shown_specifications(release)))
 
 
 def create_anchor(release: DuckDBPyConnection, release_id: str) -> Anchor:
-    """Return an anchor at an open release, or NO_ANCHOR if it has no headline estimate."""
+    """Create an anchor from an open release, or NO_ANCHOR if it has no headline estimate."""
     if not headlines.read_headlines(release).estimated_count:
         return NO_ANCHOR
     return Anchor(release_id, "", "", read_shown_estimates(release))
@@ -162,7 +163,7 @@ def _read_estimates(release: DuckDBPyConnection, table: str, *values: Any) -> Es
 
 
 def read_anchor(store: Store, release: DuckDBPyConnection, manifest: Manifest) -> Anchor:
-    """Return the anchor of a release.
+    """Return the baseline from which the drift of a release is measured.
 
     Parameters
     ----------
@@ -185,7 +186,7 @@ def read_anchor(store: Store, release: DuckDBPyConnection, manifest: Manifest) -
 
 
 def write_anchor(release: DuckDBPyConnection, anchor: Anchor, estimates: Estimates) -> None:
-    """Write release.anchor and release.anchor_estimates into an open release.
+    """Write the anchor and the drift from it to the tables of an open release.
 
     Parameters
     ----------
@@ -194,7 +195,7 @@ def write_anchor(release: DuckDBPyConnection, anchor: Anchor, estimates: Estimat
     anchor : Anchor
         Anchor to store in the release.
     estimates : mapping
-        Shown estimates of the release.
+        Estimates of the release for the columns of the paper's tables.
     """
     drift = anchor.measure_drift(estimates)
     keys = [key for key in sorted(anchor.estimates) if key in estimates]
@@ -208,14 +209,14 @@ def write_anchor(release: DuckDBPyConnection, anchor: Anchor, estimates: Estimat
 
 
 def describe_drift(anchor: Anchor, new: Estimates, limit: float) -> str:
-    """Describe the terms that drifted from the anchor by more than a limit, worst first.
+    """Format the coefficients that drifted from the anchor by more than `limit`, worst first.
 
     Parameters
     ----------
     anchor : Anchor
         Anchor stored in the release.
     new : mapping
-        Shown estimates of the release.
+        Estimates of the release for the columns of the paper's tables.
     limit : float
         Limit, in standard errors.
     """

@@ -1,4 +1,4 @@
-"""The release that a build is compared with, read before the build starts."""
+"""Read the previous release, with which a new build is compared, before the build starts."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +16,7 @@ from ai_manufacturing.releases.store import Store
 
 @dataclass(frozen=True)
 class Basis:
-    """The comparison release, read over a single connection.
+    """Data of the previous release, with which a new build is compared.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Basis:
 
 
 def read_basis(store: Store) -> Basis | None:
-    """Return the comparison release, or None before the first release.
+    """Return the release to compare a new build with, or None if no release exists yet.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def read_basis(store: Store) -> Basis | None:
 def find_applicable_declarations(
     declarations: Sequence[Declaration], basis: Basis | None, store: Store
 ) -> list[Declaration]:
-    """Return the declared revisions that apply to the published release and are still unused.
+    """Return the declared revisions that apply to the current release and are still unused.
 
     After a rollback, a later release may already have used a declaration for the release that is
     published again. If nothing is published, only declarations without a release apply.
@@ -68,7 +68,7 @@ def find_applicable_declarations(
     reasons = []
     for number in store.list_release_ids() if rows else []:
         if number > current_id:
-            # Skip damaged files: their revisions are no longer in use.
+            # A damaged release cannot be published, so it has not used up any declaration.
             with suppress(RefreshError):
                 reasons.append(read_manifest(store.locate_past_release(number)).reason)
     return [row for row in rows if not any(str(row) in reason for reason in reasons)]

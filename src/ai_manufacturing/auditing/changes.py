@@ -1,4 +1,4 @@
-"""Differences between two releases: city-years, panel cells and estimates."""
+"""Find city-years, panel cells and estimates that differ between two releases."""
 
 import math
 import tempfile
@@ -14,9 +14,9 @@ from ai_manufacturing.system.sql_text import build_create_table, quote_identifie
 
 PANEL = "marts.fct_city_year_panel"
 COEFFICIENTS = "reports.rpt_coefficients"
-LOGARITHMS = ("ln_", "ln1p_", "asinh_")  # name prefixes of log-transformed columns
-MAX_RELATIVE_CHANGE = 10  # larger relative changes are reported in the column's unit
-RELATIVE_TOLERANCE = 1e-9  # relative tolerance for differences in summation order
+LOGARITHMS = ("ln_", "ln1p_", "asinh_")  # prefixes of log-transformed columns
+MAX_RELATIVE_CHANGE = 10  # larger changes are reported as absolute, not relative, changes
+RELATIVE_TOLERANCE = 1e-9  # allows for differences due to the order of summation
 
 COLUMNS = {
     "change_kind": (
@@ -38,7 +38,7 @@ COLUMNS = {
     "is_interval_changed": ("boolean", "Whether the old and the new interval are apart."),
 }
 
-# Matches macros/stars.sql: a regressor that is derived from the outcome gets no stars.
+# Keep in sync with macros/stars.sql. Regressors computed from the outcome get no stars.
 _STARS = (
     "case when {row}.status = 'mechanical' or {row}.p_value is null then 0 when {row}.p_value <"
     " 0.01 then 3 when {row}.p_value < 0.05 then 2 when {row}.p_value < 0.1 then 1 else 0 end"
@@ -47,7 +47,7 @@ _STARS = (
 
 @dataclass(frozen=True)
 class Summary:
-    """Number and size of the changes between two releases.
+    """Counts of the changes between two releases, with the largest change of an estimate.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Summary:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The changes in words."""
+        """Text lines that describe the changed city-years, panel columns and estimates."""
         return (
             *(
                 f"{row['change_kind'].replace('_', ' ')}: {row['count']} ({row['cities']} cities, "
@@ -84,7 +84,7 @@ class Summary:
         )
 
     def describe_move(self, limit: float = math.inf) -> str:
-        """Describe the largest move, with enough digits to show that it exceeds a limit."""
+        """Format the largest change, with enough digits to show that the change exceeds `limit`."""
         digits = 2
         while self.largest_move > limit and float(f"{self.largest_move:.{digits}f}") <= limit:
             digits += 1
@@ -93,14 +93,19 @@ class Summary:
         return sentence + (f", {lost} are lost" if lost else "")
 
     def exceeds(self, limit: float) -> bool:
-        """Return whether a move exceeds a limit; a lost estimate exceeds any finite limit."""
+        """Return whether an estimate changed by more than `limit` standard errors or was lost.
+
+        Lost estimates are ignored if the limit is infinite.
+        """
         return self.largest_move > limit or (
             math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0
         )
 
 
 def write_changes(connection: DuckDBPyConnection, *, follows: bool) -> None:
-    """Write new.release.changes, the changes since the previous release, which may be empty.
+    """Write the changes since the previous release to the table new.release.changes.
+
+    The table is empty if there is no previous release.
 
     Parameters
     ----------
@@ -130,7 +135,7 @@ def compare_releases(old: Path, new: Path) -> Summary:
 
 
 def read_changes(release: DuckDBPyConnection, condition: str = "true", *values: Any) -> Summary:
-    """Summarise the changes that an open release records against its predecessor.
+    """Summarise the changes since the previous release, as stored in release.changes.
 
     Parameters
     ----------
@@ -147,7 +152,7 @@ def read_changes(release: DuckDBPyConnection, condition: str = "true", *values: 
 
 
 def build_inequality(old: str, new: str) -> str:
-    """Return an SQL condition that is true if two numbers or nulls differ."""
+    """Return SQL that tests whether two numbers differ beyond rounding, or one is null."""
     return (
         f"(abs({old} - {new}) > {RELATIVE_TOLERANCE} * greatest(abs({old}), abs({new})) or"
         f" ({old} is null) <> ({new} is null))"
@@ -155,7 +160,7 @@ def build_inequality(old: str, new: str) -> str:
 
 
 def build_estimate_query() -> str:
-    """Return a query for the estimates that differ between `old` and `new`, shaped as COLUMNS."""
+    """Return SQL that selects the changed estimates, with the columns listed in COLUMNS."""
     return f"""
         select
             case
@@ -195,7 +200,7 @@ def _build_changes_query(connection: DuckDBPyConnection) -> str:
     columns = _list_numeric_columns(connection)
 
     def select_city_years(database: str) -> str:
-        """Select the city-years with at least one value, as the panel lists every city-year."""
+        """Return SQL for the city-years that have a value; the panel also has empty rows."""
         any_value = ", ".join(quote_identifier(name) for name in columns)
         return (
             f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not"
@@ -285,7 +290,7 @@ def _describe_estimate(row: Mapping[str, Any]) -> str:
 
 
 def _describe_size(row: Mapping[str, Any]) -> str:
-    """Describe the largest change among the cells of a column.
+    """Format the largest change of a panel column, for example `by at most 3 %`.
 
     A relative change is misleading for logarithms and for values near zero, so it is omitted.
     """

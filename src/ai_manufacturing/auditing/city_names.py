@@ -1,4 +1,4 @@
-"""Look up city names, in the language of the user or in any form that a user types."""
+"""Look up cities by code or by Chinese or English name, and suggest similar names."""
 
 from difflib import get_close_matches
 
@@ -7,22 +7,25 @@ import duckdb
 from ai_manufacturing.system import settings
 
 CITIES = "marts.dim_city"
-MIN_SIMILARITY = 0.75  # minimum difflib similarity of a suggested name
-MAX_SUGGESTIONS = 5  # maximum number of suggested names
-MIN_COMPLETION_LETTERS = 3  # minimum letters to suggest completions of a name
+MIN_SIMILARITY = 0.75  # minimum difflib similarity ratio of a suggested name
+MAX_SUGGESTIONS = 5
+MIN_COMPLETION_LETTERS = 3  # shorter prefixes are not completed to city names
 
 
 class NoSuchCityError(Exception):
-    """A name that matches no city or several; the message suggests alternatives."""
+    """Raised if a name matches no city or several cities; the message suggests alternatives."""
 
 
 def select_name_column() -> str:
-    """Return the column of dim_city with names in the language of the user."""
+    """Return the dim_city column that contains names in the user's language."""
     return f"name_{settings.language()}"
 
 
 def read_city_names(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Return city names by city_id in the user's language; empty without a city table."""
+    """Return a dict from city_id to city name in the user's language.
+
+    The dict is empty if the file has no city table.
+    """
     try:
         return dict(
             connection.execute(f"select city_id, {select_name_column()} from {CITIES}").fetchall()
@@ -32,7 +35,7 @@ def read_city_names(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 def resolve_city(connection: duckdb.DuckDBPyConnection, city: str) -> str:
-    """Return the city_id of a city given by its code or by its Chinese or English name.
+    """Return the city_id for a city code or a Chinese or English city name.
 
     Case, spaces and apostrophes are ignored, so `xian` matches Xi'an. A name that two cities share,
     such as Suzhou, must include the province.
@@ -86,5 +89,5 @@ def resolve_city(connection: duckdb.DuckDBPyConnection, city: str) -> str:
 
 
 def _normalise_name(name: str) -> str:
-    """Return the case-folded letters and digits of a name."""
+    """Return a name in lower case, without spaces and punctuation."""
     return "".join(filter(str.isalnum, name.casefold()))

@@ -1,4 +1,4 @@
-"""Differences between two warehouse or release files of the same extract set."""
+"""Compare the tables of two warehouse or release files, cell by cell."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -17,8 +17,8 @@ from ai_manufacturing.system.sql_text import load_statements, quote_identifier, 
 
 SQL = load_statements(__file__)
 
-MAX_CELL_CHARS = 60  # maximum characters of a printed cell
-# Column headings by section.
+MAX_CELL_CHARS = 60
+# Column headings of the report, by section.
 SECTIONS = {
     "Tables": ("table", "change"),
     "Columns": ("table", "column", "change"),
@@ -50,7 +50,7 @@ class CompareError(Exception):
 
 @dataclass(frozen=True)
 class Section:
-    """One table of a comparison.
+    """A section of the comparison report, such as changed columns or changed cells.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Section:
     columns : tuple of str
         Column headings.
     rows : list of tuple
-        Numbers, texts and nulls.
+        Numbers, strings and nulls.
     """
 
     title: str
@@ -68,11 +68,11 @@ class Section:
 
 
 def compare_databases(old: Database, new: Database, *landing: Path) -> list[Section]:
-    """Compare the released schemas of two files of the same extract set.
+    """Compare the released tables of two warehouse or release files.
 
-    Rows are matched by the key that data_dictionary declares for their table. Floating-point
-    numbers count as equal within changes.RELATIVE_TOLERANCE, because the order of a summation
-    affects the last digits.
+    The files must belong to the same extract set. Rows are matched by the primary key that
+    data_dictionary declares. Floating-point numbers count as equal within
+    changes.RELATIVE_TOLERANCE, because the order of a summation affects the last digits.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def format_markdown(sections: Iterable[Section]) -> str:
 
 
 def to_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
-    """Convert a comparison to a dict of row lists by section, for JSON output.
+    """Convert a comparison to JSON-compatible records, grouped by section.
 
     Empty sections are included, and column names use underscores.
     """
@@ -169,7 +169,7 @@ def to_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _list_tables(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
-    """Return the columns and types of each released table or view in a database."""
+    """Return the column types of each table or view in the released schemas."""
     tables: dict[str, dict[str, str]] = {}
     values = {"database": database, "schemas": [*SCHEMAS]}
     for table, column, type_ in connection.execute(SQL["columns"], values).fetchall():
@@ -178,7 +178,10 @@ def _list_tables(connection: DuckDBPyConnection, database: str) -> dict[str, dic
 
 
 def _read_keys(connection: DuckDBPyConnection) -> dict[str, Sequence[str]]:
-    """Return the key of each table in the older file's data dictionary; empty if it has none."""
+    """Return the primary key of each table, from the data dictionary of the older file.
+
+    The result is empty if the file has no data dictionary.
+    """
     with suppress(CatalogException):
         return dict(connection.execute(SQL["keys"]).fetchall())
     return {}
@@ -190,7 +193,7 @@ def _compare_names(old: Iterable[str], new: Iterable[str]) -> list[tuple[str, st
 
 
 class _TableComparison:
-    """A table that exists in both files."""
+    """Compare the columns, rows and cells of a table that exists in both files."""
 
     def __init__(
         self,
@@ -220,9 +223,9 @@ class _TableComparison:
         )
 
     def _materialise_view(self, database: str) -> str:
-        """Return the name of a table, or of a temporary copy if it is a view.
+        """Return the qualified name of the table; copy a view to a temporary table first.
 
-        Without the copy, every query would compute the rows of the view again.
+        Without the copy, every query would recompute the rows of the view.
         """
         name = f"{database}.{self._table}"
         if not self._fetch_count(
@@ -235,7 +238,7 @@ class _TableComparison:
         return copy
 
     def compare_columns(self) -> list[tuple[str, str, str]]:
-        """Return the columns that were lost, gained or changed type."""
+        """Return the columns that were removed, added or changed type."""
         rows = [(self._table, *change) for change in _compare_names(self._old, self._new)]
         return rows + [
             (self._table, name, f"{self._old[name]} -> {self._new[name]}")
@@ -244,7 +247,7 @@ class _TableComparison:
         ]
 
     def compare_rows(self) -> list[tuple[Any, ...]]:
-        """Return one row that counts the differing rows, or an empty list if there are none."""
+        """Return the counts of lost, gained and changed rows, or an empty list if all match."""
         counts = [
             self._fetch_count(f"select count(*) from {name}") for name in self._relations.values()
         ]
@@ -271,7 +274,10 @@ class _TableComparison:
         return [(self._table, ", ".join(self._key) or "the whole row", *counts, *differences)]
 
     def compare_cells(self) -> list[tuple[Any, ...]]:
-        """Return the columns with changed cells, each with its largest or first change."""
+        """Return the number of changed cells and the largest change for each changed column.
+
+        Columns without floating-point numbers report the first change instead of the largest.
+        """
         if not self._key or not self._values:
             return []
         expressions = [self._build_change_expression(name) for name in self._values]
@@ -285,7 +291,7 @@ class _TableComparison:
         ]
 
     def _build_change_expression(self, name: str) -> str:
-        """Return SQL for the number of changed cells in a column and for the largest change."""
+        """Return an SQL aggregate for the changed cells of a column: count and largest change."""
         column, key = quote_identifier(name), [f"o.{quote_identifier(part)}" for part in self._key]
         move = "null::double"
         if self._is_number(name):

@@ -1,4 +1,4 @@
-"""Changes between the delivered files and the published release: files, and record counts."""
+"""Find input files and record counts that changed since the published release."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ COUNTS = ("records_before", "records", "used_before", "used")
 
 
 class Part(NamedTuple):
-    """Records that a file, or an archive member, contains for one entity."""
+    """Record counts of an input file or archive member for one entity, such as patents."""
 
     provider: str
     entity: str
@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Delivery:
-    """Differences between the extracts folder and the files of the published release.
+    """Differences between the current input files and the published release's input files.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Delivery:
 
     @property
     def file_lines(self) -> list[str]:
-        """File changes in words; withdrawn files come first because they explain most failures."""
+        """Lines on changed files, withdrawn files first because they explain most failures."""
         files = {
             "withdrawn": [_describe_file(path, self.parts_before) for path in self.withdrawn_paths],
             "replaced": [self._describe_replacement(path) for path in self.replaced_paths],
@@ -77,7 +77,7 @@ class Delivery:
 
     @property
     def record_lines(self) -> list[str]:
-        """Providers and entities whose record counts changed, in words."""
+        """Lines that report changed record counts by provider and entity."""
         counts = [
             _describe_counts(row)
             for row in self.count_records()
@@ -89,7 +89,10 @@ class Delivery:
         return [join_items("Records:", counts, TABLE)] if counts else []
 
     def count_records(self) -> list[dict[str, Any]]:
-        """Return record counts by provider and entity, now and before; empty until landing."""
+        """Return current and previous record counts by provider and entity.
+
+        The list is empty until the current files have been loaded.
+        """
         rows: dict[tuple[str, str], dict[str, Any]] = {}
         for parts, suffix in ((self.parts_before, "_before"), (self.parts_now, "")):
             for part in parts if self.parts_now else ():
@@ -102,7 +105,7 @@ class Delivery:
         return [row for _, row in sorted(rows.items())]
 
     def to_record(self) -> dict[str, Any]:
-        """Return the delivery as a dict for the log and for the report of a held build."""
+        """Return the changed files and record counts as a dict for the log and report.json."""
         return {
             "since": self.compared_release_id,
             "added": [*self.added_paths],
@@ -115,7 +118,7 @@ class Delivery:
 
     @property
     def causes(self) -> list[str]:
-        """The changes in words, listed before any failures they may have caused."""
+        """Lines that report changed inputs, printed before failures they may have caused."""
         follows = ["What fails below may follow from this."] * self.has_file_changes
         return [*self.file_lines, *self.record_lines, *follows]
 
@@ -141,7 +144,7 @@ def compare_files(
     extract_set: str,
     parts_before: tuple[Part, ...],
 ) -> Delivery:
-    """Compare the files in the extracts folder with the files of the published release.
+    """Compare the current input files with the input files of the published release.
 
     Parameters
     ----------
@@ -181,7 +184,10 @@ def compare_files(
 
 
 def read_parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
-    """Return the records of each delivered file; empty without a table of deliveries."""
+    """Return the record counts of each input file in a warehouse or release.
+
+    The result is empty if the database has no table of deliveries.
+    """
     try:
         rows = database.execute(f"""
             select provider, entity, file_path, record_count, used_count, remedy
@@ -195,14 +201,14 @@ def read_parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
 
 
 def _select_parts(path: str, parts: tuple[Part, ...]) -> list[Part]:
-    """Return the parts of a file, or of all members of an archive."""
+    """Return the record counts of a file or, for an archive, of all archive members."""
     return [
         part for part in parts if part.file_path == path or part.file_path.startswith(f"{path}/")
     ]
 
 
 def _describe_file(path: str, parts: tuple[Part, ...]) -> str:
-    """Return a file's path with its provider, entities and record count, if they are known."""
+    """Format a file's path, followed by provider, entities and record count if known."""
     file_parts = _select_parts(path, parts)
     if not file_parts:
         return path
@@ -219,7 +225,7 @@ def _format_origin(parts: list[Part]) -> str:
 
 
 def _explain_no_use(parts: list[Part]) -> str:
-    """Explain why no record of a file is used; empty if at least one is."""
+    """Explain why none of a file's records are used, or return an empty string if some are."""
     if any(part.used_count for part in parts):
         return ""
     remedies = dict.fromkeys(part.remedy.rstrip(".") for part in parts if part.remedy)

@@ -1,4 +1,4 @@
-"""Gate findings in words: failing rows by city, and findings that are new since a release."""
+"""Describe failed data-quality expectations, and separate new failures from known ones."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from ai_manufacturing.system.sql_text import load_statements
 
 SQL = load_statements(__file__)
 
-# Columns that locate a failing row, in printing order; the other columns describe the failure.
+# Columns that identify a failing row, in output order; other columns describe the failure.
 PLACE_COLUMNS = (
     "provider",
     "source_name",
@@ -26,19 +26,14 @@ PLACE_COLUMNS = (
     "city_id",
     "year",
 )
-REMARK_COLUMNS = (
-    "year_of_lost_cities",
-    "hint",
-)  # columns that are printed only if they have a value
-MAX_LISTED_ROWS = 10  # estimates named in a message
-MAX_LISTED_RECORDS = 5  # lost records named in a message
-MAX_LINE_CHARS = 300  # maximum characters of a warning; the full list is in the table that it names
-MAX_VALUE_CHARS = 120  # maximum characters of a delivered value
-MAX_FAILING_ROWS_CHARS = (
-    1200  # maximum characters of failing rows in Dagster; the warehouse has all of them
-)
+REMARK_COLUMNS = ("year_of_lost_cities", "hint")  # columns that are omitted if null
+MAX_LISTED_ROWS = 10  # maximum number of estimates listed in a message
+MAX_LISTED_RECORDS = 5  # maximum number of lost records listed in a message
+MAX_LINE_CHARS = 300  # longer warnings are truncated and refer to a table
+MAX_VALUE_CHARS = 120  # longer values of the input files are truncated in messages
+MAX_FAILING_ROWS_CHARS = 1200  # limit in Dagster; the warehouse stores all failing rows
 RESULTS_TABLE = "gates.gate_results"
-LANDING_SUITE = "landed_sources"  # suite that checks the records set aside by landing
+LANDING_SUITE = "landed_sources"  # expectation suite that checks rejected input records
 
 
 class Finding(NamedTuple):
@@ -51,7 +46,7 @@ class Finding(NamedTuple):
     observed_value, failing_rows : str or None
         Columns of gates.gate_results, as JSON.
     rows : tuple of str
-        The failing rows in words, sorted by place.
+        Descriptions of the failing rows, sorted by file, series, city and year.
     """
 
     suite: str
@@ -68,18 +63,18 @@ class Finding(NamedTuple):
 
     @property
     def heading(self) -> str:
-        """The suite and description, which identify the expectation across releases."""
+        """Suite and description, which identify the same expectation in different releases."""
         return f"{self.suite}: {self.description}"
 
     def to_record(self) -> dict[str, Any]:
-        """Return the finding as a dict for the report of a held build."""
+        """Return the failed expectation as a dict for report.json."""
         record = self._asdict()
         del record["rows"]
         return record
 
 
 def join_items(heading: str, items: Sequence[str], table: str, end: str = "") -> str:
-    """Return a line with a heading and as many whole items as fit.
+    """Join a heading and as many items as fit within MAX_LINE_CHARS.
 
     If items are omitted, the line ends with their number and the table that contains them.
 
@@ -109,7 +104,7 @@ def read_failures(
     severity: str,
     names: Mapping[str, str] | None = None,
 ) -> list[Finding]:
-    """Return the failed expectations of a severity in a stable order, root causes first.
+    """Return the failed expectations of a given severity, likely root causes first.
 
     Parameters
     ----------
@@ -140,7 +135,7 @@ def read_failures(
 def split_new_findings(
     failures: Sequence[Finding], before: Sequence[Finding]
 ) -> tuple[list[str], list[str]]:
-    """Split failures into findings that are new and findings known from another release.
+    """Split failed expectations into new failures and failures known from another release.
 
     Parameters
     ----------
@@ -173,7 +168,7 @@ def list_warnings(
     release: DuckDBPyConnection | None,
     published_manifest: Manifest | None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield gate warnings and undeclared files, new ones first.
+    """Yield warnings about failed expectations and undeclared files, new warnings first.
 
     Parameters
     ----------
@@ -212,13 +207,13 @@ def list_warnings(
 
 
 def _find_unread_files(release: DuckDBPyConnection, published_manifest: Manifest) -> set[str]:
-    """Return the delivered files without any row in the published release."""
+    """Return the input files from which the published release read no rows."""
     rows = release.execute("select file_path from marts.fct_row_accounting").fetchall()
     return published_manifest.delivery_hashes.keys() - {path for (path,) in rows}
 
 
 def describe_lost_records(warehouse: DuckDBPyConnection, failures: Sequence[Finding]) -> list[str]:
-    """Return the records that failing sources lost, with place and reason, rarest reason first."""
+    """List rejected records of failing sources by file, row and reason, rarest reason first."""
     sources = set()
     for finding in failures:
         if finding.suite == LANDING_SUITE:
@@ -244,7 +239,7 @@ def describe_lost_records(warehouse: DuckDBPyConnection, failures: Sequence[Find
 
 
 def _describe_rows(failing_rows: str | None, names: Mapping[str, str]) -> tuple[str, ...]:
-    """Describe failing rows, sorted by place."""
+    """Describe the failing rows of an expectation, sorted by the columns in PLACE_COLUMNS."""
 
     def build_sort_key(row: Mapping[str, Any]) -> list[str]:
         return [
@@ -257,7 +252,7 @@ def _describe_rows(failing_rows: str | None, names: Mapping[str, str]) -> tuple[
 
 
 def _describe_row(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """Describe a failing row, such as Changsha (430100) 2016: gdp_growth_factor 11.0967."""
+    """Format a failing row, for example `Changsha (430100) 2016: gdp_growth_factor 11.0967`."""
     place = {name: str(row[name]) for name in PLACE_COLUMNS if row.get(name) is not None}
     if city := names.get(place.get("city_id", "")):
         place["city_id"] = f"{city} ({place['city_id']})"

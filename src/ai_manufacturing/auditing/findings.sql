@@ -29,7 +29,7 @@ with aside as (
     where set_aside_reason not in ('superseded', 'withdrawn')
 ),
 
--- A register can lose millions of records, so only the first one per reason is listed.
+-- A register can lose millions of records, so list only the first record per reason.
 of_registers as (
     select
         provider,

@@ -1,4 +1,4 @@
-"""Freshness: days since a provider's newest delivery, compared with its declared limits.
+"""Check the age of each provider's newest data, and warn or fail beyond declared limits.
 
 Age only triggers warnings and failures; the order of deliveries decides which rows are used.
 """
@@ -19,7 +19,7 @@ from ai_manufacturing.system.duckdb_client import open_read_only
 
 @dataclass(frozen=True)
 class Freshness:
-    """Freshness of one provider in the published release.
+    """Age of the newest data from one provider, with the provider's age limits.
 
     Attributes
     ----------
@@ -40,18 +40,18 @@ class Freshness:
 
     @property
     def is_late(self) -> bool:
-        """Whether the age exceeds the warning limit."""
+        """Whether the age of the data exceeds the warning limit."""
         days = self.limits.warn_after_days
         return days is not None and self.age_days > days
 
     @property
     def is_stale(self) -> bool:
-        """Whether the age exceeds the failure limit."""
+        """Whether the age of the data exceeds the failure limit."""
         days = self.limits.fail_after_days
         return days is not None and self.age_days > days
 
     def to_record(self) -> dict[str, Any]:
-        """Return the freshness as a dict for JSON output."""
+        """Return the age and the limits as a dict for JSON output."""
         return {
             "provider": self.provider,
             "newest_delivery_at": self.newest_delivery_at.isoformat("T", "seconds"),
@@ -73,7 +73,7 @@ class Freshness:
 
 
 def read_allowed_ages() -> dict[str, AllowedAge]:
-    """Return the declared age limits by provider.
+    """Return the warning and failure age limits of each provider.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def read_allowed_ages() -> dict[str, AllowedAge]:
 
 
 def read_freshness(release: DuckDBPyConnection, now: datetime | None = None) -> list[Freshness]:
-    """Return the freshness of each provider in an open release, sorted by name.
+    """Return the age of each provider's newest data, sorted by provider name.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def read_freshness(release: DuckDBPyConnection, now: datetime | None = None) -> 
 
 
 def require_fresh(release: Path, outcome: str, is_published: bool, on_event: OnEvent) -> None:
-    """Warn about late providers, and raise if any provider is stale.
+    """Warn if a provider's newest data are late, and raise StaleError if they are too old.
 
     Parameters
     ----------

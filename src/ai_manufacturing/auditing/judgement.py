@@ -24,14 +24,14 @@ from ai_manufacturing.system import duckdb_client
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison of a build with the published values.
+    """Differences between the values in a new build and the published values.
 
     Attributes
     ----------
     revisions : Revisions
         Published values that the build changes.
     odd_years : tuple of OddYear
-        New years that differ in structure from the years before.
+        New years in which the distribution across cities differs from earlier years.
     """
 
     revisions: Revisions
@@ -39,7 +39,7 @@ class Comparison:
 
     @property
     def declarations(self) -> list[str]:
-        """Declared revisions and corrections that justify a change, in words."""
+        """Descriptions of the declared revisions and corrections that justify a change."""
         year_declarations = (row for year in self.odd_years for row in year.declared_by)
         texts = dict.fromkeys(map(str, [*self.revisions.declarations, *year_declarations]))
         return [*texts, *self.revisions.corrections]
@@ -47,16 +47,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Result of judging a release that has been written but not published.
+    """Decision on whether to publish a release that has been written, with reasons.
 
     Attributes
     ----------
     reasons : list of str
-        Reasons to hold the release, in words; empty if it passes.
+        Reasons not to publish the release; empty if it may be published.
     notes : list of str
-        Warnings about changes that pass.
+        Warnings about changes that do not prevent publication.
     way_out : list of str
-        Origin of the held changes, as far as known, and possible actions.
+        Likely cause of the changes, and commands that resolve them.
     anchor : Anchor
         Anchor to store in the release.
     """
@@ -73,7 +73,7 @@ def list_judgement_inputs(
     declarations: Sequence[Declaration],
     may_lack_estimates: bool,
 ) -> list[Any]:
-    """Return the inputs of a judgement other than the build itself."""
+    """Return the inputs to the publication decision other than the build itself."""
     release_ids: list[str | None] = [None]
     if basis is not None:
         release_ids = [basis.manifest.release_id, basis.anchor.release_id, basis.anchor.accepted_at]
@@ -83,7 +83,7 @@ def list_judgement_inputs(
 def find_unchanged_files(
     paths: Iterable[str], hashes: Mapping[str, str], published_manifest: Manifest
 ) -> frozenset[str]:
-    """Return the files, or archive members, that are unchanged since the published release.
+    """Return the files and archive members that are unchanged since the published release.
 
     A file delivered since then is read for the first time, so it cannot be read again.
     """
@@ -102,7 +102,7 @@ def compare_values(
     declarations: Sequence[Declaration],
     read_again: ReadAgain | None,
 ) -> Comparison:
-    """Compare the values of a build with a published release of the same extract set.
+    """Compare the values in a new build with the values in the published release.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def judge_release(
     comparison: Comparison,
     held_folder: Path,
 ) -> Judgement:
-    """Judge a release that follows another of the same extract set.
+    """Decide, from the changes since the previous release, whether to publish a release.
 
     Parameters
     ----------
@@ -138,12 +138,12 @@ def judge_release(
         Connection with the previous release attached as `old`, the new one as `new`, and the
         warehouse it was written from as `built`.
     limit : float
-        Largest move of a shown estimate, in standard errors, that passes. Drift from the anchor
+        Largest change of an estimate, in standard errors, that passes. Drift from the anchor
         above half of it causes a warning.
     comparison : Comparison
         Result of `compare_values`.
     held_folder : Path
-        Folder of the build if it is held.
+        Folder that stores the build if it is not published.
     """
     published_manifest = basis.manifest
     old, new, warehouse = (
@@ -205,7 +205,7 @@ def _suggest_actions(
     manifest_fields: Mapping[str, Any],
     held_folder: Path,
 ) -> Iterator[str]:
-    """Yield the origin of held changes, as far as known, and possible actions.
+    """Yield the likely cause of blocked changes, and the commands that resolve them.
 
     Parameters
     ----------

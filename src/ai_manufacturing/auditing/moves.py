@@ -1,4 +1,4 @@
-"""Moves of shown estimates, including those explained by new years or declared revisions."""
+"""Find estimates that changed since the published release, and explain the changes."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ from ai_manufacturing.auditing.wording import join_first
 
 @dataclass(frozen=True)
 class Moves:
-    """Moves of the shown estimates since the published release.
+    """Changes of the estimates in the paper's tables since the published release.
 
     Attributes
     ----------
     judged_changes : changes.Summary
-        Changes of the shown columns to which the limit applies.
+        Changes of the table columns to which the limit applies.
     notes : tuple of str
-        Columns that exceed the limit only because of new years, in words.
+        Messages about columns that exceed the limit only because of new years.
     explained_specifications : frozenset of str
-        Specifications whose moves are explained by declared revisions.
+        Specifications with changes that declared revisions explain.
     published_year_estimates : mapping
         Estimates on the published years alone, by specification and term, for columns whose sample
         includes new years.
@@ -32,7 +32,7 @@ class Moves:
     published_year_estimates: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def describe_excess(self, limit: float) -> list[str]:
-        """Return a line that names the moves beyond a limit, or an empty list if there are none."""
+        """Return a list with one message if any estimate changed too much, or an empty list."""
         if not self.judged_changes.exceeds(limit):
             return []
         estimates = [line for line in self.judged_changes.lines if " -> " in line]
@@ -49,7 +49,7 @@ def find_moves(
     explained_specifications: frozenset[str],
     odd_specifications: Collection[str] = (),
 ) -> Moves:
-    """Return the moves of the shown estimates, and select those to judge against a limit.
+    """Return the changes of estimates, separating changes that new years or revisions explain.
 
     Parameters
     ----------
@@ -57,11 +57,11 @@ def find_moves(
         The published release, the new release before publication, and the warehouse that it was
         written from.
     limit : float
-        Largest move that passes, in published standard errors.
+        Largest change that passes, in standard errors of the published release.
     explained_specifications : frozenset of str
-        Specifications whose moves are explained by declared revisions, and therefore excluded.
+        Specifications to exclude, because declared revisions explain their changes.
     odd_specifications : collection of str
-        Specifications with odd new years; the limit applies to their whole move.
+        Specifications that use an implausible new year; the limit applies to their full change.
     """
     names = read_shown_specifications(published_release) - explained_specifications
     old_years, new_years = _read_sample_years(published_release), _read_sample_years(new_release)
@@ -75,7 +75,7 @@ def find_moves(
             [limit],
         ).fetchall()
     )
-    # Columns that gain years are judged on the published years alone: growth is not a revision.
+    # If a sample gained years, re-estimate on the published years: growth is not a revision.
     year_ranges = {
         name: old_years[name]
         for name in sorted(names & old_years.keys() & new_years.keys())
@@ -83,7 +83,7 @@ def find_moves(
     }
     reestimates: dict[tuple[str, str], float] = {}
     if year_ranges:
-        # imported here because it loads the estimators
+        # Import lazily, because this module loads the estimators.
         from ai_manufacturing.auditing import published_years
 
         reestimates = published_years.reestimate_columns(warehouse, year_ranges)
@@ -108,7 +108,7 @@ def find_moves(
 
 
 def read_shown_specifications(connection: DuckDBPyConnection) -> set[str]:
-    """Return the specifications of a release's shown columns."""
+    """Return the specification_id of each column in the paper's tables."""
     query = "select specification_id from reports.rpt_column_specifications"
     return {name for (name,) in connection.execute(query).fetchall()}
 

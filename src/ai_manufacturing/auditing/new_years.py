@@ -1,4 +1,4 @@
-"""Compare new years with the published ones.
+"""Detect implausible data in years that no release has published before.
 
 No published value exists for a new year, but the shares of cities in their province and in the
 total change slowly. int_series_years marks odd years, with the limits in dbt_project.yml.
@@ -17,7 +17,7 @@ SQL = load_statements(__file__)
 
 
 class OddYear(NamedTuple):
-    """A new year of a series with city shares unlike those in earlier years.
+    """A new year in which the city shares of a series differ unusually from earlier years.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class OddYear(NamedTuple):
     declared_by : tuple of Declaration
         Declarations that cover the year.
     message : str
-        How far the shares moved, now and before, in words.
+        Description of how far the shares moved in this year and in earlier years.
     """
 
     series: str
@@ -49,7 +49,7 @@ def find_odd_years(
     connection: DuckDBPyConnection,
     declarations: Sequence[Declaration],
 ) -> list[OddYear]:
-    """Return a build's new years with city shares unlike those in earlier years.
+    """Return the new years in which city shares differ unusually from earlier years.
 
     Parameters
     ----------

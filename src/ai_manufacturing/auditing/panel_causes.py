@@ -1,4 +1,4 @@
-"""Explain why cells of a panel from elsewhere differ, and how often a cause fits by chance.
+"""Explain why cells of an external city panel differ from the warehouse.
 
 A cause is proven if a second value equals the cell: another provider's value, the delivered value,
 a value of another definition or year, or our value in another unit. A cause is likely if the
@@ -22,7 +22,7 @@ SQL = load_statements(__file__)
 
 KEY = ["series", "city_id", "year"]
 SAME, MISSING, UNEXPLAINED = "same value", "ours is missing", "unexplained"
-# Causes, in testing order.
+# Causes that an exact match proves, in order of precedence.
 PROVEN = {
     "provider": "another provider's value here",
     "delivered": "delivered here, before boundary changes or corrections",
@@ -42,15 +42,20 @@ LIKELY = {
 }
 CERTAINTY = {SAME: "same", MISSING: "missing", UNEXPLAINED: "none"}
 CERTAINTY |= dict.fromkeys(PROVEN.values(), "proven") | dict.fromkeys(LIKELY.values(), "likely")
-# Maximum median relative distance between definitions of one quantity.
+# Maximum median relative difference between two definitions of the same quantity.
 MAX_DEFINITION_DISTANCE = 0.2
-MAX_VINTAGE_DISTANCE = 0.5  # maximum distance between two vintages, in logs
-# Change of the log ratio allowed within two years: share of the ratio, and minimum in logs.
+# Maximum absolute log ratio between two vintages of a series.
+MAX_VINTAGE_DISTANCE = 0.5
+# Tolerance for a steady log ratio: share of the ratio, and minimum absolute change.
 STEADY = 0.4, 0.01
-CLOSE_VINTAGE = 0.1  # log ratio above which two steady years are required instead of one
-JUMP = 3, 0.03  # factor of the other side's jump, plus logs, that a jump must exceed
-MIN_DIGITS = 5  # minimum digits of numbers that are compared digit by digit
-SHUFFLES = 5  # random orders of the cities whose explained shares are averaged
+# Absolute log ratio above which two steady neighbouring years are required instead of one.
+CLOSE_VINTAGE = 0.1
+# A jump must exceed the jump in the other data by this factor, plus this number in logs.
+JUMP = 3, 0.03
+# Shorter numbers are not compared digit by digit.
+MIN_DIGITS = 5
+# Number of shuffled panels over which the results are averaged.
+SHUFFLES = 5
 SEED = 2020
 
 DELIVERED_QUERY = """
@@ -70,7 +75,7 @@ ALIASES_QUERY = """
     union all select city_id, identifier from seeds.city_aliases
     where identifier_kind in ('code', 'name')
 """
-# A public copy lacks city aliases and uncorrected series, so it uses the delivered values.
+# A public copy lacks int_series_corrected, so read the delivered values from a mart instead.
 COPY_DELIVERED_QUERY = DELIVERED_QUERY.replace(
     "intermediate.int_series_corrected", "marts.fct_delivered_values"
 ).replace("delivered_city_id", "city_id")
@@ -81,7 +86,7 @@ SERIES_QUERY = (
 
 
 class Reference(NamedTuple):
-    """Warehouse values that a panel is compared with.
+    """Warehouse values that an external panel is compared with.
 
     Attributes
     ----------
@@ -95,7 +100,7 @@ class Reference(NamedTuple):
     labels : dict of str to tuple of str
         Names of each series.
     cities : dict of str to str
-        city_id by plain name.
+        city_id by normalised name.
     withheld_series : list of str
         Series without any value in a public copy.
     """
@@ -109,7 +114,7 @@ class Reference(NamedTuple):
 
 
 def read_reference(connection: duckdb.DuckDBPyConnection) -> Reference:
-    """Read the reference values from an open release, public copy or warehouse.
+    """Read the values to compare with from an open release, public copy or warehouse.
 
     Raises
     ------
@@ -156,7 +161,7 @@ def _add_precision(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compute_half_unit(decimals: pd.Series, groups: list[pd.Series]) -> pd.Series:
-    """Return half a unit of the last digit of each number.
+    """Return the rounding error of each number: half a unit of the last printed digit.
 
     Trailing zeros are not printed, so a number has at least the median decimals of its group.
     """
@@ -167,10 +172,10 @@ def _compute_half_unit(decimals: pd.Series, groups: list[pd.Series]) -> pd.Serie
 def _find_alternatives(
     warehouse_values: pd.DataFrame, delivered_values: pd.DataFrame
 ) -> Iterator[pd.DataFrame]:
-    """Yield the alternative values of each series, with the kind of cause that they prove.
+    """Yield alternative values for each series, labelled by the cause that a match would prove.
 
     Another quantity counts as another definition if it has the same unit, and its median distance
-    is below DEFINITION.
+    is below MAX_DEFINITION_DISTANCE.
     """
     others = pd.concat([warehouse_values, delivered_values], ignore_index=True)
     others["cell"] = others["city_id"] + others["year"].astype("str")
@@ -188,7 +193,7 @@ def _find_alternatives(
 
 
 def build_cells(rows: pd.DataFrame, row_keys: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
-    """Return a row per number in the compared columns, in the unit of the series.
+    """Reshape the compared columns to one row per number, in the unit of the series.
 
     Parameters
     ----------
@@ -209,7 +214,7 @@ def build_cells(rows: pd.DataFrame, row_keys: pd.DataFrame, columns: list[Column
 
 @np.errstate(divide="ignore", invalid="ignore")
 def add_causes(panel: pd.DataFrame, reference_values: Reference) -> pd.DataFrame:
-    """Add our value, the cause, its certainty and the evidence to each cell.
+    """Add the warehouse value and the likely cause of any difference to each cell.
 
     Parameters
     ----------
@@ -233,7 +238,7 @@ def add_causes(panel: pd.DataFrame, reference_values: Reference) -> pd.DataFrame
         np.log(table[name] / np.sqrt(before[name] * after[name])).abs()
         for name in ("theirs", "ours")
     )
-    # the difference is more than twice as large as in either adjacent year
+    # The log ratio is more than twice as large as in either adjacent year.
     is_alone = np.maximum(before["ratio"].abs(), after["ratio"].abs()) < ratio.abs() / 2
     times, more = JUMP
     conditions = {
@@ -264,14 +269,14 @@ def add_causes(panel: pd.DataFrame, reference_values: Reference) -> pd.DataFrame
 
 
 def _is_equal(cell: pd.DataFrame, other: pd.Series, precision: pd.Series) -> pd.Series:
-    """Flag cells that equal another value within the printed precision of both."""
+    """Return whether each cell equals another value, within the rounding error of both."""
     distance = (cell["theirs"] - other).abs()
     tolerance = np.maximum(cell["tolerance"], precision) * 1.001
     return (distance <= tolerance) & (distance <= CLOSE * other.abs())
 
 
 def _match_alternatives(table: pd.DataFrame, alternatives: pd.DataFrame) -> pd.DataFrame:
-    """Return kind and source of an equal alternative value, and flag cells with a close one."""
+    """Find an equal alternative value for each cell, and flag cells with a nearly equal one."""
     pairs = table.drop(columns="precision").reset_index().merge(alternatives, on=KEY)
     is_near = (pairs["theirs"] - pairs["value"]).abs() < CLOSE * pairs["value"].abs()
     equal = pairs[_is_equal(pairs, pairs["value"], pairs["precision"])]
@@ -282,7 +287,7 @@ def _match_alternatives(table: pd.DataFrame, alternatives: pd.DataFrame) -> pd.D
 
 
 def _shift_years(table: pd.DataFrame, step: int) -> pd.DataFrame:
-    """Return the cells of the same column and city `step` years later, aligned with the table."""
+    """Return the cells `step` years later in the same column and city, aligned with `table`."""
     at = ["column_name", "city_id", "year"]
     other = table[[*at, "theirs", "ours", "precision", "ratio"]]
     other = other.assign(year=table["year"] - step)
@@ -290,7 +295,7 @@ def _shift_years(table: pd.DataFrame, step: int) -> pd.DataFrame:
 
 
 def _persists(ratio: pd.Series, others: list[pd.Series]) -> pd.Series:
-    """Flag differences that keep about the same ratio in the surrounding years."""
+    """Return whether the log ratio of each cell is nearly constant over neighbouring years."""
     share, minimum = STEADY
     steady = np.maximum(share * ratio.abs(), minimum)
     count = sum(((other - ratio).abs() <= steady) & (other * ratio > 0) for other in others)
@@ -299,7 +304,7 @@ def _persists(ratio: pd.Series, others: list[pd.Series]) -> pd.Series:
 
 
 def _differs_in_digits(table: pd.DataFrame) -> pd.Series:
-    """Flag numbers that differ in one digit, or by two exchanged adjacent digits."""
+    """Return whether the two numbers differ in one digit or by a swap of adjacent digits."""
     last = 2 * np.maximum(table["tolerance"], table["precision"])
     one, other = ((table[name] / last).round() for name in ("theirs", "ours"))
     is_match = pd.Series(False, index=table.index)
@@ -316,7 +321,7 @@ def _differs_in_digits(table: pd.DataFrame) -> pd.Series:
 def add_causes_to_shuffles(
     panel: pd.DataFrame, reference_values: Reference, *, whole: bool = False
 ) -> pd.DataFrame:
-    """Judge copies of the panel whose values are shuffled between cities.
+    """Find causes in panels shuffled between cities, to measure how often causes fit by chance.
 
     Parameters
     ----------
@@ -337,7 +342,7 @@ def add_causes_to_shuffles(
             donors = dict(zip(order, np.roll(order, 1), strict=True))
             other[part.index] = part["city_id"].map(donors)
         table = add_causes(panel.assign(city_id=other), reference_values)
-        # a shuffled value that jumps has been detected, so it does not count as explained
+        # Shuffling causes jumps, so detecting a jump is correct and not a match by chance.
         table.loc[table["cause"] == LIKELY["theirs"], "certainty"] = "none"
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

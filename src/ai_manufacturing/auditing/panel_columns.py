@@ -1,4 +1,4 @@
-"""Recognise the city, year and series columns of a panel from elsewhere.
+"""Recognise the city, year and data columns of an external city panel.
 
 Cities and years are recognised by their values, series by their values and names. The user can
 override each guess.
@@ -16,32 +16,29 @@ from ai_manufacturing.auditing.wording import join_first
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers, formats
 
-# Headings that locate the header row below a title, and the year among other integer columns.
+# Usual headings, which identify the header row and, among integer columns, the year.
 YEAR_HEADINGS = ("year", "年份", "年", "年度", "统计年度")
 CITY_HEADINGS = ("city", "city_name", "city_code", "城市", "城市名称", "地级市", "城市代码")
 YEAR = r"^\s*((?:19|20)\d\d)(?:\.0+|年)?\s*$"
 CODE = re.compile(r"(\d{4}|\d{6})(\.0+)?")
 UNIT = re.compile(r"[（(].*?[)）]")
 SUFFIX = re.compile(r"(?<=..)(city|shi|市)$")
-MIN_PARSED_SHARE = 0.5  # share of a column's filled cells that must parse as cities or years
-MAX_EXACT_CHARS = 10  # longer texts may show the rounding error of a float32
-MIN_SHARED_CELLS = 10  # minimum cells shared with a series to match a column to it
-CLOSE = 0.01  # relative difference up to which two values agree
-MIN_LOG_CORRELATION = 0.9  # minimum correlation between the logs of a column and a series
-MIN_SHARE_BY_VALUE, MIN_SHARE_BY_NAME = (
-    0.3,
-    0.1,
-)  # minimum share of agreeing cells, without and with a matching name
-MAX_NAMES = 12  # maximum names in a message
+MIN_PARSED_SHARE = 0.5  # minimum share of nonempty cells that must parse as cities or years
+MAX_EXACT_CHARS = 10  # longer strings may show the rounding error of a float32
+MIN_SHARED_CELLS = 10  # minimum number of cells that a column and a matching series share
+CLOSE = 0.01  # maximum relative difference between two values that agree
+MIN_LOG_CORRELATION = 0.9  # minimum correlation of logs between a column and a series
+MIN_SHARE_BY_VALUE, MIN_SHARE_BY_NAME = 0.3, 0.1  # minimum shares of cells that agree
+MAX_NAMES = 12  # maximum number of names listed in a message
 Parser = Callable[[pd.Series], pd.Series]
 
 
 class PanelError(Exception):
-    """A panel that cannot be judged; the message names the file, the column and a way out."""
+    """Raised if an external panel cannot be compared; the message suggests a remedy."""
 
 
 class Column(NamedTuple):
-    """A column of the panel, matched to a series.
+    """A column of an external panel, matched to a series of the warehouse.
 
     Attributes
     ----------
@@ -66,7 +63,7 @@ class Column(NamedTuple):
 
 
 def read_panel(path: Path) -> pd.DataFrame:
-    """Return the rows of a file as text, from the largest visible sheet of a workbook.
+    """Read a panel file as strings; from a workbook, read the largest visible sheet.
 
     Raises
     ------
@@ -90,12 +87,12 @@ def read_panel(path: Path) -> pd.DataFrame:
 
 
 def normalise_name(name: str) -> str:
-    """Return the case-folded letters and digits of a name."""
+    """Return a name in lower case, without spaces and punctuation."""
     return "".join(filter(str.isalnum, name.casefold()))
 
 
 def map_city_names(names: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Map each plain name or code that belongs to a single city to its city_id.
+    """Return a dict from normalised city names and codes to city_id, without ambiguous names.
 
     Parameters
     ----------
@@ -108,10 +105,10 @@ def map_city_names(names: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def find_city(text: str, cities: Mapping[str, str]) -> str | None:
-    """Return the city_id of a four- or six-digit code, or of a name in either language."""
+    """Return the city_id for a city name or a four- or six-digit code, or None if unknown."""
     if code := CODE.fullmatch(text.strip()):
         six = code[1].ljust(6, "0")
-        # some files code a municipality by its urban districts: 110100 for 110000
+        # Some files use the code of the urban districts, 110100, for the municipality 110000.
         return cities.get(six) or cities.get(re.sub("0100$", "0000", six))
     name = normalise_name(text)
     return cities.get(name) or cities.get(SUFFIX.sub("", name))
@@ -120,7 +117,7 @@ def find_city(text: str, cities: Mapping[str, str]) -> str | None:
 def find_row_keys(
     path: Path, rows: pd.DataFrame, cities: Mapping[str, str], city: str | None, year: str | None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return city_id and year of the rows that have both, and a description of the guesses.
+    """Find the city and year of each row, and describe the columns that contain them.
 
     Parameters
     ----------
@@ -158,7 +155,7 @@ def find_row_keys(
                 " a file with a row per city and year. A city is a code (440300, 4403) or a Chinese"
                 " or English name."
             )
-        # a column of provinces also matches, but only for the four municipalities
+        # Prefer the column with most cities: a province column matches only four municipalities.
         best = max(
             fitting,
             key=lambda name: (normalise_name(name) in YEAR_HEADINGS, candidates[name].nunique()),
@@ -190,10 +187,10 @@ def find_row_keys(
 
 
 def parse_numbers(texts: pd.Series) -> pd.DataFrame:
-    """Parse a text column as numbers, and count the printed decimals of each."""
+    """Parse a column of strings as numbers, and count the decimals of each number."""
     text = texts.str.replace(r"[,，\s]", "", regex=True)
     values = pd.to_numeric(text, errors="coerce").replace([np.inf, -np.inf], np.nan)
-    # a value stored as float32 prints 0.1 as 0.10000000149011612
+    # A value of 0.1 stored as float32 is printed as 0.10000000149011612.
     short = values.astype("float32")
     is_short = (short.astype("float64") == values) & (text.str.len() > MAX_EXACT_CHARS)
     text = text.where(~is_short, short.astype("str"))
@@ -209,7 +206,7 @@ def match_columns(
     labels: Mapping[str, Sequence[str]],
     series_by_heading: Mapping[str, str],
 ) -> list[Column]:
-    """Match the columns of a panel to series.
+    """Match the columns of an external panel to series of the warehouse.
 
     Parameters
     ----------
@@ -224,7 +221,7 @@ def match_columns(
     """
     matches = []
     for heading in series_by_heading or rows:
-        # a second provider's series, series@provider, is compared only on request
+        # Series of other providers (`series@provider`) are compared only if the user names them.
         series = (
             warehouse_values["series"].eq(series_by_heading[heading])
             if series_by_heading
@@ -249,7 +246,7 @@ def match_columns(
 def _match_series(
     heading: str, series: str, cells: pd.DataFrame, names: Sequence[str], is_user_choice: bool
 ) -> Column | None:
-    """Match a column to a series, or return None if its values do not fit."""
+    """Return the match between a column and a series, or None if the values disagree."""
     panel_logs, warehouse_logs = np.log10(cells["value"]), np.log10(cells["ours"])
     power = round((warehouse_logs - panel_logs).median())
     agreeing_share = float(

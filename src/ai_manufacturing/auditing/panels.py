@@ -1,4 +1,4 @@
-"""Judge a city panel from elsewhere: match its columns, explain differences, test for chance."""
+"""Compare an external city panel with the warehouse, and explain the differences."""
 
 import io
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from ai_manufacturing.auditing.wording import join_first
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables.formats import FORMULA, WORKBOOK_OPTIONS
 
-UNEXPLAINED_LIMIT = 0.05  # maximum share of a column's shared cells that may lack a cause
+UNEXPLAINED_LIMIT = 0.05  # maximum share of unexplained cells in a column
 
 
 class Judgement(NamedTuple):
-    """Printed lines, a table with a row per cell, and whether nothing needs attention."""
+    """Result of a panel comparison: report lines, one row per cell, and whether it passes."""
 
     lines: list[str]
     cells: pd.DataFrame
@@ -32,7 +32,7 @@ def judge_panel(
     year: str | None,
     series_by_heading: Mapping[str, str],
 ) -> Judgement:
-    """Compare a panel with a release or warehouse, and explain the differences.
+    """Compare an external panel with a release or warehouse, and explain the differences.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def judge_panel(
 
 
 def _compute_shares(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of each certainty among a column's cells with values on both sides."""
+    """Return the share of cells in each column by certainty: same, proven, likely or none."""
     shared_cells = table[table["ours"].notna()]
     shares = pd.crosstab(shared_cells["column_name"], shared_cells["certainty"], normalize="index")
     return shares.reindex(columns=["same", "proven", "likely", "none"], fill_value=0.0)
@@ -106,7 +106,7 @@ def _compute_shares(table: pd.DataFrame) -> pd.DataFrame:
 def _format_lines(
     column: Column, label: str, cells: pd.DataFrame, shares: list[pd.Series]
 ) -> list[str]:
-    """Return the printed lines for a column."""
+    """Return the report lines for one column of an external panel."""
     by_cause = cells.groupby(["cause", "certainty"]).size().sort_values(ascending=False)
     actual, chance, swap = shares
     differ = max(1 - actual["same"], 1e-9)
@@ -124,7 +124,7 @@ def _format_lines(
 
 
 def format_file(cells: pd.DataFrame, is_workbook: bool) -> bytes:
-    """Return cells as a workbook or CSV file, with text that looks like a formula escaped."""
+    """Serialise the cells as XLSX or CSV, and escape text that looks like a formula."""
     content = io.BytesIO()
     if is_workbook:
         with pd.ExcelWriter(

@@ -1,4 +1,4 @@
-"""Re-estimate columns of a built warehouse on the years of a published release."""
+"""Re-estimate the regressions of a new build on the years of the published release."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from ai_manufacturing.estimation import inputs, samples, specifications, tables
 def reestimate_columns(
     warehouse: DuckDBPyConnection, years: Mapping[str, tuple[int, int]]
 ) -> dict[tuple[str, str], float]:
-    """Return estimates on the given years only, by specification and term.
+    """Re-estimate specifications on the given years; return estimates by specification and term.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def reestimate_columns(
     names = [*years]
     rows = warehouse.table(inputs.RELATIONS["specifications"]).df()
     city_years = warehouse.table("intermediate.int_specification_city_years").filter("is_used").df()
-    # Each specification gets its own years here, so none can share a sample.
+    # Specifications may have different years here, so give each specification its own sample.
     city_years = rows.loc[
         rows["specification_id"].isin(names), ["specification_id", "sample_id"]
     ].merge(city_years)

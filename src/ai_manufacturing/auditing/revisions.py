@@ -1,4 +1,4 @@
-"""Find the published values that a build changes.
+"""Find published values that a new build would change.
 
 The rules and their reasons are in docs/decisions/refreshes_and_releases.md.
 """
@@ -18,15 +18,15 @@ from ai_manufacturing.system.sql_text import build_comments, load_statements
 
 SQL = load_statements(__file__)
 
-MIN_RELATIVE_CHANGE = 0.001  # relative change above which a value counts as rewritten
-MAX_REVISED_SHARE = 0.05  # share of the published values in a series-year that may be revised
-MIN_LOGGED_REVISIONS = 3  # minimum logged revisions of a series to estimate the usual size from
-MIN_PROVINCE_VALUES = 3  # minimum values of a province moving alone that hold a build
-MAX_LOST_SHARE = 0.01  # share of the published city-years that may lose all values
-MIN_PUBLISHED_YEARS = 3  # minimum published years of a series for a lost city to hold a build
-MAX_LISTED_CITIES = 3  # cities or values named in a message
-MAX_LISTED_PROVINCES = 3  # provinces named in a message
-MAX_LISTED_SERIES = 3  # series named in a message
+MIN_RELATIVE_CHANGE = 0.001  # smaller relative changes do not count as revisions
+MAX_REVISED_SHARE = 0.05  # maximum share of unusual revisions per series and year
+MIN_LOGGED_REVISIONS = 3  # minimum number of past revisions to estimate their usual size
+MIN_PROVINCE_VALUES = 3  # number of revised values in a province that blocks publication
+MAX_LOST_SHARE = 0.01  # maximum share of published city-years that may lose all values
+MIN_PUBLISHED_YEARS = 3  # a lost city blocks publication only in series this long
+MAX_LISTED_CITIES = 3  # maximum number of cities or values listed in a message
+MAX_LISTED_PROVINCES = 3
+MAX_LISTED_SERIES = 3
 
 COLUMNS = {
     "series": "Name of the series, with @provider if the provider is not used by default.",
@@ -40,7 +40,7 @@ COLUMNS = {
 
 
 class SeriesYear(NamedTuple):
-    """Published values of a series, scope and year, with counts of the rewritten ones.
+    """Number of published values that a build changes, for one series, scope and year.
 
     `undeclared` counts rewritten values without a declaration; `unusual` counts undeclared values
     that are lost or moved by more than usual. `change` is the median change of the undeclared
@@ -65,7 +65,7 @@ class SeriesYear(NamedTuple):
 
     @property
     def heading(self) -> str:
-        """Label and key of the series."""
+        """Label of the series, with series name, scope and provider in parentheses."""
         return f"{self.label} ({self.series}, {self.scope}, {self.provider})"
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class SeriesYear(NamedTuple):
 
 
 class Province(NamedTuple):
-    """Values of a province that moved unusually far from the change of all cities."""
+    """A province in which the values of a series changed unusually, relative to all cities."""
 
     series: str
     scope: str
@@ -103,7 +103,7 @@ class Province(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A rewritten value; new_value is None if it was lost."""
+    """A published value that a build changes; `new_value` is None if the value was lost."""
 
     series: str
     scope: str
@@ -121,7 +121,7 @@ class Cell(NamedTuple):
 
 
 class LostCity(NamedTuple):
-    """A city that had a value of a series in every published year, and lost all of them."""
+    """A city that had values of a series in all published years, and has none in the build."""
 
     city_id: str
     city: str
@@ -135,7 +135,7 @@ class LostCity(NamedTuple):
 
 
 class ReadAgain(NamedTuple):
-    """Years that the user asked to read again, and the files that had already landed."""
+    """Years and already loaded files that the user asked to read again."""
 
     years: range
     paths: frozenset[str]
@@ -143,7 +143,7 @@ class ReadAgain(NamedTuple):
 
 @dataclass(frozen=True)
 class Revisions:
-    """Published values that a build rewrites.
+    """Published values that a build changes, and the declarations that allow the changes.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ class Revisions:
     provinces : tuple of Province
         Provinces with at least MIN_PROVINCE_VALUES undeclared values that move alone.
     corrections : tuple of str
-        Corrections that were added or removed and cover a rewritten value, in words.
+        Descriptions of added or removed corrections that cover a rewritten value.
     """
 
     series_years: tuple[SeriesYear, ...] = ()
@@ -178,14 +178,14 @@ class Revisions:
 
     @property
     def held_series_years(self) -> tuple[SeriesYear, ...]:
-        """Series-years with more unusual, undeclared revisions than the limit allows."""
+        """Series and years with more unusual, undeclared revisions than the limit allows."""
         return tuple(
             row for row in self.series_years if row.unusual > MAX_REVISED_SHARE * row.published
         )
 
     @property
     def notes(self) -> list[str]:
-        """Revisions to report that do not hold a build: usual ones, and single values."""
+        """Messages about revisions that do not prevent publication."""
         held_series_years = {*self.held_series_years}
         passing = {
             (row.series, row.scope, row.year): row
@@ -208,7 +208,7 @@ class Revisions:
 
     @property
     def lines(self) -> list[str]:
-        """Reasons to hold the build, in words; empty if the values pass."""
+        """Reasons not to publish the build; empty if all changes are allowed."""
         by_series: dict[tuple[str, str], list[SeriesYear]] = defaultdict(list)
         for row in self.held_series_years:
             by_series[row.series, row.scope].append(row)
@@ -232,7 +232,7 @@ class Revisions:
 
     def _describe_series(self, rows: Sequence[SeriesYear]) -> str:
         first, years = rows[0], {row.year for row in rows}
-        largest: dict[str, Cell] = {}  # by city; self.cells lists the largest move first
+        largest: dict[str, Cell] = {}  # by city; self.cells starts with the largest change
         for cell in self.cells:
             if (
                 (cell.series, cell.scope) == (first.series, first.scope)
@@ -250,7 +250,7 @@ class Revisions:
 
     @property
     def declarable_revisions(self) -> list[str]:
-        """Declarations that would let these values pass, in the format of `--revision`."""
+        """Values of the option `--revision` that would declare, and thus allow, the changes."""
         years: dict[tuple[str, str, str], set[int]] = defaultdict(set)
         for row in self.held_series_years:
             years[row.provider, row.quantity, row.scope].add(row.year)
@@ -267,7 +267,7 @@ class Revisions:
         ]
 
     def to_record(self) -> dict[str, Any]:
-        """Return all series-years, and all rewritten values as CSV lines, for a report."""
+        """Return the revisions as a dict for report.json, with single values as CSV lines."""
         return {
             "rewritten_series_years": [row._asdict() for row in self.series_years],
             "rewritten_values": [
@@ -282,7 +282,7 @@ class Revisions:
 
 
 def _describe_cells(heading: str, cells: Sequence[Cell]) -> str:
-    """Describe single values of a series that changed by more than usual."""
+    """Describe the individual values of a series that changed by more than usual."""
     values = f"{len(cells)} value{'s' if len(cells) > 1 else ''}"
     examples = join_first([*map(str, cells)], MAX_LISTED_CITIES)
     return f"{heading}: {values} changed by more than is usual: {examples}"
@@ -298,7 +298,7 @@ def _describe_city(series: Sequence[LostCity]) -> str:
 
 
 def write_series_values(connection: DuckDBPyConnection) -> None:
-    """Write new.release.series_values from the warehouse attached as `built`."""
+    """Copy the series values of the warehouse `built` to the table new.release.series_values."""
     connection.execute(SQL["series_values"])
     comment = (
         "One row per series, scope, city and year with a value: what the next release is compared"
@@ -312,7 +312,7 @@ def find_revisions(
     declarations: Sequence[Declaration],
     read_again: ReadAgain | None = None,
 ) -> Revisions:
-    """Compare the values of a built warehouse with the published release.
+    """Find the published values that differ in a newly built warehouse.
 
     Parameters
     ----------

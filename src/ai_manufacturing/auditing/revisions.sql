@@ -13,7 +13,6 @@ where value is not null
 order by all;
 
 -- name: changed_corrections
--- Values affected by a correction that was added, removed or edited since the published release.
 create temp table changed_corrections as
 with
 
@@ -47,6 +46,7 @@ after as (
     from built.marts.fct_corrections
 ),
 
+-- Corrections that were added, removed or edited since the published release.
 changed as (
     (
         from after
@@ -114,8 +114,8 @@ joined as (
     window a_series as (partition by old.series, old.scope)
 ),
 
--- Relative change of each value that a later delivery repeated, in the release's log. The log also contains delivered
--- faults and their repairs, so the usual change is bounded around the declared default.
+-- Relative change of each value between successive deliveries. Some deliveries introduce or repair faults, so the usual
+-- change is bounded around the default.
 repeated as (
     select
         series as quantity,
@@ -212,8 +212,6 @@ left join corrections
         and declarations.year = corrections.year;
 
 -- name: read_again
--- A value is read again if all files that deliver it now are, or, for a lost value, all files that delivered it before.
--- A value without delivered rows, such as a register count, needs all files of its provider.
 insert into read_again
 with
 
@@ -245,6 +243,8 @@ delivered as (
         and year between $first and $last
 ),
 
+-- A value counts as read again if all files that contain the value are read again. For a lost value, all files that
+-- contained the value before must be read again.
 cells as (
     select
         quantity,
@@ -257,6 +257,7 @@ cells as (
     group by all
 ),
 
+-- Values without delivered rows, such as register counts, count as read again if all files of the provider are.
 whole_providers as (
     select provider
     from built.raw.deliveries
@@ -333,8 +334,6 @@ order by
     city_id, year asc;
 
 -- name: city_years
--- Some providers list only cities with a count, so a city that is absent from their files counts as zero. Zeros are
--- therefore treated as missing.
 select
     count(*),
     count(*) filter (
@@ -345,6 +344,7 @@ from (
         city_id,
         year,
         count(new_value) as new_count,
+        -- Treat zeros as missing, because cities that some providers leave out of their files count as zero.
         bool_or(old_value <> 0) as counted_before,
         coalesce(bool_or(new_value <> 0), false) as counted_now,
         bool_or(is_rewritten and not is_declared) as has_undeclared
@@ -401,17 +401,17 @@ where histories.years >= $full_history
 order by histories.city_id, histories.series, histories.scope;
 
 -- name: provinces
--- The median over all cities approximates the median of the other provinces. A change of one unit in the last printed
--- digit does not count as a move.
 with
 
 moves as (
     select
         compared.*,
         compared.new_value / compared.old_value - 1 as change,
+        -- The median over all cities approximates the median over the other provinces.
         median(compared.new_value / compared.old_value - 1) over (
             partition by compared.series, compared.scope, compared.year
         ) as change_of_all,
+        -- Allow a change of one unit in the last printed digit, which may be due to rounding.
         compared.usual + compared.unit / abs(compared.old_value) as allowed,
         if($language = 'zh', cities.province_name_zh, cities.province_name_en) as province
     from compared

@@ -1,4 +1,4 @@
-"""Trace an estimate to its sample, and each value to its delivered file, row and corrections."""
+"""Trace an estimate to its sample, and each input value to its source file and row."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,13 +14,13 @@ from ai_manufacturing.system.sql_text import load_statements
 
 SQL = load_statements(__file__)
 
-MAX_ROWS = 12  # maximum rows or names listed at once
+MAX_ROWS = 12  # maximum number of rows or names in a list
 
 Row = dict[str, Any]
 
 
 class TraceError(Exception):
-    """Raised if the warehouse cannot answer a trace; the message explains why."""
+    """Raised if an estimate or value cannot be traced; the message explains why."""
 
 
 class NoSuchThingError(TraceError):
@@ -35,7 +35,7 @@ def trace(
     *,
     copy: Path | None = None,
 ) -> list[str]:
-    """Return the lines that trace a specification or one of its cells.
+    """Trace a regression or one of its city-years to the source data, as lines of text.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def trace(
 
 
 class _Reader:
-    """Queries on one warehouse."""
+    """Read the tables of one warehouse and format them as lines of text."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -86,7 +86,7 @@ class _Reader:
         self._format = "g" if published_numbers.has_rounded_numbers(connection) else ".6f"
 
     def select_rows(self, relation: str, order: str = "", **values: Any) -> list[Row]:
-        """Return the rows of a relation with the given column values.
+        """Return the rows of a table or view in which columns equal the given values.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class _Reader:
         )
 
     def read_rows(self, query: str, **values: Any) -> list[Row]:
-        """Return the rows of a query with bound parameters."""
+        """Run a query with named parameters, and return each row as a dict."""
         try:
             return duckdb_client.fetch_rows(self._connection, query, **values)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
@@ -141,14 +141,14 @@ class _Reader:
             ) from error
 
     def read_coefficients(self, specification_id: str) -> tuple[list[Row], list[str]]:
-        """Return the coefficients of a specification, and a printed line for each."""
+        """Return the coefficients of a specification, and a formatted line for each estimate."""
         rows = self.select_rows(
             "reports.rpt_coefficients", "term_order", specification_id=specification_id
         )
         [error_names] = self.select_rows(
             "reports.rpt_specifications", specification_id=specification_id
         )
-        # provincial errors come first, because conclusions rest on them
+        # List province-clustered errors first, because the conclusions are based on them.
         names = {"_province": error_names["error_province_en"], "": error_names["error_en"]}
         lines = []
         for row in rows:
@@ -165,7 +165,7 @@ class _Reader:
         return rows, lines
 
     def _format_error(self, row: Row, suffix: str, name: str) -> str:
-        """Format a standard error with its name and its confidence interval."""
+        """Format a standard error with its type and the 95 % confidence interval."""
         error, low, high = (
             format(row[f"{part}{suffix}"], self._format)
             for part in ("std_error", "conf_low", "conf_high")
@@ -173,7 +173,7 @@ class _Reader:
         return f"({error}, {name})  95 % [{low}, {high}]"
 
     def describe_specification(self, specification: Row, shown_reader: "_Reader") -> list[str]:
-        """Return the printed lines for a specification, with coefficients from the shown file."""
+        """Return report lines on a specification, with coefficients from `shown_reader`."""
         name = specification["specification_id"]
         coefficients, term_lines = shown_reader.read_coefficients(name)
         if not coefficients:
@@ -226,7 +226,7 @@ class _Reader:
         return lines
 
     def _suggest_estimable(self, head: Row) -> list[str]:
-        """Suggest estimable readings of the same printed column, or similar specifications."""
+        """Suggest estimable specifications, preferably for the same column of the paper's table."""
         table, column = head["table_id"], head["column_number"]
         rows = self.read_rows(
             SQL["other_specifications"],
@@ -246,7 +246,7 @@ class _Reader:
         ]
 
     def _suggest_city_years(self, specification: Row, cell: Row, inputs: list[Row]) -> list[str]:
-        """Explain why a city-year is not in a sample, and suggest nearby ones."""
+        """Explain why a city-year is missing from the regression sample, and suggest others."""
         name, first, last = (
             specification[part] for part in ("specification_id", "first_year", "last_year")
         )
@@ -358,9 +358,9 @@ class _Reader:
     def _read_measure(
         self, specification: Row, measure: str, city_id: str, year: int
     ) -> Row | None:
-        """Return the row of a measure with a specification's weighting and scope.
+        """Return a city's value of an AI measure, as a row of marts.fct_ai_measure.
 
-        Return None if a series that the measure needs is absent.
+        Return None if a series that the measure needs was not delivered.
         """
         options = {"weighting": specification["weighting"], "scope": specification["scope"]}
         rows = self.select_rows(
@@ -411,7 +411,7 @@ class _Reader:
         return lines
 
     def _describe_series(self, series: str, scope: str, city_id: str, year: int) -> list[str]:
-        """Return the lines for a series value, its corrections and its delivered rows."""
+        """Return report lines on a series value, with its corrections and source rows."""
         rows = self.select_rows(
             "intermediate.int_series_conformed",
             series=series,
@@ -448,7 +448,7 @@ class _Reader:
         return lines
 
     def _describe_origin(self, series: str, provider: str, value: float | None) -> str:
-        """Describe the origin of a value without rows in marts.fct_delivered_values."""
+        """Describe the origin of a value that has no source row, such as a count of records."""
         file_rows = self.read_rows(SQL["counted_files"], series=series, provider=provider)
         if file_rows:
             files = join_first([row["file"] for row in file_rows], MAX_ROWS)
@@ -461,13 +461,13 @@ class _Reader:
 
 
 def _format_command(specification_id: str, city_id: str = "", year: int | None = None) -> str:
-    """Return the command that traces a specification or one of its cells."""
+    """Return the shell command that traces a specification or one of its city-years."""
     cell = f" --city {city_id} --year {year}" if city_id else ""
     return f"ai-manufacturing trace --specification {specification_id}{cell}"
 
 
 def _describe_diagnostics(head: Row) -> str:
-    """Describe the diagnostics that the estimator reports."""
+    """Format the regression diagnostics: AR(2) and Hansen tests, first-stage F, or R2."""
     if head["instrument_count"]:
         return (
             f"instruments {head['instrument_count']}, "
@@ -480,7 +480,7 @@ def _describe_diagnostics(head: Row) -> str:
 
 
 def _select_measure(specification: Row) -> str:
-    """Return the measure of a specification: its regressor, or the outcome of an event study."""
+    """Return a specification's AI measure: the regressor, or the outcome in an event study."""
     return str(
         specification["outcome" if specification["estimator"] == "event_study" else "regressor"]
     )

@@ -1,4 +1,4 @@
-"""Check the landing store, logs, releases, held builds and the site for damage.
+"""Verify that stored files, logs, releases and the site match their recorded checksums.
 
 Files left by a crashed run are removed while holding the lock of their writer. A missing hash or
 log line counts as damage.
@@ -33,7 +33,7 @@ SITE_AGAIN = "Run `ai-manufacturing report` again."
 
 @dataclass
 class Verification:
-    """Result of a verification.
+    """Result of verifying the stored files: damage, repairs and counts.
 
     Attributes
     ----------
@@ -51,19 +51,19 @@ class Verification:
 
     @property
     def summary(self) -> str:
-        """Numbers of compared and of differing items, in words."""
+        """One-line summary: how many items were compared, and how many differ."""
         counts_text = ", ".join(f"{number} {kind}" for kind, number in self.counts.items())
         count = len(self.damage_lines)
         differ = "differs" if count == 1 else "differ"
         return f"Compared: {counts_text or 'nothing is there'}. {count or 'None'} {differ}."
 
     def add_count(self, kind: str, number: int = 1) -> None:
-        """Add to the number of compared items of a kind."""
+        """Increase the number of compared items of the given kind."""
         self.counts[kind] = self.counts.get(kind, 0) + number
 
     @contextmanager
     def collect_damage(self) -> Iterator[None]:
-        """Record the lines of a landing or refresh error as damage."""
+        """Catch a LandingError or RefreshError, and record each line of its message as damage."""
         try:
             yield
         except (LandingError, RefreshError) as error:
@@ -71,7 +71,7 @@ class Verification:
 
 
 def verify() -> Verification:
-    """Compare all stored files with their recorded hashes and logs.
+    """Compare all stored files with their recorded SHA-256 hashes and logs.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def verify() -> Verification:
 def _verify_landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verification) -> None:
     with outcome.collect_damage(), store.lock(folder) as repairs:
         outcome.repair_lines += repairs
-        # List folders before reading the log, because landing logs a folder before renaming it.
+        # New folders are logged before they appear, so list the folders before reading the log.
         folders = [path for path in folder.iterdir() if checksums.is_landed_folder(path)]
         with outcome.collect_damage():
             hashes = checksums.read_checksums(folder)
@@ -126,7 +126,7 @@ def _verify_landing(folder: Path, manifests: dict[Path, Manifest], outcome: Veri
 def _find_undelivered_files(
     events: list[log.Event], name: str, manifests: dict[Path, Manifest]
 ) -> Iterator[str]:
-    """Yield files of releases that the log of their extract set lacks at that path and hash."""
+    """Yield a message for each input file of a release that is missing from the log."""
     hashes_by_path: dict[str, set[str]] = {}
     for event in events:
         if event["event"] == "delivered":
@@ -135,7 +135,7 @@ def _find_undelivered_files(
         if manifest.extract_set != name:
             continue
         for file_path, digest in manifest.delivery_hashes.items():
-            # an undeclared file has no delivery
+            # Files that match no declaration are not logged, so skip them.
             if digest not in hashes_by_path.get(file_path, {digest}):
                 yield (
                     f"{path}: made of {file_path} with SHA-256 {digest}, which the log of {name}"
@@ -144,9 +144,9 @@ def _find_undelivered_files(
 
 
 def _verify_tables(folder: Path, outcome: Verification) -> None:
-    """Check the folders of tables that every build rewrites."""
+    """Verify the tables exported for other SQL engines, and remove incompletely written ones."""
     for tables in sorted(folder.glob("tables/*")):
-        # a locked folder is being written
+        # Skip locked folders, because a running build is writing to them.
         with outcome.collect_damage(), suppress(BlockingIOError), lock_folder(tables):
             if (tables / integrity.SUMS).exists():
                 faults = integrity.check_folder(tables)

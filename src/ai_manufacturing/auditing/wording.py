@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 def join_first(
     items: Sequence[str], limit: int, separator: str = ", ", rest: str = " and {} more"
 ) -> str:
-    """Join the first items, and append how many were left out.
+    """Join the first `limit` items, and append the number of omitted items.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def find_spans(years: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def format_spans(years: Iterable[int]) -> str:
-    """Format years as ranges, such as 2012-2018, 2020."""
+    """Format years as ranges, for example `2012-2018, 2020`."""
     return ", ".join(
         str(first) if first == last else f"{first}-{last}" for first, last in find_spans(years)
     )
