@@ -1,4 +1,4 @@
-"""Shared code of the commands: help, options, input files, errors, JSON and progress."""
+"""Shared code for the commands: help, options, error handling, JSON output and progress."""
 
 import json
 import os
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-COLOURS = {"Error": "red", "warning": "yellow", "published": "green"}  # by the first word of a line
+# Terminal colours of words at the start of a line.
+COLOURS = {"Error": "red", "warning": "yellow", "published": "green"}
 DEFAULT_EXIT_CODES = (ExitCode.DONE, ExitCode.FAILED, ExitCode.BAD_CONFIGURATION)
 """Default exit codes of a command."""
 
 
 class CommandError(click.ClickException):
-    """An error that ends a command; the message gives the reason."""
+    """Raised to end a command with an error message and an exit code."""
 
     exit_code = ExitCode.FAILED
 
@@ -36,13 +37,13 @@ class CommandError(click.ClickException):
 
 
 class UsageError(CommandError):
-    """Wrong usage: a file that cannot be read, or an argument that matches nothing."""
+    """Raised for wrong usage, such as an unreadable file or an argument without a match."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
 
 class Command(click.Command):
-    """A command whose help ends with examples and with its exit codes."""
+    """A Click command with examples and exit codes at the end of the help text."""
 
     def __init__(
         self,
@@ -59,11 +60,11 @@ class Command(click.Command):
         self.exit_codes = {code: meanings.get(code, code.meaning) for code in exit_codes}
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; a DuckDB error is reported as a problem with the file."""
+        """Run the command, and convert a DuckDB error to a CommandError with advice."""
         try:
             return super().invoke(context)
         except Exception as error:
-            # Do not import DuckDB here: if it raised the error, it is loaded.
+            # Avoid an import: if DuckDB raised the error, the module is already loaded.
             duckdb = sys.modules.get("duckdb")
             if duckdb is None or not isinstance(error, duckdb.Error):
                 raise
@@ -75,7 +76,7 @@ class Command(click.Command):
             ) from error
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write examples and exit codes below the options."""
+        """Append examples and exit codes to the help text."""
         if self.examples:
             with formatter.section("Examples"):
                 formatter.write(
@@ -85,10 +86,10 @@ class Command(click.Command):
 
 
 class Commands(click.Group):
-    """A group of commands whose help ends with all exit codes."""
+    """A Click command group with all exit codes at the end of the help text."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the exit codes below the commands."""
+        """Append the exit codes of all commands to the help text."""
         _write_exit_codes(
             formatter,
             [(code, " - ".join(filter(None, (code.meaning, code.remedy)))) for code in ExitCode],
@@ -99,7 +100,7 @@ command = partial(click.command, cls=Command)
 
 
 def _advise(error: str) -> str:
-    """Return advice on a DuckDB error, by the name of its class."""
+    """Return advice for a DuckDB error, given the name of the error class."""
     if error == "InterruptException":
         return (
             "A file from elsewhere may use WAREHOUSE_PROCESSOR_LIMIT seconds of processor time,"
@@ -122,8 +123,6 @@ def _write_exit_codes(
         formatter.write_dl([(str(int(code)), text) for code, text in codes])
 
 
-# ---------------------------------------------------------------- options
-
 JSON_OPTION = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md)."
 )
@@ -136,7 +135,7 @@ REPLACE_OPTION = click.option(
 
 
 class FormatChoice(click.Choice[str]):
-    """Option with the formats of tables.formats, which is imported only when needed."""
+    """Choice of an export format; imports the module tables.formats only when needed."""
 
     case_sensitive = True
 
@@ -145,14 +144,14 @@ class FormatChoice(click.Choice[str]):
 
     @property
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Formats of the requested kinds, or all formats by default."""
+        """Export formats of the given kinds, or all export formats by default."""
         from ai_manufacturing.tables import formats
 
         return tuple(formats.list_formats(*self.kinds) if self.kinds else formats.FORMATS)
 
 
 def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option for the database file to read.
+    """Return a Click option for the database file to read.
 
     Parameters
     ----------
@@ -172,7 +171,7 @@ def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., 
 def parse_years(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> range | None:
-    """Parse the years of an option, such as 2018:2020."""
+    """Parse a year or a range of years, such as 2018:2020, from an option."""
     if text is None:
         return None
     first, _, last = text.partition(":")
@@ -190,19 +189,16 @@ def parse_years(
 def parse_names(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> list[str] | None:
-    """Split the comma-separated names of an option."""
+    """Split the value of an option into comma-separated names."""
     return None if text is None else [name for part in text.split(",") if (name := part.strip())]
-
-
-# ---------------------------------------------------------------- input, errors and output
 
 
 def choose_database(
     path: Path | None, *kinds: str, print_description: bool = True, err: bool = False
 ) -> "Database":
-    """Choose the file that a command reads, and print its description.
+    """Select the database file to read, and print a description of the file.
 
-    With `err`, the description goes to stderr, because the command writes data to stdout.
+    With `err`, the description is printed on stderr, because the command writes data to stdout.
     """
     from ai_manufacturing.releases import databases
 
@@ -219,7 +215,7 @@ def choose_database(
 def convert_errors(
     *errors: type[Exception], to: type[CommandError] = CommandError
 ) -> Iterator[None]:
-    """Convert these errors to a command error with the same message."""
+    """Re-raise the given exceptions as a command error with the same message."""
     try:
         yield
     except errors as error:
@@ -228,7 +224,7 @@ def convert_errors(
 
 @contextmanager
 def exit_on_refresh_error(on_event: Callable[[str, dict[str, Any]], None]) -> Iterator[None]:
-    """Report a refresh error as an event, and exit with the error's code."""
+    """Report a RefreshError through `on_event`, and exit with the error's exit code."""
     from ai_manufacturing.releases.errors import RefreshError
 
     try:
@@ -239,13 +235,13 @@ def exit_on_refresh_error(on_event: Callable[[str, dict[str, Any]], None]) -> It
 
 
 def print_json(document: Any) -> None:
-    """Print a document as JSON; NaN and infinity become null."""
+    """Print a document as JSON, with NaN and infinity replaced by null."""
     finite = json.loads(json.dumps(document), parse_constant=lambda _: None)
     click.echo(json.dumps(finite, ensure_ascii=False, indent=2))
 
 
 def log_event(event: str, facts: dict[str, Any]) -> None:
-    """Log an event, and print it: as text on a terminal, otherwise as JSON."""
+    """Log an event, and print it as text on a terminal or as JSON elsewhere."""
     from ai_manufacturing.releases import refresh_log
     from ai_manufacturing.system import settings
 
@@ -257,7 +253,7 @@ def log_event(event: str, facts: dict[str, Any]) -> None:
 
 
 def print_event(event: str, facts: dict[str, Any]) -> None:
-    """Print an event as text; errors go to stderr, as in click."""
+    """Print an event as text, on stderr if the event is an error."""
     if event.endswith("Error"):
         click.echo(f"{_colour('Error')}: {facts['message']}", err=True)
         return
@@ -268,19 +264,20 @@ def print_event(event: str, facts: dict[str, Any]) -> None:
 
 
 def create_progress_callback() -> "OnProgress | None":
-    """Return a callback that shows dbt's progress in one line; None without a terminal."""
+    """Return a callback that shows dbt's progress on one line, or None without a terminal."""
     if not sys.stderr.isatty() or lacks_escape_codes():
         return None
 
     def show_progress(progress: str | None) -> None:
         line = f"building: {progress}"[: shutil.get_terminal_size().columns - 1] if progress else ""
-        click.echo(f"\r\x1b[K{line}", nl=False, err=True, color=True)  # color keeps the escapes
+        # color=True keeps the escape codes even if NO_COLOR is set.
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True, color=True)
 
     return show_progress
 
 
 def lacks_escape_codes() -> bool:
-    """Return whether the terminal does not support escape codes."""
+    """Return whether the terminal does not support ANSI escape codes."""
     return os.environ.get("TERM") == "dumb"
 
 

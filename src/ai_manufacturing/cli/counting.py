@@ -1,4 +1,4 @@
-"""The command that counts the firms and patents of registers."""
+"""Command that counts firms and patents in register files."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from ai_manufacturing.cli.console import FOLDER, command, convert_errors
     ),
 )
 def counts(engine: str, registers: Path | None, out: Path | None) -> None:
-    """Count firms and patents in registers by city and year."""
+    """Count firms and patents in register files by city and year."""
     from ai_manufacturing.landing import LandingError
     from ai_manufacturing.landing import counts as counting
 

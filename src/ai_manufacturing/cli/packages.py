@@ -1,4 +1,4 @@
-"""Commands that prepare a release for readers: site, query book, package, MCP server."""
+"""Commands that present a release as a site, query book, replication package or MCP server."""
 
 import sys
 from pathlib import Path
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     help="File to write. Default, for the synthetic sample only: docs/questions.md.",
 )
 def queries(path: Path | None, out: Path | None) -> None:
-    """Write the query book with answers from a release or a warehouse."""
+    """Write example queries and their answers from a release or a warehouse to a file."""
     import duckdb
 
     from ai_manufacturing.site import query_book
@@ -125,7 +125,7 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
 
 
 def _prepare_release(database: "Database", folder: Path) -> Path:
-    """Return the path of a release; for a warehouse, write an unpublished release first."""
+    """Return the path of a release; for a warehouse, write a temporary release first."""
     from ai_manufacturing.refresh import writer
 
     if database.release_id is not None:
@@ -143,9 +143,9 @@ def _prepare_release(database: "Database", folder: Path) -> Path:
     help="Answer with values that may not be passed on, for an assistant behind a door.",
 )
 def mcp(path: Path | None, with_restricted: bool) -> None:
-    """Answer an assistant's questions, as an MCP server on standard input and output.
+    """Run an MCP server on standard input and output for an AI assistant's questions.
 
-    It reads a copy without restricted values (docs/how_to/ask_from_an_assistant.md).
+    The server reads a copy without restricted values (docs/how_to/ask_from_an_assistant.md).
     """
     try:
         from ai_manufacturing.question_door import server, tools
@@ -219,7 +219,7 @@ def replication_package(
     extracts: Path | None,
     new_environment: bool,
 ) -> None:
-    """Write a zip of data, code, logs and README for a journal's data editor, or check one."""
+    """Write a replication package (data, code, logs and README) as a zip, or check one."""
     from ai_manufacturing import replication
     from ai_manufacturing.releases import databases
     from ai_manufacturing.releases.errors import RefreshError
@@ -252,7 +252,7 @@ def replication_package(
 
 
 def _confirm_run(what: str, yes: bool) -> bool:
-    """Announce the code that will run, and ask for confirmation unless --yes was given."""
+    """Ask for confirmation before running the package's code, unless --yes was given."""
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
             f"This would run {what} Nobody can be asked here. Read run.sh and code in the zip; if"

@@ -39,7 +39,7 @@ from ai_manufacturing.system.exit_codes import ExitCode
     help="Publish a build without headline estimates, as long as no release has had any.",
 )
 def refresh(years: range | None, replaces: bool, without_estimates: bool) -> None:
-    """Build from the deliveries, and publish if the gate and the tests pass."""
+    """Build a release from the input files, and publish it if all checks pass."""
     from ai_manufacturing.refresh import cycle
     from ai_manufacturing.releases import configured, refresh_log
     from ai_manufacturing.system import settings
@@ -66,7 +66,7 @@ def refresh(years: range | None, replaces: bool, without_estimates: bool) -> Non
 @click.option("--reason", required=True, help="Why you publish it; the manifest keeps it.")
 @REPLACE_OPTION
 def publish(release_id: str, reason: str, replaces: bool) -> None:
-    """Publish a held build by hand."""
+    """Publish a build that the automatic checks held back."""
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
@@ -97,7 +97,7 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
     help="Why the numbers are right; the log and the next releases keep it.",
 )
 def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: str) -> None:
-    """Accept the published release as the anchor of drift, or declare revisions of it."""
+    """Accept the published release as the baseline for drift, or declare revisions."""
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
@@ -114,7 +114,7 @@ def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: 
 @click.argument("release_id")
 @REPLACE_OPTION
 def rollback(release_id: str, replaces: bool) -> None:
-    """Publish a past release again."""
+    """Restore a past release as the published release."""
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
@@ -128,7 +128,7 @@ def rollback(release_id: str, replaces: bool) -> None:
 )
 @JSON_OPTION
 def releases(as_json: bool) -> None:
-    """List the retained releases, and mark the published one and the anchor of drift."""
+    """List the stored releases, and mark the published release and the baseline for drift."""
     from ai_manufacturing.auditing import anchors
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.errors import RefreshError
@@ -145,7 +145,7 @@ def releases(as_json: bool) -> None:
                         current.release_id,
                         anchors.read_anchor(store, release_file, current).release_id,
                     )
-        except RefreshError as error:  # raised after listing releases that can replace it
+        except RefreshError as error:  # raise the error after listing the other releases
             errors.insert(0, error)
         records = [
             build_release_record(release, published_id, anchor_id) for release in stored_releases
@@ -174,7 +174,7 @@ def releases(as_json: bool) -> None:
 @click.argument("new")
 @JSON_OPTION
 def diff(old: str, new: str, as_json: bool) -> None:
-    """Print the changes between two releases of one extract set."""
+    """Print the changes between two releases of the same extract set."""
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
@@ -194,9 +194,9 @@ def diff(old: str, new: str, as_json: bool) -> None:
 )
 @JSON_OPTION
 def verify(as_json: bool) -> None:
-    """Compare landing store, logs, releases, held builds and site with their SHA-256.
+    """Verify the SHA-256 checksums of input files, logs, releases, builds and site.
 
-    Prints the place, the difference and a remedy for each difference. Removes leftovers of dead
+    Prints the file, the problem and a remedy for each difference. Removes leftovers of crashed
     runs.
     """
     from ai_manufacturing.auditing import verify as verifying

@@ -1,4 +1,4 @@
-"""Commands that trace, export, print and compare numbers, and list missing data."""
+"""Commands that trace, export and compare results, and list missing data."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from ai_manufacturing.system.exit_codes import ExitCode
 @click.option("--year", type=int, help="Year of the cell.")
 @database_option("A release or a built warehouse")
 def trace(specification: str, city: str | None, year: int | None, path: Path | None) -> None:
-    """Trace an estimate to its city-years, or one cell to its file, row and corrections."""
+    """Trace an estimate to its sample, or one city-year to source files and corrections."""
     from ai_manufacturing.auditing import trace as tracing
 
     database = choose_database(path)
@@ -56,7 +56,7 @@ def trace(specification: str, city: str | None, year: int | None, path: Path | N
 @click.option("--out", type=FOLDER, default=Path("build/exports"), show_default=True)
 @database_option("A release or a built warehouse")
 def export(file_format: str, out: Path, path: Path | None) -> None:
-    """Write the panel, estimates and specification curve, or the paper's tables, to files.
+    """Export the panel, estimates and specification curve, or the paper's tables, to files.
 
     Also prints the columns that must not be redistributed.
     """
@@ -87,7 +87,7 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
 @click.option("--out", type=FILE, help="File to write. Default: standard output.")
 @database_option("A release or a built warehouse")
 def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
-    """Write the panel, with one row per city and year, as in `export`.
+    """Export the city-year panel to a file or to standard output.
 
     Also prints the columns that must not be redistributed.
     """
@@ -118,7 +118,7 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
 
 
 def _write_output(out: Path, content: bytes) -> None:
-    """Write the file of --out, and print its path."""
+    """Write content to the file given by --out, and print the path."""
     from ai_manufacturing.system import disk
 
     try:
@@ -173,7 +173,7 @@ def table(
     out: Path | None,
     path: Path | None,
 ) -> None:
-    """Write one printed table, with a choice of readings and standard errors."""
+    """Export one table of the paper, with a choice of specifications and standard errors."""
     from ai_manufacturing.tables import NO_ERRORS, TableError, exports
 
     database = choose_database(path)
@@ -191,7 +191,7 @@ def table(
 @database_option("A release or a built warehouse")
 @JSON_OPTION
 def sources(path: Path | None, as_json: bool) -> None:
-    """List delivered data and missing data, with sources and the estimates they allow."""
+    """List available and missing data, with sources and the estimates that need the data."""
     import duckdb
 
     from ai_manufacturing.landing import LandingError
@@ -266,7 +266,7 @@ def sources(path: Path | None, as_json: bool) -> None:
 @click.option("--markdown", is_flag=True, help="Print Markdown tables, for a review.")
 @JSON_OPTION
 def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
-    """Compare all tables of two release or warehouse files of one extract set.
+    """Compare all tables of two release or warehouse files of the same extract set.
 
     Lists the tables, columns, rows and cells that differ, and how far estimates moved. The exit
     codes are as in diff(1).
@@ -312,11 +312,10 @@ def judge(
     out: Path | None,
     path: Path | None,
 ) -> None:
-    """Compare a panel of cities (CSV, XLSX, Stata, Parquet) with ours, and explain differences.
+    """Compare a city panel (CSV, XLSX, Stata, Parquet) with the warehouse, and explain differences.
 
     Reports the columns used for city, year and series, and how often an explanation fits by chance.
-    Exits with 1 if over 5 % of a column is unexplained, or if a value of ours jumps and theirs does
-    not.
+    Exits with 1 if over 5 % of a column is unexplained, or if a value jumps only in the warehouse.
     """
     from ai_manufacturing.auditing import panel_columns, panels
     from ai_manufacturing.tables import exports

@@ -1,4 +1,4 @@
-"""`ai-manufacturing status`: published release, last attempt to refresh, current run."""
+"""Command that shows the published release, the last refresh and the current run."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ai_manufacturing.releases.manifest import Manifest
     from ai_manufacturing.releases.store import Store
 
-# Fields of a log line that are included in the JSON output.
+# Log fields that the JSON output includes for the last publication.
 PUBLICATION_FIELDS = ("release_id", "at", "outcome", "reason", "instead_of")
 Row = dict[str, Any]
 Line = tuple[str, str | None]
@@ -30,9 +30,9 @@ Line = tuple[str, str | None]
 @command(examples=["status", "status --json"], failure="there is no release, or a file is damaged")
 @JSON_OPTION
 def status(as_json: bool) -> None:
-    """Show the published release, the last attempt to refresh, and whether one is running.
+    """Show the published release, the last refresh attempt, and any running refresh.
 
-    Also lists late providers, and relations of the warehouse that are older than their inputs.
+    Also lists late providers, and warehouse tables that are older than their inputs.
     """
     from ai_manufacturing.releases import configured, lock, refresh_log
     from ai_manufacturing.releases.errors import RefreshError
@@ -71,7 +71,7 @@ def status(as_json: bool) -> None:
 
 
 def build_release_record(release: Row, published_id: str | None, anchor_id: str | None) -> Row:
-    """Return the JSON record of a release, for `status` and `releases`.
+    """Return a release as a JSON record for the commands `status` and `releases`.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
 
 
 def _describe_activity(document: Row) -> Iterator[Line]:
-    """Yield lines on the current run, the last attempt and publication, and stale relations."""
+    """Yield status lines on current and last refresh, last publication and stale tables."""
     running, last = document["running"], document["last_publication"]
     if running:
         yield f"running: {_describe_run(running)}", "yellow"
@@ -146,7 +146,7 @@ def _describe_activity(document: Row) -> Iterator[Line]:
 
 
 def _list_stale_relations() -> list[Row]:
-    """Return the relations of the warehouse that are older than their inputs.
+    """Return the warehouse tables and views that are older than their inputs.
 
     The list is empty if there is no warehouse, or if a run is writing to it.
     """
@@ -163,7 +163,7 @@ def _list_stale_relations() -> list[Row]:
 
 
 def _describe_attempt(attempt: Row | None, running: Row | None) -> tuple[str, str | None]:
-    """Return the status line about an attempt to refresh, and its colour."""
+    """Return a status line on the last refresh attempt, with its terminal colour."""
     if attempt is None:
         return "last attempt: none is recorded", None
     start = (
@@ -180,7 +180,7 @@ def _describe_attempt(attempt: Row | None, running: Row | None) -> tuple[str, st
 
 
 def _describe_run(running: Row) -> str:
-    """Return the start time and process of the run that holds the lock, as text."""
+    """Format the start time and the process of the running refresh."""
     if running["since"] is None:
         return "for a moment"
     return f"since {running['since']}, process {running['pid']} on {running['host']}"

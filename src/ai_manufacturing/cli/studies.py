@@ -1,4 +1,4 @@
-"""The command that writes the folder of a study."""
+"""Command that generates the project folder of a new study."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ai_manufacturing.cli.console import FOLDER, UsageError, command
 @click.argument("folder", type=FOLDER)
 @click.option("--replace", is_flag=True, help="Write files anew that are there already.")
 def new_study(folder: Path, replace: bool) -> None:
-    """Write the folder of a study from the study.toml in it."""
+    """Generate the files of a study from the study.toml in FOLDER."""
     from ai_manufacturing.new_study import DeclarationError, write_study
 
     try:
