@@ -1,1 +1,1 @@
-"""The gate: suites of expectations, their evaluation, and the tables of their results."""
+"""Data-quality gate: evaluate Great Expectations suites on the tables of a build."""

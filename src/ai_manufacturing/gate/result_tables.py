@@ -1,4 +1,4 @@
-"""Names of the tables with gate results, for code that only reads them."""
+"""Names of the tables with data-quality results, for code that only reads the tables."""
 
 from duckdb import DuckDBPyConnection
 
@@ -12,7 +12,7 @@ AFFECTS_ESTIMATES = (
 
 
 def select_all_results(connection: DuckDBPyConnection) -> str:
-    """Return SQL for the results of all gates in a warehouse or release."""
+    """Return SQL that selects all data-quality results in a warehouse or release."""
     tables = connection.execute(
         "select table_name from duckdb_tables() where database_name = current_database() and"
         " schema_name = 'gates' and list_contains(?, table_name) order by table_name",

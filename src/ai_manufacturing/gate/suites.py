@@ -1,4 +1,7 @@
-"""The suites in expectations/: Great Expectations JSON, with project fields under `meta`."""
+"""Read and validate the Great Expectations suites in the folder expectations/.
+
+Fields that only this project uses are stored under `meta`.
+"""
 
 import csv
 import difflib
@@ -28,20 +31,20 @@ Fault = tuple[Place, str]
 
 
 class SuiteError(Exception):
-    """A suite that Great Expectations cannot read, or that lacks fields that the gate needs."""
+    """Raised if Great Expectations cannot read a suite, or the suite lacks a required field."""
 
 
 class Judges(Declared):
-    """Table and rows that a suite judges: `meta.judges` in its file.
+    """Table and rows that a suite validates, as declared under `meta.judges`.
 
     Attributes
     ----------
     table : str
-        Name of the judged model.
+        Name of the dbt model to validate.
     key : tuple of str
         Columns that identify a row. Failing rows are identified and sorted by them.
     where : str, optional
-        SQL condition that selects the rows to judge.
+        SQL condition that selects the rows to validate.
     critical_where : tuple of str
         Boolean columns, or HEADLINE_YEARS. In rows where one of them is false, a critical
         expectation only warns.
@@ -54,20 +57,20 @@ class Judges(Declared):
 
 
 class SuiteMeta(Declared):
-    """Project fields of a suite."""
+    """Schema of a suite's `meta` object."""
 
     judges: Judges
 
 
 class Meta(Declared):
-    """Project fields of an expectation: Chinese description, and names from series.csv."""
+    """Schema of an expectation's `meta`: Chinese description, and series from series.csv."""
 
     zh: Text
     series: Many[Text] = ()
 
 
 class Expectation(Declared):
-    """An expectation of a suite."""
+    """Schema of one expectation in a suite's JSON file."""
 
     type: Text
     kwargs: dict[str, Any]
@@ -77,7 +80,7 @@ class Expectation(Declared):
 
 
 class Content(Declared):
-    """Content of a file in expectations/."""
+    """Schema of a suite's JSON file in the folder expectations/."""
 
     name: Text
     expectations: Annotated[tuple[Expectation, ...], Field(strict=False)]
@@ -86,7 +89,7 @@ class Content(Declared):
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite with the table that it judges, and its expectations as JSON objects."""
+    """A validated suite: the table to check, and the expectations as JSON objects."""
 
     name: str
     judges: Judges
@@ -102,7 +105,7 @@ def import_great_expectations() -> ModuleType:
 
 
 def select_suites(tables: Collection[str]) -> list[Suite]:
-    """Return the suites that judge one of these models, sorted by name.
+    """Return the suites that validate any of the given dbt models, sorted by name.
 
     Raises
     ------
@@ -119,15 +122,15 @@ def select_suites(tables: Collection[str]) -> list[Suite]:
 
 
 def list_files() -> dict[str, Path]:
-    """Return the paths of all suites by name."""
+    """Return the file paths of all suites, by suite name."""
     folders = settings.project_folders()
     paths = [path for root in folders for path in (root / "expectations").glob("*.json")]
-    # The study's folder comes last, so that its suites override the engine's.
+    # The study's folder comes last, so that the study's suites override the default suites.
     return dict(sorted({path.stem: path for path in paths}.items()))
 
 
 def _find_table(text: str) -> Any:
-    """Return the name of the model that a suite judges, or None if it cannot be read."""
+    """Return the dbt model that a suite validates, or None if the JSON text is invalid."""
     try:
         return json.loads(text)["meta"]["judges"]["table"]
     except (KeyError, TypeError, ValueError):
@@ -135,7 +138,7 @@ def _find_table(text: str) -> Any:
 
 
 def read_suite(suite: str) -> Suite:
-    """Read the suite expectations/<suite>.json.
+    """Read and validate the suite in expectations/<suite>.json.
 
     Raises
     ------
@@ -177,7 +180,7 @@ def _find_faults(suite: str, content: Content) -> Iterator[Fault]:
         near = _suggest(judges.table, gate_tables)
         place = "name it in a model of python_models/gates"
         yield ("meta",), f"no gate reads the table {judges.table!r}: {place}.{near}"
-    # Failing rows with such a key do not name their series.
+    # With a city-year key, failing rows do not identify the series that they affect.
     needs_series = {"city_id", "year"} <= {*judges.key} and "series" not in judges.key
     series_names = _read_series_names()
     for number, expectation in enumerate(content.expectations):
@@ -202,7 +205,7 @@ def _find_faults(suite: str, content: Content) -> Iterator[Fault]:
 
 
 def _list_gate_tables() -> list[str]:
-    """Return the models that the gates' Python models reference."""
+    """Return the names of the dbt models that the gate's Python models reference."""
     models = (settings.engine_root() / "python_models").glob("*/gate_*.py")
     return [
         name
@@ -240,7 +243,7 @@ def _find_type_faults(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
     try:
         classes[name](**arguments)
     except pydantic.ValidationError as error:
-        # An argument that allows several types has one error per type; report the first only.
+        # An argument that allows several types causes one error per type; report the first only.
         error_by_argument = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}
         for argument, fault in error_by_argument.items():
             if argument not in arguments:
@@ -275,7 +278,7 @@ def _suggest(name: Any, names: Iterable[str]) -> str:
 
 
 def _find_line(text: str, place: Place) -> int:
-    """Return the line number of a part of a suite, or of its parent if the part is missing.
+    """Return the line number of a suite element, or of its parent if the element is missing.
 
     The JSON is parsed as YAML, because the YAML parser records line numbers.
     """

@@ -1,4 +1,4 @@
-"""Judge tables with Great Expectations, by the suites in expectations/.
+"""Validate tables against the Great Expectations suites in expectations/.
 
 The results have one row per expectation.
 """
@@ -29,11 +29,11 @@ Result = dict[str, Any]
 
 
 class GateFailedError(Exception):
-    """Raised when estimates are requested from tables that have not passed the gate."""
+    """Raised if estimation is attempted on tables that have not passed the data-quality gate."""
 
 
 def list_headline_years(specification_series: pd.DataFrame) -> set[int]:
-    """Return the years that headline specifications use.
+    """Return the years of data that the headline regressions use.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def list_headline_years(specification_series: pd.DataFrame) -> set[int]:
 def judge(
     tables: Mapping[str, duckdb.DuckDBPyRelation], headline_years: Collection[int] = ()
 ) -> pa.Table:
-    """Judge tables by every suite that is declared for one of them.
+    """Validate tables against all suites that are declared for the tables.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def judge(
 def validate(
     table: pd.DataFrame, suite_name: str, headline_years: Collection[int] = ()
 ) -> pa.Table:
-    """Check rows of a table against the suite expectations/<suite_name>.json.
+    """Validate the rows of a table against the suite expectations/<suite_name>.json.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def validate(
     gx = suites.import_great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    # This logger has its own level, and logs each temporary folder that it creates.
+    # This logger sets its own level, and would log each temporary folder.
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -123,14 +123,14 @@ def validate(
     result_format = {
         "result_format": "COMPLETE",
         "unexpected_index_column_names": key,
-        "return_unexpected_index_query": False,  # it would query a temporary DataFrame
+        "return_unexpected_index_query": False,  # the query would refer to a temporary DataFrame
     }
     extract_set = landing.read_extract_set(settings.extracts_dir()).name
 
     def evaluate(
         part: pd.DataFrame, expectations: list[Expectation]
     ) -> list[tuple[Expectation, Result, int]]:
-        """Evaluate expectations on some rows; return each with its result and the row count."""
+        """Evaluate expectations on `part`; return each with the result and the number of rows."""
         if not expectations:
             return []
         # Evaluate all expectations together, so that they share computed metrics.
@@ -142,7 +142,7 @@ def validate(
             json.loads(json.dumps(answer.to_json_dict(), default=_to_plain))
             for answer in answers.results
         ]
-        # The results are in the order of evaluation, which may differ from the suite's order.
+        # Great Expectations returns results in order of evaluation, not in the suite's order.
         by_description = {result["expectation_config"]["description"]: result for result in results}
         return [
             (expectation, by_description[expectation["description"]], len(part))
@@ -181,7 +181,7 @@ def validate(
 
 
 def _as_warning(expectation: Expectation, prefixes: tuple[str, str]) -> Expectation:
-    """Return a critical expectation as a warning, for the rows outside `critical_where`."""
+    """Return a copy of a critical expectation with severity `warning` and a prefix."""
     english, chinese = prefixes
     meta = expectation["meta"] | {"zh": chinese + expectation["meta"]["zh"]}
     return expectation | {
@@ -192,14 +192,14 @@ def _as_warning(expectation: Expectation, prefixes: tuple[str, str]) -> Expectat
 
 
 def _build_row(expectation: Expectation, result: Result, row_count: int) -> dict[str, Any]:
-    """Return an expectation's result as a row of gate_results."""
+    """Convert the result of an expectation to a row of gates.gate_results."""
     details, counts_rows, exception = (
         result["result"],
         _counts_rows(result),
         _find_exception(result),
     )
     failing = details.get("unexpected_index_list")
-    # Missing values are not checked; element_count excludes rows outside the row condition.
+    # Missing values are not checked, and element_count excludes rows outside the row condition.
     checked_count = (
         details["element_count"] - details.get("missing_count", 0) if counts_rows else None
     )
@@ -210,7 +210,7 @@ def _build_row(expectation: Expectation, result: Result, row_count: int) -> dict
         "description_zh": expectation["meta"]["zh"],
         "arguments": _to_json(expectation["kwargs"]),
         "severity": expectation["severity"],
-        # Great Expectations reports a success if there was nothing to evaluate.
+        # Great Expectations reports success even if no row was evaluated.
         "success": None if result["success"] and not has_rows else result["success"],
         "observed_value": (
             f"could not be evaluated: {exception}"
@@ -227,7 +227,7 @@ def _build_row(expectation: Expectation, result: Result, row_count: int) -> dict
 
 
 def _counts_rows(result: Result) -> bool:
-    """Return whether an expectation is evaluated on single rows.
+    """Return whether an expectation was evaluated row by row.
 
     An expectation on the whole table, such as a mean, has no row counts.
     """
@@ -242,7 +242,7 @@ def _find_exception(result: Result) -> str | None:
 
 
 def _format_observed_value(details: dict[str, Any]) -> Any:
-    """Return counts of rows, or the observed value with any details that were reported."""
+    """Return the row counts of a result or, for a table-level expectation, the observed value."""
     if "element_count" in details:
         counts = {"failing": "unexpected_count", "missing": "missing_count", "of": "element_count"}
         return {name: details.get(count, 0) for name, count in counts.items()}
@@ -260,7 +260,7 @@ def _to_plain(value: Any) -> Any:
 
 
 def compute_fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
-    """Return the number of rows of a table, and the sum of the row hashes."""
+    """Return a table's fingerprint: the number of rows, and the sum of the row hashes."""
     (totals,) = (
         relation.set_alias("counted")
         .aggregate("count(*), coalesce(sum(hash(counted)), 0)")
@@ -270,7 +270,7 @@ def compute_fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
 
 
 def fingerprint_relations(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
-    """Return the fingerprint of each relation, as rows of judged_relations."""
+    """Return the row count and content hash of each table, as rows of judged_relations."""
     rows = [
         dict(
             zip(
@@ -285,7 +285,7 @@ def fingerprint_relations(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
 
 
 def check_order(stale: pd.DataFrame) -> None:
-    """Raise if a relation is older than its inputs, so that the gate judged another state.
+    """Raise GateFailedError if a validated table is older than the tables it depends on.
 
     Parameters
     ----------
@@ -307,7 +307,7 @@ def check_order(stale: pd.DataFrame) -> None:
 def check_gate(
     results: pd.DataFrame, judged_relations: pd.DataFrame, /, **relations: duckdb.DuckDBPyRelation
 ) -> None:
-    """Raise unless the gate judged these relations and no critical expectation failed.
+    """Raise GateFailedError unless the tables passed validation and are unchanged since.
 
     This protects estimates however dbt is called. When a held build is published by hand,
     ACCEPTED_GATE_FAILURES contains the reason, which the release records, and failures are
@@ -351,7 +351,7 @@ def check_gate(
 
 
 def remove_warning_prefix(description: str) -> str:
-    """Return the description of an expectation without its prefix as a warning, if any.
+    """Remove the prefix that marks an expectation as downgraded to a warning.
 
     Both English and Chinese descriptions are supported.
     """
