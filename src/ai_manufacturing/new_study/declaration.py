@@ -1,4 +1,4 @@
-"""The declaration of a study in study.toml: paper, files, series, measure and tables."""
+"""Read and validate study.toml, which declares a study's paper, data and regressions."""
 
 import tomllib
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ Number = Annotated[str, require_pattern(r"-?\d*\.?\d+", 'a number as printed, su
 
 
 class DeclarationError(Exception):
-    """A study that cannot be written; the message names the file, the place and a remedy."""
+    """Raised if a study's files cannot be generated; the message suggests a remedy."""
 
 
 class Bilingual(Declared):
@@ -33,7 +33,7 @@ class Bilingual(Declared):
 
 
 class Paper(Declared):
-    """The paper with which estimates are compared."""
+    """The published paper that the study replicates."""
 
     title: Text
     authors: Many[Author]
@@ -41,7 +41,7 @@ class Paper(Declared):
 
 
 class Series(Bilingual):
-    """A series, delivered as a column of a file.
+    """A data series, read from one column of the input files.
 
     A delivered number is multiplied by `times` to convert it to `unit`.
     """
@@ -57,12 +57,12 @@ class Series(Bilingual):
 
     @property
     def log_name(self) -> str:
-        """Name of the series' logarithm in regressions."""
+        """Variable name of the log-transformed series in regressions."""
         return self.log or f"ln_{self.name}"
 
 
 class File(Declared):
-    """Files with the same headings, and one row per region and year."""
+    """A set of input files with the same headings and one row per region and year."""
 
     name: Identifier
     files: Text
@@ -84,7 +84,7 @@ class File(Declared):
 
 
 class Ratio(Bilingual):
-    """Ratio of two series in the panel; `between` are its lower and upper limits."""
+    """Ratio of two series; `between` contains the lower and upper limits of valid values."""
 
     name: Identifier
     of: Identifier
@@ -93,7 +93,7 @@ class Ratio(Bilingual):
 
 
 class Measure(Bilingual):
-    """The regressor: the logarithm of a series."""
+    """The main regressor, which is the logarithm of a series."""
 
     name: Identifier
     series: Identifier
@@ -101,7 +101,7 @@ class Measure(Bilingual):
 
 
 class Printed(Declared):
-    """An estimate as the paper prints it; numbers are text, so that 0.20 keeps its digits."""
+    """An estimate as printed in the paper; numbers are strings, to preserve trailing zeros."""
 
     estimate: Number
     std_error: Number
@@ -111,7 +111,7 @@ class Printed(Declared):
 
 
 class Column(Bilingual):
-    """A regression of the logged outcome on the measure and the logged controls."""
+    """A table column: a regression of the log outcome on the measure and the log controls."""
 
     outcome: Identifier
     controls: Many[Identifier] = ()
@@ -119,14 +119,14 @@ class Column(Bilingual):
 
 
 class Table(Bilingual):
-    """A printed table of the paper."""
+    """A regression table of the paper."""
 
     name: Identifier
     columns: Many[Column]
 
 
 class Split(Bilingual):
-    """Groups of regions: two halves by a series in one year, or the classes of `region`.
+    """A split of the sample at the median of a series in one year, or by class of region.
 
     `region` is a column of cities.csv. The other groups are compared with the group `reference`: a
     class, or `below` or `above` the median.
@@ -144,7 +144,7 @@ class Split(Bilingual):
 
 
 class Study(Bilingual):
-    """The complete declaration of a study."""
+    """The validated content of study.toml."""
 
     question_en: Text
     question_zh: Text
@@ -161,24 +161,24 @@ class Study(Bilingual):
 
     @property
     def series(self) -> dict[str, Series]:
-        """All declared series by name."""
+        """Series of all input files, by series name."""
         return {series.name: series for file in self.files for series in file.series}
 
     @property
     def columns(self) -> Iterator[tuple[Table, int, Column]]:
-        """Each column with its table and its number, in printed order."""
+        """All regression columns, each with its table and column number, in printed order."""
         for table in self.tables:
             for number, column in enumerate(table.columns, start=1):
                 yield table, number, column
 
     @property
     def main_outcome(self) -> Series:
-        """Outcome of the first column, which is the paper's main claim."""
+        """Outcome of the first table column, which tests the paper's main claim."""
         return self.series[self.tables[0].columns[0].outcome]
 
     @property
     def log_series(self) -> list[Series]:
-        """Series that regressions use in logs: the outcomes, and then the controls."""
+        """Series that enter regressions in logs: first the outcomes, then the controls."""
         names = [column.outcome for _, _, column in self.columns]
         names += [control for _, _, column in self.columns for control in column.controls]
         return [self.series[name] for name in dict.fromkeys(names)]
@@ -225,7 +225,7 @@ class Study(Bilingual):
 
 
 def read_declaration(folder: Path) -> Study:
-    """Read the declaration of a study.
+    """Read and validate the study.toml of a study.
 
     Parameters
     ----------

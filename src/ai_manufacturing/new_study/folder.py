@@ -1,4 +1,4 @@
-"""Write the files of a study: dbt_project.yml, seeds, and rendered templates."""
+"""Generate the files of a study: dbt_project.yml, seeds and rendered templates."""
 
 import csv
 import io
@@ -20,14 +20,14 @@ from ai_manufacturing.new_study.seeds import Row, list_rows, lower_initial
 from ai_manufacturing.system import clock, settings
 
 TEMPLATE = Path(__file__).parent / "template"
-# Seeds of the engine that do not depend on a paper or a country.
+# Seeds that every study reuses, because they depend on neither paper nor country.
 ENGINE_SEEDS = ("printed_lines", "published_numbers", "reasons", "verdicts")
-# Seeds of the engine for studies of Chinese cities, which have no cities.csv of their own.
+# Seeds that studies of Chinese cities reuse, so that they need no cities.csv.
 CHINESE_CITIES = ("cities", "city_aliases", "city_changes", "name_additions", "non_prefectures")
 
 
 def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
-    """Write the files of a study from the declaration in its folder; return their paths.
+    """Generate a study's files from its study.toml, and return the paths of the files.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
 
 
 def _write_project(study: Study, root: Path, engine: str) -> str:
-    """Return the study's dbt_project.yml: the engine's, with other paths and variables."""
+    """Adapt the main project's dbt_project.yml to the study, and return the text."""
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 120, True
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -113,7 +113,7 @@ def _write_project(study: Study, root: Path, engine: str) -> str:
 def _render_templates(study: Study, **values: Any) -> dict[str, str]:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE),
-        # dbt's own delimiters must remain in the files.
+        # Use other delimiters than dbt, because dbt's Jinja expressions must remain in the files.
         variable_start_string="<<",
         variable_end_string=">>",
         block_start_string="<%",
@@ -144,7 +144,7 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def _write_csv(path: Path, rows: list[Row]) -> str:
-    """Return a seed as CSV text, with the header of the engine's seed of that name.
+    """Return rows as CSV text, with the header of the existing seed file at `path`.
 
     Raises
     ------
@@ -173,5 +173,5 @@ def _to_json(value: Any) -> str:
 
 
 def _to_csv_cell(text: str) -> str:
-    """Return a text as a quoted CSV cell."""
+    """Quote a string as a CSV field."""
     return '"' + text.replace('"', '""') + '"'

@@ -1,11 +1,11 @@
-"""Seed rows of a study, generated from its declaration."""
+"""Generate the rows of a study's dbt seeds from its study.toml."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ai_manufacturing.new_study.declaration import Series, Study
 
-# Default limits of a series in series.csv, which a declaration may override.
+# Default plausibility limits in series.csv, which study.toml can override for each series.
 USUAL_LIMITS = {
     "repeated_share_max": 0.5,
     "straight_share_max": 0.5,
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 def list_rows(
     study: Study, regions: Iterable[str], labels: Iterable[dict[str, str]]
 ) -> dict[str, list[Row]]:
-    """Return the rows of each generated seed; columns that a row lacks are left empty.
+    """Return the rows of each generated seed, by seed name; omitted columns are left empty.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def list_rows(
 
 
 def lower_initial(label: str) -> str:
-    """Return a label for use inside a sentence, where only acronyms start with a capital."""
+    """Lower the first letter of a label for use inside a sentence, unless it is an acronym."""
     return label if label[:2].isupper() else label[0].lower() + label[1:]
 
 
@@ -83,7 +83,7 @@ def _describe_series(study: Study, series: Series) -> Row:
 
 
 def _specify_regressions(study: Study, groups: Iterable[str]) -> Iterator[Row]:
-    """Yield the regressions of all tables and, if there is a split, the regressions by group."""
+    """Yield a specification per table column and, if a split is declared, per group comparison."""
     regressions: list[Row] = [
         {
             "specification_id": f"{table.name}_{number}",
@@ -115,7 +115,7 @@ def _specify_regressions(study: Study, groups: Iterable[str]) -> Iterator[Row]:
 
 
 def _compare_groups(claim: Row, by: str, groups: Iterable[str]) -> Iterator[Row]:
-    """Yield regressions that compare the claim between groups, and one within each group."""
+    """Yield regressions that compare the effect between groups, and one within each group."""
     name = f"heterogeneity_{by}"
     whole = {"table_id": "heterogeneity", "column_number": 1, "is_headline": "false"}
     for reading, effects in EFFECTS_BY_READING.items():
@@ -210,7 +210,7 @@ def _list_labels(
             ("reading", "year effects by group"),
         ]
         for group in groups:
-            # The engine has no labels for regions that only this study uses.
+            # Regions that the default labels lack are labelled with their own name.
             en, zh = labels["group", group] = label_by_key.get(("group", group), (group, group))
             labels["reading", f"{group} only"] = (f"{en} only", f"仅{zh}")
     labels |= {key: label_by_key[key] for key in shared_keys}
@@ -219,7 +219,7 @@ def _list_labels(
 
 
 def _write_explanations(study: Study) -> dict[str, tuple[str, str]]:
-    """Return the texts of the first page that explain the estimate, in English and Chinese."""
+    """Return the home page's explanations of the estimate, in English and Chinese."""
     measure, outcome = study.measure, study.main_outcome
     measure_name, outcome_name = lower_initial(measure.en), lower_initial(outcome.en)
     return {
