@@ -1,1 +1,1 @@
-"""Answer an assistant's questions about a release, with verdicts and caveats."""
+"""MCP server that answers an AI assistant's questions about a release."""

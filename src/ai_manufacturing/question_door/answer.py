@@ -1,4 +1,4 @@
-"""Answer one query in a separate process with limited processor time and memory.
+"""Run one SQL query in a separate process with limited CPU time and memory.
 
 The operating system enforces the limits, because DuckDB cannot interrupt a function that runs for a
 long time on one row. The process cannot write files.
@@ -23,38 +23,38 @@ from ai_manufacturing.system.sql_text import load_statements
 
 SQL = load_statements(__file__)
 
-ROW_LIMIT, COLUMN_LIMIT, CHARACTER_LIMIT = 200, 200, 20_000  # maximum size of a result
-SOURCE_COLUMNS_LIMIT = 12  # maximum number of source columns listed per column of the result
-ADDRESS_SPACE = 3 * 2**30  # bytes of address space; DuckDB's own limit is MEMORY
+ROW_LIMIT, COLUMN_LIMIT, CHARACTER_LIMIT = 200, 200, 20_000  # limits on the size of a query result
+SOURCE_COLUMNS_LIMIT = 12  # maximum number of source columns listed per result column
+ADDRESS_SPACE = 3 * 2**30  # bytes of address space per process; MEMORY is DuckDB's own limit
 MEMORY = "1GB"
-PROCESSOR_LIMIT = 10  # seconds per query, without the start of its process
+PROCESSOR_LIMIT = 10  # seconds of CPU time per query, excluding process startup
 
 
 def main() -> None:
-    """Read a question from stdin and write its answer to stdout, both as JSON.
+    """Read a query from stdin and write the answer to stdout, both as JSON.
 
     If DuckDB raises an error, the answer contains its message.
     """
     question = json.load(sys.stdin)
-    os.environ["HOME"] = "/"  # DuckDB shows this path in its settings and errors
+    os.environ["HOME"] = "/"  # hide the real path, which DuckDB prints in settings and errors
     with duckdb_client.open_read_only(Path(question["path"])) as release:
         seconds = math.ceil(time.process_time()) + question["seconds"]
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        # At the soft limit, SIGXCPU ends the process, so the server knows that time ran out.
+        # At the soft limit, SIGXCPU ends the process, so the server can report a timeout.
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         try:
             answer = run_query(release, question["sql"])
         except (duckdb.Error, MemoryError) as error:
             answer = {"error": str(error)[:500] or "Out of memory. Ask for less."}
     text = json.dumps(answer, default=str, ensure_ascii=False)
-    # Remove the folder, because DuckDB's messages contain the full path of the file.
+    # Remove the folder name, because DuckDB's error messages contain the full file path.
     folder = json.dumps(f"{Path(question['path']).parent}/", ensure_ascii=False)[1:-1]
     sys.stdout.buffer.write(text.replace(folder, "").encode())
 
 
 def run_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
-    """Return the rows of one SELECT, with the caveats that apply to each column."""
+    """Run one SELECT statement, and return the rows with the caveats of each column."""
     try:
         sql.encode()
     except UnicodeEncodeError as error:
@@ -120,7 +120,7 @@ def run_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
 def read_verdicts(
     release: duckdb.DuckDBPyConnection, specification_ids: set[str] | None = None
 ) -> dict[str, str]:
-    """Return the verdicts on these specifications, or on all printed columns by default."""
+    """Return verdicts by specification; by default, for all columns of the paper's tables."""
     rows = release.execute(SQL["verdicts"]).fetchall()
     if specification_ids is None:
         return {name: text for name, is_printed, text in rows if is_printed}

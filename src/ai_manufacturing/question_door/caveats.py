@@ -1,4 +1,4 @@
-"""SQL for the columns of a release, with the caveats that apply to their values."""
+"""SQL query for the columns of a release, with units, sources and caveats."""
 
 from ai_manufacturing.system.sql_text import load_statements
 

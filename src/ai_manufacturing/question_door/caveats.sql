@@ -2,7 +2,7 @@
 with columns as (
     select
         *,
-        -- Printed tables store their figures as text.
+        -- Tables in the paper's layout store numbers as text, so identify these columns by name.
         (data_type = 'DOUBLE' or column_name similar to 'column_\d+|cell|cell_zh')
         and (
             schema_name in ('estimates', 'reports')

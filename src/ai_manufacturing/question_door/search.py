@@ -1,4 +1,4 @@
-"""Search a release by words, and return the best matches as one line each."""
+"""Keyword search for the tables, columns, findings and verdicts of a release."""
 
 import math
 import re
@@ -12,11 +12,10 @@ from ai_manufacturing.system.sql_text import load_statements
 
 SQL = load_statements(__file__)
 
-# Maximum number of lines of each kind, in the order of display.
+# Maximum number of search results of each kind, in display order.
 LIMITS = {"verdict": 4, "finding": 3, "question": 4, "table": 6, "column": 10, "series": 6}
-LINE_LIMIT, TOTAL_LIMIT = 360, 4_200  # maximum bytes of a line, and of all lines
-SCORE_SHARE = 0.6  # minimum score, as a share of the best line's score
-# Stop words, which a search ignores.
+LINE_LIMIT, TOTAL_LIMIT = 360, 4_200  # maximum bytes per line and in total
+SCORE_SHARE = 0.6  # minimum score of a result, relative to the best score
 STOP_WORDS = {
     *("a", "an", "and", "are", "as", "at", "by", "can", "did", "do", "does", "for", "from", "had"),
     *("has", "have", "how", "i", "in", "is", "it", "its", "many", "me", "much", "of", "on", "or"),
@@ -28,14 +27,14 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 class Matches(NamedTuple):
-    """The best lines, and the number of further matches."""
+    """Search results: the best lines, and the number of omitted matches."""
 
     lines: list[str]
     more: int
 
 
 def split_words(text: str) -> set[str]:
-    """Return a text's words: singular English words, and pairs of Chinese characters."""
+    """Split a text into singular English words and pairs of Chinese characters."""
     words = set()
     for word in WORD.findall(text.lower()):
         if CHINESE.match(word):
@@ -48,7 +47,7 @@ def split_words(text: str) -> set[str]:
 def find_best_lines(
     release: duckdb.DuckDBPyConnection, text: str, withheld: Mapping[str, str]
 ) -> Matches:
-    """Return the lines of a release that match a text nearly as well as the best one.
+    """Return the entries of a release that best match a question or keywords.
 
     Parameters
     ----------
@@ -62,13 +61,13 @@ def find_best_lines(
     question_words, is_chinese = split_words(text) - STOP_WORDS, CHINESE.search(text) is not None
     entries = release.execute(SQL["entries"]).fetchall()
     names = {name for _, name, *_ in entries}
-    # Include withheld columns that are missing from a public copy.
+    # Add withheld columns that a public copy omits, so that a search still finds them.
     entries += [("column", name, "", "", 0) for name in withheld if name not in names]
     matching_words = [
         question_words & split_words(f"{name} {en} {zh}") for _, name, en, zh, _ in entries
     ]
     word_counts = Counter(word for words in matching_words for word in words)
-    # Rare words identify the subject of a question better than frequent ones.
+    # Weight words by inverse document frequency, because rare words are more informative.
     weights = {word: math.log(1 + len(entries) / number) for word, number in word_counts.items()}
     scores = [math.fsum(weights[word] for word in words) for words in matching_words]
     threshold = SCORE_SHARE * max(scores)

@@ -1,4 +1,4 @@
-"""MCP server for the tools, on standard input and output."""
+"""Serve the query tools to an MCP client over standard input and output."""
 
 from mcp.server.mcpserver import MCPServer
 

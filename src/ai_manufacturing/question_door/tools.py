@@ -1,4 +1,4 @@
-"""Tools of the MCP server: methods that answer in JSON, each with facts about the release."""
+"""Tools of the MCP server, which return JSON answers about a release."""
 
 import json
 import os
@@ -19,27 +19,27 @@ from ai_manufacturing.system.sql_text import load_statements
 
 SQL = load_statements(__file__)
 
-# Texts in the error output of a process that ran out of memory.
+# Strings that identify an out-of-memory error in the output of a process.
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Out of Memory")
-WAIT = 300  # seconds of real time per query, in case the machine is busy with other work
+WAIT = 300  # timeout in seconds of wall-clock time, long enough for a busy machine
 
 
 def _explain_failure(process: subprocess.CompletedProcess[bytes]) -> str:
-    """Return the reason why the process of a query ended without an answer."""
+    """Return a message that explains why a query process ended without an answer."""
     lines = process.stderr.decode(errors="replace").strip().splitlines()
     last = lines[-1] if lines else f"it ended with code {process.returncode}"
     if process.returncode == -signal.SIGXCPU:
         return f"Stopped after {answer.PROCESSOR_LIMIT} s of processor time. Ask for less."
-    # At its memory limit, a signal ends the process, unless Python raises MemoryError first.
+    # A process that runs out of memory is killed, unless Python raises MemoryError first.
     if process.returncode < 0 or any(word in last for word in OUT_OF_MEMORY):
         return "Ended by its limit of memory. Ask for less."
     return f"The query could not be answered, for a reason of this program: {last}. Report it."
 
 
 class Door:
-    """Tools that answer questions about a release.
+    """MCP tools that answer questions about a release.
 
-    They read a copy that is written to `copy_path`, which lacks restricted values by default; only
+    The tools read a copy at `copy_path`, which lacks restricted values by default; only
     `trace` also reads the release.
     """
 
@@ -67,24 +67,24 @@ class Door:
         }
 
     def _format_answer(self, **facts: Any) -> str:
-        """Return facts as JSON, preceded by the facts about the release."""
+        """Return an answer as JSON, preceded by general facts about the release."""
         return json.dumps(self._release_facts | facts, ensure_ascii=False, default=str)
 
     def _fetch_rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
-        """Return the rows of a query, without null values."""
+        """Run a query, and return each row as a dict without null values."""
         with duckdb_client.open_read_only(self._copy_path) as connection:
             rows = duckdb_client.fetch_rows(connection, sql, **values)
         return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
     def _describe_extents(self) -> dict[str, str]:
-        """Return how much of each table or column is withheld, by its name."""
+        """Return a note on each table or column with withheld values, by name."""
         return {
             withholding.format_name(row): f"withheld, {withholding.describe_extent(row)[0]}"
             for row in self._withheld_rows
         }
 
     def list_tables(self) -> str:
-        """List the tables: number of rows, or that they are withheld, and the unit of a row."""
+        """List all tables, with the number of rows (or a note if withheld) and the row unit."""
         rows = self._fetch_rows(SQL["tables"])
         extents = self._describe_extents()
         return self._format_answer(
@@ -95,7 +95,7 @@ class Door:
         )
 
     def describe(self, table: str) -> str:
-        """Describe the columns of a table, such as marts.dim_city: unit, source, † and caveats."""
+        """Describe the columns of a table such as marts.dim_city: units, sources and caveats."""
         rows = [row for row in self._withheld_rows if row["table_name"] == table]
         left_out = [{"column": withholding.format_name(row)} for row in rows if row["is_left_out"]]
         every = [*self._fetch_rows(caveats.SQL["described"], estimate=caveats.ESTIMATE), *left_out]
@@ -109,7 +109,7 @@ class Door:
         return self._format_answer(error=f"There is no table {table!r}; list_tables names all.")
 
     def search(self, words: str) -> str:
-        """Search by English or Chinese words for verdicts, questions, tables and columns.
+        """Search verdicts, example questions, tables and columns by English or Chinese keywords.
 
         Each result is one line. Verdicts come first. A question includes the call that answers it.
         """
@@ -122,7 +122,7 @@ class Door:
         return self._format_answer(found=matches.lines, **({"more": more} if matches.more else {}))
 
     def query(self, sql: str) -> str:
-        """Run one read-only SELECT (DuckDB): at most 200 rows, 20,000 characters, ten seconds.
+        """Run one SELECT in DuckDB, limited to 200 rows, 20,000 characters and ten seconds.
 
         The answer lists the release columns on which each result column depends, with their
         caveats, and the verdicts if it contains estimates.
@@ -149,11 +149,11 @@ class Door:
                 )
         if process.returncode:
             return self._format_answer(error=_explain_failure(process))
-        # NaN and infinity are not valid JSON.
+        # Replace NaN and infinity by null, because they are not valid JSON.
         return self._format_answer(**json.loads(process.stdout, parse_constant=lambda _: None))
 
     def findings(self, language: Literal["en", "zh"] = "en") -> str:
-        """Return findings on the paper's main claim, and verdicts on each column by design.
+        """Return findings on the paper's main claim, and a verdict per table column and design.
 
         Standard errors and confidence intervals are CRV3 by province.
         """
@@ -178,7 +178,7 @@ class Door:
         return self._format_answer(findings=findings, claims=claims, verdicts=verdicts)
 
     def trace(self, specification: str, city: str | None = None, year: int | None = None) -> str:
-        """Trace an estimate to its sample or, with city and year, a cell to file, row and SHA-256.
+        """Trace an estimate to its sample or, for a city and year, to source files and rows.
 
         A city is a six-digit code, or a Chinese or English name.
         """
