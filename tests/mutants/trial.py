@@ -20,7 +20,7 @@ LEFT_OUT = re.compile(r"test_(planted_faults|mutants|browser_.*)\.py")
 # all of them.
 DBT_HABITS = "tests/python/test_dbt_habits.py"
 UNIT_TESTS = f"{DBT_HABITS}::test_every_unit_test_of_a_model_passes_and_makes_no_relation"
-LONGEST = 7200  # seconds of a command: a fault may make code run forever
+LONGEST = 3600  # seconds of a command: a fault may make code run forever
 GENERATE = f"from ai_manufacturing.cli import main; main(['synthetic', '--out', '{SAMPLE}'])"
 
 
