@@ -186,7 +186,7 @@ def read_anchor(store: Store, release: DuckDBPyConnection, manifest: Manifest) -
 
 
 def write_anchor(release: DuckDBPyConnection, anchor: Anchor, estimates: Estimates) -> None:
-    """Write the anchor and the drift from it to the tables of an open release.
+    """Write the drift baseline (anchor) and the current drift to tables of an open release.
 
     Parameters
     ----------

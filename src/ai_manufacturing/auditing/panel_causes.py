@@ -22,7 +22,7 @@ SQL = load_statements(__file__)
 
 KEY = ["series", "city_id", "year"]
 SAME, MISSING, UNEXPLAINED = "same value", "ours is missing", "unexplained"
-# Causes that an exact match proves, in order of precedence.
+# Explanations of a difference that an exactly equal value proves, in order of precedence.
 PROVEN = {
     "provider": "another provider's value here",
     "delivered": "delivered here, before boundary changes or corrections",

@@ -181,7 +181,7 @@ def validate(
 
 
 def _as_warning(expectation: Expectation, prefixes: tuple[str, str]) -> Expectation:
-    """Return a copy of a critical expectation with severity `warning` and a prefix."""
+    """Return a copy of a critical expectation, downgraded to severity `warning`."""
     english, chinese = prefixes
     meta = expectation["meta"] | {"zh": chinese + expectation["meta"]["zh"]}
     return expectation | {

@@ -22,7 +22,7 @@ from ai_manufacturing.system import clock, settings
 TEMPLATE = Path(__file__).parent / "template"
 # Seeds that every study reuses, because they depend on neither paper nor country.
 ENGINE_SEEDS = ("printed_lines", "published_numbers", "reasons", "verdicts")
-# Seeds that studies of Chinese cities reuse, so that they need no cities.csv.
+# Seeds that studies of Chinese cities reuse instead of defining a cities.csv.
 CHINESE_CITIES = ("cities", "city_aliases", "city_changes", "name_additions", "non_prefectures")
 
 

@@ -84,7 +84,10 @@ class Door:
         }
 
     def list_tables(self) -> str:
-        """List all tables, with the number of rows (or a note if withheld) and the row unit."""
+        """List all tables, with the number of rows and the meaning of a row.
+
+        For a table with withheld values, a note replaces the number of rows.
+        """
         rows = self._fetch_rows(SQL["tables"])
         extents = self._describe_extents()
         return self._format_answer(
