@@ -1,4 +1,4 @@
-"""Run the speed benchmarks one after the other, and write benchmarks/README.md.
+"""Run the speed benchmarks in sequence, and write the report benchmarks/README.md.
 
     python -m benchmarks [--repeats 3] [--quick] [--only NAME ...] [--out benchmarks/README.md]
 
@@ -54,7 +54,7 @@ section: if `git log COMMIT.. -- src models python_models` lists commits, its nu
 
 
 def measure(name: str, out: Path, repeats: int, *, quick: bool) -> None:
-    """Run one section in a separate process."""
+    """Run one benchmark in a separate process, which writes its section to a JSON file."""
     if name == "spark" and not (SPARK.exists() and shutil.which("java")):
         print("spark: skipped. Java or .venv-spark is not here; `make spark` makes the latter.")
         return
@@ -64,7 +64,7 @@ def measure(name: str, out: Path, repeats: int, *, quick: bool) -> None:
 
 
 def page(sections: dict[str, Section]) -> str:
-    """Return the page in Markdown."""
+    """Return the benchmark report in Markdown."""
     rows = [
         (name.replace("_", " "), *row.cells)
         for name, section in sections.items()
@@ -93,7 +93,7 @@ def page(sections: dict[str, Section]) -> str:
 
 
 def main() -> None:
-    """Run the chosen sections, and write the page with all sections that have been run."""
+    """Run the selected benchmarks, and write a report on all benchmarks run so far."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -112,7 +112,8 @@ def main() -> None:
             try:
                 measure(name, kept / f"{name}.json", arguments.repeats, quick=arguments.quick)
             except SystemExit as stopped:
-                # Continue, because the other sections take hours and do not depend on this one.
+                # Continue after a failure, because the other benchmarks take hours and do not
+                # depend on this one.
                 print(f"{name}: {stopped}", file=sys.stderr)
                 failed.append(name)
             print(f"{name}: {time.monotonic() - since:.0f} s", flush=True)

@@ -1,4 +1,4 @@
-"""Measure how often the designs of a claim, and their joint answer, are right.
+"""Measure by simulation how often the alternative designs of a claim give the right verdict.
 
 Regressors, controls, cities and flags come from a built warehouse. Each claim's outcome is its fit
 without the measure, plus an effect from TRUTHS and noise from NOISES. Each draw is estimated under
@@ -51,15 +51,15 @@ CLAIM = ["table_id", "column_number"]
 HEADLINE = ("table_1", 1)
 KEY = ["city_id", "year"]
 
-# Autocorrelation of redrawn noise, from year to year.
+# Autocorrelation of the redrawn noise between consecutive years.
 PERSISTENCE = 0.7
-# Share of the variance of redrawn noise that is common to the cities of a province.
+# Share of the variance of the redrawn noise that all cities of a province have in common.
 COMMON = 0.3
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Effect added to the outcome: its shape, and its size in multiples of the printed slope."""
+    """True effect in a simulation: its shape, and its size in multiples of the paper's estimate."""
 
     shape: str
     size: float
@@ -76,11 +76,12 @@ TRUTHS = {
     "twice the printed effect": Truth("measure", 2),
 }
 NOISES = ("real residuals", "redrawn noise")
-# Truths for which the share of wrong claims has a target.
+# True effects for which the benchmark limits the share of wrong answers.
 JUDGED = ("no effect", "the printed effect", "a trend of each city")
 
 
-# Where claims have a target, redrawn noise serves as a second opinion.
+# True effects with such a limit are also simulated with redrawn noise, to check that the results do
+# not depend on the noise model.
 WORLDS = [
     *(World(truth, NOISES[0]) for truth in TRUTHS),
     *(World(truth, NOISES[1]) for truth in JUDGED),
@@ -89,7 +90,7 @@ WORLDS = [
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim under the printed design, with the parts of its simulated outcome.
+    """Coefficient that the paper reports, with the components of its simulated outcome.
 
     Attributes
     ----------
@@ -111,7 +112,7 @@ class Claim:
     printed: float
 
     def outcome(self, truth: Truth, noise: Floats) -> pd.Series:
-        """Return the outcome of a draw, by city and year."""
+        """Return the simulated outcome, indexed by city and year."""
         effect = truth.size * self.printed * self.shapes[truth.shape] if truth.size else 0.0
         index = pd.MultiIndex.from_frame(self.rows[KEY])
         return pd.Series(self.without_effect + effect + noise, index)
@@ -119,7 +120,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class DrawnInputs(Inputs):
-    """Inputs in which all designs of a claim have the outcome of one draw.
+    """Estimation inputs in which simulated outcomes replace the real ones.
 
     Attributes
     ----------
@@ -137,7 +138,7 @@ class DrawnInputs(Inputs):
         return self.real._series
 
     def sample(self, specification: Specification) -> Sample:
-        """Return the sample with the outcome of this draw, cached by specification."""
+        """Return the estimation sample with the simulated outcome, cached by specification."""
 
         def drawn() -> Sample:
             real = self.real.sample(specification)
@@ -157,13 +158,13 @@ class DrawnInputs(Inputs):
 
 @dataclass(frozen=True)
 class RealDesign:
-    """The claims that a warehouse can estimate with two-way effects, in all their designs."""
+    """Two-way fixed-effects claims that a warehouse can estimate, with all their designs."""
 
     inputs: Inputs
     claims: Mapping[tuple[str, int], Claim]
 
     def drawn(self, rng: np.random.Generator, truth: str, noise: str) -> DrawnInputs:
-        """Draw a world, with the same shocks to cities and provinces in all claims."""
+        """Simulate the outcomes of all claims, with common shocks to cities and provinces."""
         draw = {"real residuals": _flipped, "redrawn noise": _redrawn}[noise]
         noises = draw(rng, self.claims)
         own = {field.name: getattr(self.inputs, field.name) for field in fields(Inputs)}
@@ -177,7 +178,7 @@ Noises = dict[tuple[str, int], Floats]
 
 
 def _flipped(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) -> Noises:
-    """Return the real residuals with one random sign per province."""
+    """Return the estimated residuals, multiplied by a random sign for each province."""
     provinces = sorted({name for claim in claims.values() for name in claim.rows["province_id"]})
     signs = dict(zip(provinces, rng.choice([-1.0, 1.0], len(provinces)), strict=True))
     return {
@@ -187,7 +188,7 @@ def _flipped(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) 
 
 
 def _redrawn(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) -> Noises:
-    """Draw autoregressive noise of cities and provinces, as large as the residuals."""
+    """Draw AR(1) noise with city and province components, scaled to the residuals' variance."""
     rows = pd.concat([claim.rows for claim in claims.values()])
     years = range(int(rows["year"].min()), int(rows["year"].max()) + 1)
 
@@ -215,7 +216,7 @@ def _redrawn(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) 
 
 @cache
 def real_design(warehouse: Path) -> RealDesign:
-    """Read the fixed-effects claims of Tables 1 to 4 from a warehouse, except mechanical ones."""
+    """Read the claims of Tables 1 to 4, except regressors that are computed from the outcome."""
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
         found = read_warehouse_inputs(connection)
     designs = samples.seed_table("claim_designs").query("question != 'reading'")
@@ -225,7 +226,8 @@ def real_design(warehouse: Path) -> RealDesign:
         & rows["table_id"].isin([f"table_{number}" for number in range(1, 5)])
         & rows["estimator"].isin(["fixed_effects", "iv_fixed_effects"])
     )
-    # Estimates build sets of cities, and an Arrow array would create every string again.
+    # Store city IDs as Python strings, because the estimators build sets of cities, and an Arrow
+    # array would create every string again.
     panel = found.panel.astype({"city_id": object})
     inputs = replace(found, specifications=rows[is_design], panel=panel)
     chosen = specifications.read_specifications(inputs.specifications)
@@ -255,7 +257,7 @@ def _claim(specification: Specification, counts: Specification, inputs: Inputs) 
     outcome, measure = (
         rows[name].to_numpy(float) for name in (specification.outcome, specification.regressor)
     )
-    # The regression divides the outcome by its largest value.
+    # Undo the scaling of the outcome, which the regression divides by its largest absolute value.
     residuals = np.abs(outcome).max() * fixed_effects.fit_least_squares(fit.regression).residuals
     ai = inputs.sample(counts).rows.set_index(KEY)[counts.regressor]
     ai_counts = ai.reindex(pd.MultiIndex.from_frame(rows[KEY]))
@@ -284,7 +286,7 @@ def _claim(specification: Specification, counts: Specification, inputs: Inputs) 
 
 
 def _lines(rows: pd.DataFrame, values: Floats) -> Floats:
-    """Fit a line through each city's values, and return it for years with missing values too."""
+    """Fit a linear trend to each city's values, and return the fitted values for all rows."""
     lines = np.zeros(len(rows))
     for positions in rows.reset_index(drop=True).groupby("city_id").indices.values():
         years = rows["year"].to_numpy(float)[positions]
@@ -299,14 +301,14 @@ def _lines(rows: pd.DataFrame, values: Floats) -> Floats:
 
 
 def one_draw(seed: int, world: World, warehouse: Path) -> pd.DataFrame:
-    """Judge one draw; return a row per claim, design and required check."""
+    """Simulate one draw; return its verdicts with one row per claim, design and required check."""
     design = real_design(warehouse)
     inputs = design.drawn(np.random.default_rng([seed]), world.truth, world.noise)
     return judged(inputs, inputs.specifications, DRAWN, measures_alone).assign(seed=seed)
 
 
 def measures_alone(chosen: list[Specification], inputs: Inputs) -> pa.Table:
-    """Return the measures' rows of est_coefficients, with province-clustered errors only."""
+    """Estimate the coefficients of the AI measures, with errors clustered by province only."""
 
     def rows_of(specification: Specification) -> Iterator[Row]:
         if specification.estimator == "iv_fixed_effects":
@@ -342,7 +344,7 @@ DRAWN = """
 """
 
 
-# Wrong answers by truth: on the association, and on AI.
+# Wrong answers for each true effect: verdicts on the association, and on the contribution of AI.
 WRONG = {
     "no effect": (("holds", "opposite_sign"), ("yes",)),
     "the printed effect": (("not_found", "opposite_sign"), ("yes",)),
@@ -360,7 +362,7 @@ STILL_HOLDS = 0.80
 
 
 def of_designs(drawn: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the draws of a world by claim and design.
+    """Summarise simulated draws by claim and design.
 
     Parameters
     ----------
@@ -378,7 +380,7 @@ def of_designs(drawn: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for name, of_design in drawn.groupby([*CLAIM, "design"], sort=False):
-        # Checks without any answer are included.
+        # Include checks that have no result in any draw, as columns of missing values.
         passes = of_design.pivot_table(
             index="seed", columns="check_id", values="passes", aggfunc="first"
         ).reindex(columns=of_design["check_id"].dropna().unique())
@@ -410,7 +412,7 @@ def of_designs(drawn: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_claims(drawn: pd.DataFrame, truth: str) -> pd.DataFrame:
-    """Return the share of each answer and of wrong answers, by claim."""
+    """Return the share of draws with each answer, and with a wrong answer, by claim."""
     once = drawn.drop_duplicates([*CLAIM, "seed"])
     association, ai = WRONG[truth]
     once = once.assign(
@@ -430,7 +432,7 @@ def of_claims(drawn: pd.DataFrame, truth: str) -> pd.DataFrame:
 
 
 def power_of_checks(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
-    """Return how often each required check fails a significant headline estimate, by truth.
+    """Return how often each required check fails a significant headline estimate, by true effect.
 
     The shares combine both noises. The truth without an effect is excluded.
     """
@@ -450,12 +452,12 @@ def power_of_checks(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
 
 
 def exceeds(share: float, limit: float, draws: int, tests: int) -> bool:
-    """Whether a share exceeds its limit by more than chance, corrected for the number of tests."""
+    """Return whether a share exceeds its limit significantly, with a Bonferroni correction."""
     return bool(stats.binom.sf(round(share * draws) - 1, draws, limit) < 0.05 / tests)
 
 
 def missed(world: World, designs: pd.DataFrame, claims: pd.DataFrame) -> list[str]:
-    """Return the targets that a world misses by more than the Monte Carlo error."""
+    """Return a sentence for each target that a simulation misses by more than chance."""
     sentences = []
     for row in designs.to_dict("records"):
         name = f"{world}: {row['table_id']} ({row['column_number']}), {row['design']}"
@@ -491,7 +493,7 @@ def missed(world: World, designs: pd.DataFrame, claims: pd.DataFrame) -> list[st
 
 
 def shown(table: pd.DataFrame, plain: Mapping[str, int]) -> str:
-    """Return a table of shares as Markdown, each with its Monte Carlo error."""
+    """Format a table of shares as Markdown, with a Monte Carlo standard error for each share."""
     draws = table["draws"]
     shares = table.drop(columns=["draws"])
     for name in shares.columns.difference([*CLAIM, "design", *plain, "held", "still_held"]):
@@ -505,7 +507,7 @@ def shown(table: pd.DataFrame, plain: Mapping[str, int]) -> str:
 
 
 def page(drawn: Mapping[World, pd.DataFrame]) -> tuple[str, list[str]]:
-    """Return benchmarks/designs.md, and the targets missed."""
+    """Return the Markdown report benchmarks/designs.md and the list of missed targets."""
     measured = {
         world: (of_designs(frame), of_claims(frame, world.truth)) for world, frame in drawn.items()
     }
@@ -579,7 +581,7 @@ empty cell means no draw.""",
 
 
 def main() -> None:
-    """Parse the arguments, simulate, and write the page of all worlds with cached draws."""
+    """Run the simulations that are not cached, and print the report on all cached draws."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

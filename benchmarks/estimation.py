@@ -1,4 +1,4 @@
-"""Time the estimators against other packages on one panel, after checking that they agree."""
+"""Time the estimators against other packages on one panel, after checking that results agree."""
 
 import math
 import os
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Set before numpy is imported: with several threads, other load would distort the timings.
+# Limit OpenBLAS to one thread before numpy is imported, because other load on the machine would
+# distort multi-threaded timings.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
@@ -54,14 +55,14 @@ PANEL_OLS = "src/ai_manufacturing/robustness/second_route.py"
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds per fit of a task, and the numbers on which packages must agree."""
+    """Seconds per fit of a task, and the estimates on which packages must agree."""
 
     seconds: float
     numbers: list[float]
 
 
 def panel() -> pd.DataFrame:
-    """Simulate the panel. The measure is the log of one plus weight times a scaling value."""
+    """Simulate a city-year panel with an outcome, controls and a log-transformed AI measure."""
     rng = np.random.default_rng(2020)
     city, year = np.divmod(np.arange(CITIES * YEARS), YEARS)
     effect, trend = rng.normal(size=CITIES)[city], rng.normal(size=YEARS)[year]
@@ -97,7 +98,7 @@ def timed(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
 
 
 def permuted_columns(data: pd.DataFrame) -> np.ndarray:
-    """Return the measure under each permutation of the weights, shape (rows, draws)."""
+    """Return the AI measure under each permutation of city weights, shape (rows, draws)."""
     from ai_manufacturing.robustness import randomisation
 
     codes, cities = pd.factorize(data["city_id"], sort=True)
@@ -111,7 +112,7 @@ def permuted_columns(data: pd.DataFrame) -> np.ndarray:
 def ours(
     data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats: int
 ) -> dict[str, Measured]:
-    """Time this package's estimators."""
+    """Time this package's estimators on each task."""
     from ai_manufacturing.estimators import dynamic_panel, fixed_effects
     from ai_manufacturing.estimators import wild_bootstrap as wild
     from ai_manufacturing.robustness import panel_regressions, randomisation
@@ -174,8 +175,7 @@ def ours(
 
 
 def specification() -> tuple[Measured, Measured]:
-    """Time the default rows of Tables 1 to 3 on a simulated sample, with our estimator and
-    PanelOLS.
+    """Time the specifications of Tables 1 to 3 with our estimator and with PanelOLS.
 
     Seconds are per specification.
     """
@@ -203,7 +203,7 @@ def specification() -> tuple[Measured, Measured]:
 def linearmodels(
     data: pd.DataFrame, regressors: list[str], permuted: list[str], repeats: int
 ) -> dict[str, Measured]:
-    """Time PanelOLS as the plain script calls it."""
+    """Time PanelOLS of linearmodels on each task that it supports."""
     indexed = data.rename(columns={"city_id": "city"}).set_index(["city", "year"])
 
     def one(name: str) -> tuple[float, float]:
@@ -216,13 +216,14 @@ def linearmodels(
             lambda names=names: [one(name) for name in names], repeats if task == "one" else 1
         )  # type: ignore[misc]
         found[task] = Measured(seconds / len(names), [value for pair in pairs for value in pair])
-    # PanelOLS cannot share a sample between regressors.
+    # PanelOLS cannot reuse a sample for several regressors, so the task is the same as separate
+    # fits.
     found["shared"] = found["raw"]
     return found
 
 
 def said_by(command: Sequence[str]) -> tuple[dict[str, Measured], dict[str, str], list[str]]:
-    """Run a peer; return its measurements, its skipped tasks with reasons, and its versions."""
+    """Run the script of another package; return its timings, skipped tasks and versions."""
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     found, skipped, versions = {}, {}, []
     for line in run.stdout.splitlines():
@@ -239,7 +240,7 @@ def said_by(command: Sequence[str]) -> tuple[dict[str, Measured], dict[str, str]
 
 
 def pyfixest_python(folder: Path) -> Path | None:
-    """Create an environment with pyfixest and return its Python, or None if pip fails."""
+    """Create a virtual environment with pyfixest; return its Python, or None if pip fails."""
     python = folder / "bin/python"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     install = [
@@ -259,17 +260,19 @@ def pyfixest_python(folder: Path) -> Path | None:
 
 
 def check(task: str, rival: str, mine: Measured, other: Measured) -> None:
-    """Raise if the numbers of a rival differ from ours."""
+    """Raise AssertionError if the estimates of another package differ from ours."""
     mine_values, values = np.array(mine.numbers[: len(other.numbers)]), np.array(other.numbers)
-    # The draws differ, so p may differ by four Monte Carlo errors of a difference.
+    # Packages draw different bootstrap samples, so allow four Monte Carlo standard errors between
+    # two p-values.
     if task == "wild":
         p_value = mine_values[1]
         assert abs(values[1] - p_value) < 4 * math.sqrt(2 * p_value * (1 - p_value) / DRAWS), (
             task,
             rival,
         )
-        # The factor's n - K cancels in the bootstrap. Our K counts slopes and years; a rival's may
-        # count no effects, or all of them.
+        # The small-sample factor 1 / (n - K) cancels in the bootstrap p-value, so accept the t
+        # statistic for each definition of K: ours counts slopes and years, others count no effects
+        # or all of them.
         slopes = 1 + len(CONTROLS)
         free = [ROWS - slopes - effects for effects in (YEARS, 0, CITIES + YEARS - 1)]
         known = abs(mine_values[0]) * np.sqrt(np.array(free) / free[0])
@@ -280,7 +283,7 @@ def check(task: str, rival: str, mine: Measured, other: Measured) -> None:
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Time each task with every package that offers it, in rounds."""
+    """Time each task with every package that supports it, in alternating rounds."""
     fits, calls = (20, 1) if quick else (1_000, 5)
     rival_fits = max(fits // 10, 1)
     data = panel()

@@ -1,4 +1,4 @@
-"""Measure how far wrong first deliveries move printed coefficients, and how the gate responds.
+"""Measure how faulty first deliveries change coefficients, and whether the gate detects them.
 
 A first delivery has no earlier release to compare with, so only its own data can reveal a fault.
 Each fault is planted in one simulated sample, in the vendor's counts by city and industry, and
@@ -43,14 +43,14 @@ from tests.lib.first_deliveries import (
 def entries_left_out(delivery: Delivery, rng: Generator) -> None:
     late = delivery.firms.counts[..., since(2017)]
     lost = rng.binomial(late[AI_ENTRIES], 0.5)
-    # A firm that was never counted cannot leave.
+    # Keep all entries if removing some would make the stock of AI firms negative.
     lost[(late[AI_STOCK] < np.cumsum(lost, axis=-1)).any(axis=-1)] = 0
     late[AI_ENTRIES] -= lost
     late[AI_STOCK] -= np.cumsum(lost, axis=-1)
 
 
 def at_the_capital(counts: Counts, share: float, years: slice = slice(None)) -> None:
-    """Assign a share of each city's counts to the province capital, its first city in the list."""
+    """Move a share of each city's counts to the first city of its province, the capital."""
     provinces = read_units().reset_index(drop=True).groupby("province_id").groups
     for rows in provinces.values():
         cities = np.asarray(rows)
@@ -132,7 +132,7 @@ def small_ai_patents_as_three(delivery: Delivery, _: Generator) -> None:
 
 
 def patents_to_threes(delivery: Delivery, rng: Generator) -> None:
-    """Round each count at random to one of the two nearest multiples of three."""
+    """Round each patent count at random to one of the two nearest multiples of three."""
     counts = delivery.patents.counts
     counts[:] = 3 * np.floor(counts / 3 + rng.random(counts.shape)).astype(np.int64)
     counts[:AI_APPLICATIONS] = np.maximum(counts[:AI_APPLICATIONS], counts[AI_APPLICATIONS:])
@@ -170,7 +170,7 @@ FURTHER: dict[str, Fault] = {
 
 
 def coefficients(delivery: first_deliveries.Delivery) -> pd.DataFrame:
-    """Estimate the printed coefficients from a delivery."""
+    """Estimate the coefficients that the paper prints, from a delivery."""
     inputs = samples.inputs(first_deliveries.city_years(delivery))
     found = tables.estimate_coefficients(
         specifications.read_specifications(inputs.specifications), inputs
@@ -181,13 +181,13 @@ def coefficients(delivery: first_deliveries.Delivery) -> pd.DataFrame:
 
 
 def movements(before: pd.DataFrame, after: pd.DataFrame) -> tuple[float, float]:
-    """Return the largest movement in Table 1 and in any table, in standard errors before it."""
+    """Return the largest change of a coefficient in Table 1 and overall, in standard errors."""
     moved = ((after["estimate"] - before["estimate"]) / before["std_error"]).abs()
     return float(moved.loc["table_1"].max()), float(moved.max())
 
 
 def verdict(failed: pd.DataFrame) -> str:
-    """Return whether the gate stops a delivery, warns or is silent, and which suites respond."""
+    """Return whether the gate stops, warns or is silent, with the names of failing suites."""
     for severity, word in (("critical", "stopped"), ("warning", "warned")):
         suites = failed.loc[failed["severity"] == severity, "suite"]
         if len(suites):
@@ -196,7 +196,7 @@ def verdict(failed: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Judge each delivery, print a report, and fail if a fault that matters is silent."""
+    """Test each faulty delivery, print a report, and fail if the gate misses a serious fault."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

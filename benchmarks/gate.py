@@ -1,4 +1,4 @@
-"""Count how often the gate's series expectations fail on clean samples and on the public set.
+"""Count how often clean simulated samples and the public data fail the data-quality gate.
 
 Each seed is drawn in memory; its check models are computed by their SQL and judged by their suites.
 The script prints Markdown to stdout and progress to stderr, and exits with a message if more than
@@ -25,7 +25,7 @@ from tests.lib.judged_samples import FIRST_SEED, checked, judged
 
 
 def of_seed(seed: int) -> pd.DataFrame:
-    """Return the gate's results on one clean simulated sample."""
+    """Return the gate's results for one clean simulated sample."""
     drawn = draw_city_years(seed, period())
     cells = judged_samples.records(firm_cells(seed, drawn), patent_cells(seed, drawn))
     found = judged(
@@ -36,7 +36,7 @@ def of_seed(seed: int) -> pd.DataFrame:
 
 
 def of_warehouse(path: str) -> pd.DataFrame:
-    """Return the gate's results on the series of a built warehouse."""
+    """Return the gate's results for the series in a built warehouse."""
     with duckdb_client.connect(path, read_only=True) as connection:
         series, used, pairs = (
             connection.table(name).df()
@@ -54,7 +54,7 @@ def of_warehouse(path: str) -> pd.DataFrame:
 
 
 def rates(results: pd.DataFrame, seeds: int) -> pd.DataFrame:
-    """Return the share of seeds that fail each expectation, by severity."""
+    """Return the share of simulated samples that fail each expectation, by severity."""
     results = results.assign(
         expectation=results["description"].str.removeprefix(validation.OTHER_SERIES[0])
     )
@@ -71,7 +71,7 @@ def rates(results: pd.DataFrame, seeds: int) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Parse the arguments, judge, report, and fail if too many clean sets are held back."""
+    """Run the gate on all samples, print a report, and fail if it stops too many of them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

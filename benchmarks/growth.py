@@ -1,4 +1,4 @@
-"""Measure how time, memory and disk grow with firms, cities, years, specifications and files.
+"""Measure how time, memory and disk use grow with firms, cities, years, models and files.
 
 Each point is one run in a separate process, and another process draws its inputs. Cities and
 specifications are rows of seeds, so their points build a copy of the project with longer seeds.
@@ -50,7 +50,7 @@ FAILED_GATE = (
 
 @dataclass(frozen=True)
 class Point:
-    """Resources used by one run.
+    """Time, memory and disk used by one run, with the failure if there was one.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Fit:
-    """Growth of a quantity with size.
+    """Fitted law of growth of a resource, such as time or memory, with input size.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class Fit:
     largest: tuple[float, float]
 
     def at(self, size: float) -> float:
-        """Return the quantity that the law predicts for a size."""
+        """Return the quantity that the fitted law predicts for a size."""
         if self.kind == "power":
             return float(self.scale * size**self.exponent)
         if self.kind == "line":
@@ -116,11 +116,12 @@ class Fit:
         return float(quantity * (size / largest) ** max(self.last, 0.0))
 
     def words(self, unit: str) -> str:
-        """Return the law as text for a table cell."""
+        """Return a description of the fitted law for a table cell."""
         if self.kind == "power":
             return "a power"
         if self.kind == "line":
-            # Choose a number of units large enough for the slope to show digits.
+            # Express the slope per power of ten of units, so that the printed number has
+            # significant digits.
             each = (
                 10 ** max(0, math.ceil(-math.log10(self.slope)) + (6 if unit == "B" else 0))
                 if self.slope
@@ -131,7 +132,7 @@ class Fit:
 
 
 def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
-    """Fit a power and a line, and choose the law that holds.
+    """Fit a power law and a straight line to measurements, and return the closer law.
 
     Parameters
     ----------
@@ -180,7 +181,7 @@ def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
 
 
 def _line(fixed: list[float], slope: list[float]) -> tuple[float, float]:
-    """Return the non-negative coefficients for which the sum of both columns is closest to one."""
+    """Return non-negative least-squares coefficients of a column of ones on two columns."""
     aa, ab, bb = (
         sum(x * y for x, y in zip(p, q, strict=True))
         for p, q in ((fixed, fixed), (fixed, slope), (slope, slope))
@@ -198,7 +199,7 @@ def _line(fixed: list[float], slope: list[float]) -> tuple[float, float]:
 
 
 def size_at(law: Fit, limit: float) -> float | None:
-    """Return the size at which a law reaches a limit, or None if that is beyond `LARGEST`."""
+    """Return the size at which a law reaches a limit, or None if the size exceeds `LARGEST`."""
     low, high = 0.0, math.log(LARGEST)
     if law.at(math.exp(high)) < limit:
         return None
@@ -211,7 +212,7 @@ def size_at(law: Fit, limit: float) -> float | None:
 def broke(
     usage: measuring.Usage, seconds: float = HOUR, memory: float = MEMORY
 ) -> tuple[str, bool]:
-    """Return the failure or the exceeded limit, and whether there was no result."""
+    """Return why a run failed or exceeded a limit, and whether it ended without a result."""
     if usage.exit_code:
         if usage.seconds >= seconds:
             return f"killed after {shown(seconds, 's')}", True
@@ -226,14 +227,14 @@ def broke(
 
 
 def firms(scratch: Scratch, size: int) -> dict[str, str]:
-    """Write a random register of firms."""
+    """Write a random register of `size` firms, and return the environment for dbt."""
     sizes = ("--firms", str(size), "--patents", "0", "--seed", "1")
     scratch.command("registers", "--out", scratch.extracts, *sizes)
     return scratch.environment
 
 
 def years(scratch: Scratch, size: int) -> dict[str, str]:
-    """Write a sample of a number of years up to 2020."""
+    """Write a synthetic sample of `size` years up to 2020."""
     scratch.command("synthetic", "--out", scratch.extracts, "--years", f"{2021 - size}:2020")
     return scratch.environment
 
@@ -241,7 +242,7 @@ def years(scratch: Scratch, size: int) -> dict[str, str]:
 def in_a_copy(
     scratch: Scratch, size: int, seeds: dict[str, Callable[[dict[str, str], int], dict[str, str]]]
 ) -> dict[str, str]:
-    """Copy the project with longer seeds, and write its sample.
+    """Copy the project, extend its seeds to `size` rows, and write its synthetic sample.
 
     The functions in `seeds` derive a new row from an existing one and a number.
     """
@@ -270,12 +271,13 @@ def in_a_copy(
 
 
 def cities(scratch: Scratch, size: int) -> dict[str, str]:
-    """Write a sample for a longer list of cities."""
+    """Write a synthetic sample for a city list that is extended to `size` cities."""
 
     def another(row: dict[str, str], number: int) -> dict[str, str]:
         names = {name: f"{row[name]}{number}" for name in ("short_name_zh", "name_en")}
         names |= {"name_zh": f"{names['short_name_zh']}市", "unit_kind": "prefecture_level"}
-        # Without an offset, the copies of a city would be no distance apart.
+        # Shift the copies of a city slightly to the east, because the distance between two cities
+        # must not be zero.
         names["longitude"] = f"{float(row['longitude']) + number / 10_000:.4f}"
         return {**row, "city_id": str(900_000 + number), **names}
 
@@ -283,7 +285,7 @@ def cities(scratch: Scratch, size: int) -> dict[str, str]:
 
 
 def specifications(scratch: Scratch, size: int) -> dict[str, str]:
-    """Write the sample, and repeat the paper's regressions under other names."""
+    """Write a synthetic sample in a project that repeats the regressions `size` times in total."""
 
     def another(row: dict[str, str], number: int) -> dict[str, str]:
         named = {
@@ -297,14 +299,14 @@ def specifications(scratch: Scratch, size: int) -> dict[str, str]:
 
 
 def files(scratch: Scratch, size: int) -> dict[str, str]:
-    """Write files of one city and year each."""
+    """Write `size` CSV files, each for one city and one year."""
     measuring.run([sys.executable, "-c", DELIVER, scratch.extracts, str(size), str(ROWS_PER_FILE)])
     return scratch.environment
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One direction of growth.
+    """Dimension along which the input grows, such as the number of cities.
 
     Attributes
     ----------
@@ -373,7 +375,7 @@ AXES = {
 def point(
     axis: Axis, size: int, *, quick: bool = False, seconds: float = HOUR, memory: float = MEMORY
 ) -> Point:
-    """Draw the inputs of a size, and run the command once within the limits."""
+    """Create the inputs of one size, and measure one run of the command within the limits."""
     with measuring.scratch() as folder:
         scratch = Scratch(folder, folder / "extracts")
         environment = {
@@ -399,7 +401,7 @@ def point(
 
 
 def slowest_node(results: Path) -> str:
-    """Return the slowest dbt node with its seconds, or an empty text if dbt did not finish."""
+    """Return the slowest dbt node and its seconds, or an empty string if dbt did not finish."""
     if not results.exists():
         return ""
     nodes = json.loads(results.read_text(encoding="utf-8"))["results"]
@@ -408,7 +410,7 @@ def slowest_node(results: Path) -> str:
 
 
 def failed_gate(warehouse: Path) -> list[str]:
-    """Return a description of the gate's critical failures, or nothing if there are none."""
+    """Return a list with a description of the gate's critical failures, empty if there are none."""
     from ai_manufacturing.system import duckdb_client
 
     if not warehouse.exists():
@@ -422,7 +424,7 @@ def failed_gate(warehouse: Path) -> list[str]:
 
 
 def points(axis: Axis, *, quick: bool) -> list[Point]:
-    """Run increasing sizes until one gives no result."""
+    """Measure runs of increasing size until a run ends without a result."""
     found: list[Point] = []
     for size in axis.quick if quick else axis.sizes:
         found.append(point(axis, size, quick=quick))
@@ -437,7 +439,7 @@ LIMITS = {"seconds": HOUR, "memory": MEMORY}
 
 
 def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[str, ...]], ...]:
-    """Add the largest run to a section, and return rows of three tables.
+    """Add the largest run to a section, and return the rows of three Markdown tables.
 
     The tables show the measurements, the fitted laws, and predictions for the sizes asked for.
     """
@@ -473,7 +475,7 @@ def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[st
         )
         of_laws.append((axis.work, name, f"{law.exponent:.2f}", law.words(QUANTITIES[name]), limit))
     for what, size in axis.asked.items():
-        # A curve that falls at its end is noise, and cannot be extrapolated.
+        # A curve that decreases at its end is noise, and is not extrapolated.
         given = (
             (
                 "no law"
@@ -487,7 +489,7 @@ def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[st
 
 
 def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -> Section:
-    """Run each size of each axis once."""
+    """Measure one run for each size along each dimension of growth."""
     section = Section(
         "Growth",
         "One run of each size, with a new landing store and warehouse. `dbt build` builds the"

@@ -1,4 +1,4 @@
-"""Time the landing of many small files, new, unchanged or with one corrected, against DuckDB."""
+"""Time the landing of many small CSV files, new, unchanged or corrected, against DuckDB."""
 
 import csv
 import os
@@ -28,7 +28,7 @@ WHY = "DuckDB does not hash, check or store the files"
 
 
 def write_file(folder: Path, number: int, rows: int, first_count: int = 0) -> None:
-    """Write a file of one city and year; files of one year share a period but no key."""
+    """Write a CSV file for one city and one year; no key occurs in two files."""
     path = folder / "firm_survival" / f"企业存续_{number:05}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -42,7 +42,7 @@ def write_file(folder: Path, number: int, rows: int, first_count: int = 0) -> No
 
 
 def by_duckdb(folder: Path, warehouse: Path) -> int:
-    """Load all files into a table with one statement, and return its row count."""
+    """Load all files into a table with DuckDB's read_csv, and return the number of rows."""
     config = {"threads": 2, "memory_limit": LIMIT}
     with duckdb_client.connect(str(warehouse), config=config, reads_files=True) as connection:
         files = f"{folder}/firm_survival/*.csv"
@@ -53,7 +53,7 @@ def by_duckdb(folder: Path, warehouse: Path) -> int:
 
 
 def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
-    """Write landed rows to a table like dbt does for a Python model, and return their count."""
+    """Write landed rows to a DuckDB table, as dbt does for a Python model; return their number."""
     with duckdb_client.connect(
         str(warehouse), config={"threads": 2, "memory_limit": LIMIT}
     ) as connection:
@@ -64,7 +64,7 @@ def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Land files of one city and year each into new stores."""
+    """Time the landing of many CSV files, each for one city and one year."""
     files, rows = (50, 20) if quick else (5_000, 300)
     section = Section(
         "Landing many small files",
@@ -84,7 +84,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
             os.environ["LANDING_DIR"] = str(folder / f"landing_{number}")
             table = times.clock("first", landing.land_deliveries)
             landed = times.clock("rows", build_rows, table, folder / "warehouse.duckdb")
-            # The peak is read before the peer runs in this process.
+            # Read the peak memory before DuckDB's reader runs in the same process.
             peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             read = times.clock("duckdb", by_duckdb, extracts, folder / "plain.duckdb")
             assert landed == read == files * rows

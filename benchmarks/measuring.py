@@ -1,4 +1,4 @@
-"""Helpers of the speed benchmarks: paired runs, table rows, scratch warehouses and machine."""
+"""Helpers for the speed benchmarks: timing, Markdown tables and temporary warehouses."""
 
 import argparse
 import dataclasses
@@ -35,7 +35,7 @@ STEPS = {"s": (("s", 1.0), ("ms", 1e3), ("µs", 1e6)), "B": (("MB", 1e-6), ("kB"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: our figure, alone or beside a peer's.
+    """Row of the results table: our figure, optionally compared with a peer's figure.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """Cells of the row as displayed."""
+        """Cells of the row, formatted for display."""
         beside = f"{self.peer}, {shown(self.theirs, self.unit)}" if self.theirs is not None else ""
         script = f"`{self.script}`" if self.script else ""
         return (
@@ -105,7 +105,7 @@ RUN = (
 
 @dataclass
 class Section:
-    """Results of one benchmark.
+    """Results of one benchmark, as a section of the report.
 
     `run` describes the run: the cells of `RUN` except the first.
     """
@@ -129,7 +129,7 @@ class Section:
         unit: str = "s",
         why: str = "",
     ) -> None:
-        """Add the medians of runs; a peer's runs are paired with ours in order."""
+        """Add a row with the median of our runs, and their median ratio to a peer's runs."""
         beside, ratio = None, None
         if theirs:
             beside = statistics.median(theirs)
@@ -142,7 +142,7 @@ class Section:
 
     @property
     def text(self) -> str:
-        """The section in Markdown, without its rows."""
+        """Section in Markdown, without the rows of the results table."""
         skipped = "\n".join(f"- Skipped: {reason}" for reason in self.skipped)
         return "\n\n".join(
             part for part in (f"## {self.title}", self.how, self.details, skipped) if part
@@ -150,7 +150,7 @@ class Section:
 
 
 def shown(number: float, unit: str) -> str:
-    """Format a number with three digits in a suitable unit."""
+    """Format seconds or bytes with three significant digits in a suitable unit."""
     name, factor = next(
         ((name, by) for name, by in STEPS[unit] if number * by >= 1), STEPS[unit][-1]
     )
@@ -170,7 +170,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 class Runs(defaultdict[str, list[float]]):
-    """Seconds of runs by name.
+    """Durations of repeated runs in seconds, keyed by the name of the task.
 
     Runs to be compared are alternated, so that other load affects all of them alike.
     """
@@ -179,7 +179,7 @@ class Runs(defaultdict[str, list[float]]):
         super().__init__(list)
 
     def clock(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function, record its seconds, and return its result."""
+        """Call a function, record its duration in seconds, and return its result."""
         started = time.perf_counter()
         found = call(*arguments)
         self[name].append(time.perf_counter() - started)
@@ -189,7 +189,7 @@ class Runs(defaultdict[str, list[float]]):
 def run(
     command: Sequence[str | Path], environment: dict[str, str] | None = None, *, accepted: int = 0
 ) -> str:
-    """Run a command in the project, and return its output.
+    """Run a command in the project folder, and return its output.
 
     If the exit code is not the accepted one, exit with the last lines of the output.
     """
@@ -211,7 +211,7 @@ def run(
 
 @dataclass(frozen=True)
 class Usage:
-    """Resources used by a command.
+    """Time and memory used by a command, with its output and exit code.
 
     Attributes
     ----------
@@ -261,7 +261,7 @@ with open(out, "w") as file:
 def used(
     command: Sequence[str | Path], environment: dict[str, str] | None = None, limit: float = 1e6
 ) -> Usage:
-    """Run a command in the project and return its usage; kill it after `limit` seconds.
+    """Run a command for at most `limit` seconds, and return its time and memory use.
 
     A small process starts it, because the peak memory of a process starts at its parent's.
     """
@@ -274,14 +274,14 @@ def used(
 
 @dataclass(frozen=True)
 class Scratch:
-    """A folder with its own warehouse, landing store and dbt target, for one set of extracts."""
+    """Temporary folder for a warehouse, landing store and dbt target of one extract set."""
 
     folder: Path
     extracts: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables that point to the folder and the extracts."""
+        """Environment variables that make dbt use this folder and its extract set."""
         return {
             **os.environ,
             "DBT_PROJECT_DIR": str(PROJECT),
@@ -297,12 +297,12 @@ class Scratch:
         }
 
     def emptied(self) -> None:
-        """Remove everything that was built."""
+        """Delete all files in the folder, including dbt's parsed project."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
 
     def unbuilt(self) -> None:
-        """Remove the warehouse and the landing store, but not dbt's parsed project."""
+        """Delete the warehouse and the landing store, but keep dbt's parsed project."""
         for path in self.folder.iterdir():
             if path.name != "target":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -317,13 +317,13 @@ class Scratch:
 
 
 def sample(folder: Path) -> Path:
-    """Write the sample of the default seed."""
+    """Write the synthetic sample of the default seed to a folder."""
     run([BIN / "ai-manufacturing", "synthetic", "--out", folder])
     return folder
 
 
 def public(section: Section) -> list[tuple[str, Path]]:
-    """Return the public set with its name, or note in the section that it is missing."""
+    """Return the public extract set, or note in the section that it is missing."""
     if PUBLIC_EXTRACTS.is_dir():
         return [("public set", PUBLIC_EXTRACTS)]
     section.skipped.append("the public set: set PUBLIC_EXTRACTS to the folder of its files.")
@@ -332,18 +332,18 @@ def public(section: Section) -> list[tuple[str, Path]]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Create a folder, and remove it afterwards."""
+    """Create a temporary folder, and remove it after the with block."""
     with tempfile.TemporaryDirectory(prefix="bench_") as folder:
         yield Path(folder).resolve()
 
 
 def version(package: str) -> str:
-    """Return the name and version of a package."""
+    """Return the name and the installed version of a Python package."""
     return f"{package} {importlib.metadata.version(package)}"
 
 
 def machine() -> str:
-    """Return processor, cores, memory and system of this machine in one line."""
+    """Return the processor, cores, memory and operating system of this machine in one line."""
     model = platform.processor() or platform.machine()
     gigabytes = 0.0
     if sys.platform == "linux":
@@ -357,7 +357,7 @@ def machine() -> str:
 
 
 def checked_out() -> str:
-    """Return the checked-out commit, marked if files other than the page differ from it.
+    """Return the checked-out git commit, with the suffix "-dirty" if files have changed.
 
     Outside a checkout the result is empty.
     """
@@ -372,7 +372,7 @@ def checked_out() -> str:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that all benchmarks share."""
+    """Add the command-line options that all benchmarks share."""
     parser.add_argument("--repeats", type=int, default=3, help="paired runs of each row (3)")
     parser.add_argument(
         "--quick", action="store_true", help="small inputs: a test of the code, not a measurement"
@@ -380,7 +380,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(measure: Callable[..., Section]) -> None:
-    """Run one benchmark, and print its section or write it as JSON for `python -m benchmarks`."""
+    """Run one benchmark from the command line, and print its section or write it as JSON."""
     parser = argparse.ArgumentParser(description=measure.__doc__)
     add_options(parser)
     parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
@@ -410,6 +410,6 @@ def main(measure: Callable[..., Section]) -> None:
 
 
 def read(path: Path) -> Section:
-    """Read a section that a benchmark wrote."""
+    """Read the results of a benchmark from its JSON file."""
     content = json.loads(path.read_text(encoding="utf-8"))
     return Section(**{**content, "rows": [Row(**row) for row in content["rows"]]})

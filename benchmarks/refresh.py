@@ -1,4 +1,4 @@
-"""Time a refresh after one correction and with nothing new, against `dbt build` and a script."""
+"""Time a refresh with one correction, or no new data, against `dbt build` and a script."""
 
 import functools
 import shutil
@@ -10,13 +10,13 @@ from pathlib import Path
 from benchmarks import measuring, whole_paper
 from benchmarks.measuring import BY_HAND, PROJECT, Runs, Scratch, Section
 
-# Exit code, as in docs/refresh.md.
+# Exit code of a refresh without new data, as listed in docs/refresh.md.
 NOTHING_NEW = 3
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a delivered CSV file: the start of its line, and its column."""
+    """Location of a cell in a delivered CSV file: the start of its line, and its column index."""
 
     file: str
     encoding: str
@@ -24,7 +24,7 @@ class Cell:
     place: int
 
     def corrected(self, extracts: Path) -> None:
-        """Add one to the last digit of the cell."""
+        """Change the delivered file by adding one to the last digit of the cell."""
         path = extracts / self.file
         lines = path.read_bytes().decode(self.encoding).split("\n")
         found = [number for number, line in enumerate(lines) if line.startswith(self.line)]
@@ -41,7 +41,7 @@ class Cell:
         path.write_bytes("\n".join(lines).encode(self.encoding))
 
 
-# GDP of Shenzhen in 2015, in each set.
+# Cell with Shenzhen's GDP of 2015 in the files of each extract set.
 CELLS = {
     "sample": Cell("city_yearbook/城市统计年鉴_2015.csv", "utf-8", "440300,", 4),
     "public set": Cell("city_yearbook/job_data.csv", "gb18030", "2015,广东省,深圳市,", 6),
@@ -49,7 +49,7 @@ CELLS = {
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Correct a cell and refresh, several times; then refresh with nothing new."""
+    """Time refreshes after a correction of one cell, and a refresh without new data."""
     section = Section(
         "A refresh",
         "`ai-manufacturing refresh`, from the corrected file to the published release with its list"

@@ -1,4 +1,4 @@
-"""Time registers from Parquet to counts, against a scan of the same columns and other tools.
+"""Time the counting of firm and patent registers, against plain scans and other tools.
 
 The SQL is compiled by dbt from the project. Each run is a separate process with two threads and
 WAREHOUSE_MEMORY_LIMIT (by default 512MB here). polars is included if it is installed (`pip install
@@ -52,11 +52,11 @@ COUNT_MODELS = {
 
 
 class Warehouse:
-    """A scratch warehouse of one extract set, and its compiled models."""
+    """Temporary warehouse of one extract set, with the compiled SQL of its models."""
 
     def __init__(self, folder: Path, extracts: Path, seeds: Path | None = None) -> None:
         self.folder, self.path = folder, folder / "warehouse.duckdb"
-        # dbt would parse the project again for a warehouse at another path.
+        # Build at a constant path, because dbt would parse the project again for another path.
         self.at_work = folder.parent / "at_work"
         folder.mkdir(exist_ok=True)
         self.at_work.mkdir(exist_ok=True)
@@ -69,7 +69,7 @@ class Warehouse:
         }
 
     def dbt(self, *arguments: str) -> dict[str, float]:
-        """Run dbt; return the seconds of each node, and under "run" the total without start-up."""
+        """Run dbt; return the seconds of each node, and the total without start-up under "run"."""
         at_work = Path(self.environment["WAREHOUSE_PATH"])
         if self.path.exists():
             self.path.rename(at_work)
@@ -85,25 +85,25 @@ class Warehouse:
         return {**seconds, "run": results["elapsed_time"]}
 
     def compiled(self, model: str) -> str:
-        """Return the compiled SQL of a model."""
+        """Return the compiled SQL of a dbt model."""
         (path,) = (self.folder / "compiled").rglob(f"{model}.sql")
         return path.read_text(encoding="utf-8")
 
     def tables(self, models: list[str]) -> list[str]:
-        """Return SQL statements that create the tables of models."""
+        """Return SQL statements that create the tables of the given dbt models."""
         return [
             f"create or replace table intermediate.{model} as {self.compiled(model)}"
             for model in models
         ]
 
     def scan(self, register: str, columns: tuple[str, ...]) -> list[str]:
-        """Return SQL that reads every value of a register's columns without storing any."""
+        """Return a query that reads every value of a register's columns without storing them."""
         values = ", ".join(f"max({column})" for column in columns)
         return [f"select {values} from ({self.compiled(f'stg_vendor__{register}')})"]
 
 
 def worker(path: str, statements: list[str]) -> tuple[float, float]:
-    """Run statements; return their seconds and this process's peak memory in bytes.
+    """Run SQL statements; return the seconds and the peak memory of this process in bytes.
 
     The peak is VmHWM, because ru_maxrss starts at the parent's peak.
     """
@@ -119,8 +119,9 @@ def worker(path: str, statements: list[str]) -> tuple[float, float]:
 
 
 def timed(warehouse: Warehouse, statements: list[str]) -> tuple[float, float]:
-    """Run statements on a warehouse in a new process."""
-    # A statement with all terms is too long for a command line.
+    """Time SQL statements on a warehouse in a new process."""
+    # Pass the statements in a file, because a statement with all terms is too long for a command
+    # line.
     task = warehouse.folder / "task.json"
     task.write_text(json.dumps([str(warehouse.path), statements]), encoding="utf-8")
     seconds, peak = json.loads(
@@ -132,7 +133,7 @@ def timed(warehouse: Warehouse, statements: list[str]) -> tuple[float, float]:
 def against(
     warehouse: Warehouse, base: list[str], work: list[str], repeats: int
 ) -> tuple[list[float], ...]:
-    """Alternate between two lists of statements.
+    """Time two lists of SQL statements, alternating between them.
 
     Returns the seconds of the first, the seconds of the second, and the second's memory.
     """
@@ -152,7 +153,7 @@ def draw(folder: Path, firms: int, patents: int, years: range) -> Path:
 
 
 def first_file(extracts: Path, folder: Path, register: str, files: int) -> Path:
-    """Create an extract set from the first files of a register."""
+    """Create an extract set from the first `files` files of a register."""
     (folder / register).mkdir(parents=True)
     for path in sorted((extracts / register).iterdir())[:files]:
         shutil.copy(path, folder / register / path.name)
@@ -160,7 +161,7 @@ def first_file(extracts: Path, folder: Path, register: str, files: int) -> Path:
 
 
 def landed(folder: Path, extracts: Path, register: str) -> tuple[Warehouse, dict[str, float]]:
-    """Build a register from landing to counts, on seeds that are loaded once beside the folder."""
+    """Build the counts of a register from its delivered files, on seeds that are loaded once."""
     seeds = folder.parent / "seeds"
     if not seeds.exists():
         Warehouse(seeds, extracts).dbt("seed")
@@ -171,7 +172,7 @@ def landed(folder: Path, extracts: Path, register: str) -> tuple[Warehouse, dict
 def add_whole(
     section: Section, extracts: Path, scratch: Path, tools: list[str], repeats: int
 ) -> None:
-    """Time firms from files to counts, with IDs and texts, against other tools.
+    """Time the counting of firms from files, including IDs and texts, against other tools.
 
     dbt's time includes start-up and landing, but not parsing.
     """
@@ -216,7 +217,7 @@ def add_whole(
 
 
 def rows_of(extracts: Path) -> int:
-    """Return the number of rows in an extract set's firm register."""
+    """Return the number of firms in the register of an extract set."""
     with duckdb_client.connect(reads_files=True) as connection:
         files = f"{extracts}/firm_register/*.parquet"
         (count,) = connection.execute(
@@ -226,9 +227,9 @@ def rows_of(extracts: Path) -> int:
 
 
 def add_counts(section: Section, scratch: Path, firms: int, repeats: int, *, quick: bool) -> None:
-    """Time counts of firms against a scan, for two sizes, and against other tools."""
+    """Time the counting of firms for two sizes, against a scan and other tools."""
     extracts = draw(scratch / "firms", firms, 0, range(0))
-    # The smaller register has a tenth of the firms in the same cities, not a single province.
+    # The smaller register has a tenth of the firms, spread over the same cities.
     small = draw(scratch / "small_firms", firms // 10, 0, range(0))
     grown = []
     for folder, is_large in ((small, False), (extracts, True)):
@@ -303,7 +304,7 @@ def add_counts(section: Section, scratch: Path, firms: int, repeats: int, *, qui
 
 
 def add_patents(section: Section, scratch: Path, patents: int, repeats: int) -> None:
-    """Time counts of patents against a scan, and the addition of one more year."""
+    """Time the counting of patents against a scan, and the addition of one more year."""
     extracts = draw(scratch / "patents", 0, patents * 5 // 4, range(2016, 2021))
     older = first_file(extracts, scratch / "older", "patent_register", 4)
     warehouse, _ = landed(scratch / "grown", older, "patent_register")
@@ -333,7 +334,7 @@ def add_patents(section: Section, scratch: Path, patents: int, repeats: int) -> 
 
 
 def add_tags(section: Section, scratch: Path, scopes: int, repeats: int) -> None:
-    """Time the AI tagging of scopes with dictionaries of two sizes, against a scan of the text."""
+    """Time the AI tagging of business scopes for two dictionary sizes, against a text scan."""
     extracts = draw(scratch / "scopes", scopes, 0, range(0))
     warehouse, _ = landed(scratch / "tags", extracts, "firm_register")
     scan = warehouse.scan("firm_register", ("business_scope",))
@@ -363,7 +364,7 @@ def add_tags(section: Section, scratch: Path, scopes: int, repeats: int) -> None
 
 
 def invented_terms(count: int, known: set[str]) -> list[tuple[str, ...]]:
-    """Invent terms of three to six Chinese characters that also occur in the scopes."""
+    """Invent terms of three to six Chinese characters that also occur in business scopes."""
     from ai_manufacturing.paper.synthetic.registers import AI_PHRASES, GOODS
 
     letters = sorted(set("".join(AI_PHRASES + GOODS)))
@@ -377,7 +378,7 @@ def invented_terms(count: int, known: set[str]) -> list[tuple[str, ...]]:
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Measure tagging, patents and firms."""
+    """Time the tagging of texts and the counting of patents and firms."""
     firms, patents, scopes = QUICK if quick else SIZES
     section = Section(
         "Registers",

@@ -1,4 +1,4 @@
-"""Measure how often new synthetic samples reproduce the printed numbers of the paper.
+"""Measure how often new synthetic samples reproduce the coefficients printed in the paper.
 
 Each seed is drawn in memory, and the package estimates the default rows of Tables 1 to 6. The
 script prints Markdown to stdout and progress to stderr, and exits with a message if a target is
@@ -22,7 +22,7 @@ from ai_manufacturing.system.settings import period
 from benchmarks import measuring
 from tests.lib import samples
 
-# Neither the default seed, nor a seed on which the true parameters were solved or checked.
+# Start at a seed that is neither the default nor used to solve for or check the true parameters.
 FIRST_SEED = 700_000
 GMM = "table_4_col_4"
 
@@ -34,7 +34,7 @@ REJECTED = 0.05
 
 
 def simulate(chosen: list[Specification], seeds: Iterable[int]) -> pd.DataFrame:
-    """Estimate specifications on each seed; return the coefficients with a column `seed`."""
+    """Estimate specifications on the synthetic sample of each seed, and return all coefficients."""
     found = []
     for number, seed in enumerate(seeds, start=1):
         found.append(
@@ -48,7 +48,7 @@ def simulate(chosen: list[Specification], seeds: Iterable[int]) -> pd.DataFrame:
 
 
 def against_printed(found: pd.DataFrame) -> pd.DataFrame:
-    """Join estimates to the printed coefficients, and flag printed values inside the interval."""
+    """Join estimates to printed coefficients, and flag those inside the confidence interval."""
     published = samples.seed_table("published_estimates").rename(
         columns={"estimate": "printed", "std_error": "printed_error"}
     )
@@ -62,7 +62,7 @@ def against_printed(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame, digits: dict[str, int]) -> str:
-    """Format a table as Markdown, with the columns in `digits` rounded."""
+    """Format a DataFrame as a Markdown table, rounding the columns in `digits`."""
     shown = table.assign(
         **{name: table[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()}
     )
@@ -70,7 +70,7 @@ def markdown(table: pd.DataFrame, digits: dict[str, int]) -> str:
 
 
 def reproduction(compared: pd.DataFrame) -> tuple[str, list[str]]:
-    """Report in Markdown how many printed coefficients are inside; list missed targets."""
+    """Return a Markdown report on the share of printed coefficients inside, and missed targets."""
     per_seed = compared.groupby("seed")["inside"].sum()
     printed, seeds = len(compared) // len(per_seed), len(per_seed)
     mean, with_many = per_seed.mean(), (per_seed >= MANY_INSIDE).mean()
@@ -107,7 +107,7 @@ On average {mean:.1f} of {printed} printed coefficients are inside (target {MEAN
 
 
 def monte_carlo(compared: pd.DataFrame) -> tuple[str, list[str]]:
-    """Report bias and coverage of Table 1 in Markdown, and list missed targets."""
+    """Return a Markdown report on bias and coverage in Table 1, and missed targets."""
     seeds = compared["seed"].nunique()
     table = compared.groupby(["column_number", "printed"]).agg(
         mean=("estimate", "mean"),
@@ -159,7 +159,7 @@ solution adds to the bias. Targets: a bias within {LARGEST_BIAS} Monte Carlo err
 
 
 def dynamic_panel(found: pd.DataFrame) -> str:
-    """Report the coefficients and tests of Table 4, column 4, in Markdown."""
+    """Return a Markdown report on the system GMM estimates of Table 4, column 4."""
     gmm = found[found["specification_id"] == GMM]
     terms = gmm[gmm["term"].isin(["L.ln_gdp", "ai_firms"])].groupby("term", sort=False)
     table = terms.agg(
@@ -178,7 +178,7 @@ test on {ar2:.0%}.
 
 
 def main() -> None:
-    """Parse the arguments, simulate, report, and fail if a target is missed."""
+    """Simulate, print the report, and fail if a target is missed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Measure how often tests at 5 % reject a true null in panels with shocks common to a province.
+"""Measure how often tests at the 5 % level reject a true null under province-wide shocks.
 
 Each panel has the provinces of the paper's estimation sample and a regressor without effect. The
 script prints Markdown to stdout, and exits with a message if a target is missed. Run it from the
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.estimators import cluster_errors, fixed_effects, wild_bootstrap
 
-# Number of cities by province in the public headline sample: 282 cities, 31 provinces.
+# Number of cities per province in the public headline sample: 282 cities in 31 provinces.
 CITIES = (
     1,
     1,
@@ -52,9 +52,10 @@ CITIES = (
     21,
 )
 YEARS = range(2010, 2021)
-# Autocorrelation of a shock, from one year to the next.
+# Autocorrelation of a simulated shock between consecutive years.
 PERSISTENCE = 0.8
-# Share of the variance of regressor, control and error that is common to a province.
+# Share of the variance of the regressor, control and error that the cities of a province have in
+# common.
 SHARE_OF_PROVINCE = 0.5
 
 FIRST_SEED = 800_000
@@ -66,7 +67,7 @@ Floats = NDArray[np.float64]
 
 
 def panel(seed: int) -> pd.DataFrame:
-    """Simulate a panel in which y does not depend on x.
+    """Simulate a panel in which the outcome y does not depend on the regressor x.
 
     x, z and the error of y have shocks in common within a province and year. Cities lack up to two
     of the eleven years, at either end, and the scale of the error differs between provinces.
@@ -99,7 +100,7 @@ def panel(seed: int) -> pd.DataFrame:
 
 
 def _shocks(rng: np.random.Generator, count: int) -> Floats:
-    """Return AR(1) series of variance 1 with coefficient PERSISTENCE, shape (count, years)."""
+    """Return AR(1) series of unit variance with coefficient PERSISTENCE, shape (count, years)."""
     shocks = rng.normal(size=(count, len(YEARS)))
     for year in range(1, len(YEARS)):
         shocks[:, year] = (
@@ -109,7 +110,7 @@ def _shocks(rng: np.random.Generator, count: int) -> Floats:
 
 
 def p_values(data: pd.DataFrame, draws: int) -> dict[str, float]:
-    """Return the p-value of x for each test."""
+    """Return the p-value of the regressor x for each test."""
     by_city = fixed_effects.fit(data, "y", ["x", "z"])
     by_province = fixed_effects.fit(data, "y", ["x", "z"], cluster="province_id")
     regression = fixed_effects.partial_out(data, "y", ["x", "z"], cluster="province_id")
@@ -125,14 +126,14 @@ def p_values(data: pd.DataFrame, draws: int) -> dict[str, float]:
 
 
 def rejected(panels: int, draws: int) -> dict[str, float]:
-    """Return the share of panels that each test rejects."""
+    """Return the share of simulated panels in which each test rejects the null hypothesis."""
     found = pd.DataFrame([p_values(panel(FIRST_SEED + number), draws) for number in range(panels)])
     shares = (found <= LEVEL).mean()
     return {str(name): float(share) for name, share in shares.items()}
 
 
 def main() -> None:
-    """Parse the arguments, simulate, report, and fail if a target is missed."""
+    """Simulate, print the report, and fail if a target is missed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

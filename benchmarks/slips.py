@@ -1,4 +1,4 @@
-"""Find the smallest slip in each series that the gate detects in nine of ten trials.
+"""Find the smallest multiplicative error in each series that the gate finds in 90 % of trials.
 
 Values of a built warehouse are multiplied in memory: single cells, and all cities of a province in
 one year. A cell counts as found if it is marked as unexplained or as a copy. A province counts as
@@ -34,16 +34,17 @@ SUITES = ("year_definitions", "doubtful_values", "province_steps")
 CELL_FACTORS = (1.05, 1.1, 1.2, 1.3, 1.5, 2.0, 3.0, 5.0, 10.0)
 PROVINCE_FACTORS = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0)
 FOUND_SHARE = 0.9
-# Number of planted cells per series and factor.
+# Number of cells per series and factor in which an error is planted.
 CELLS = 40
-# Rounds, and planted provinces per series and round; more provinces at once hide each other.
+# Number of rounds, and of provinces per series and round in which an error is planted. Errors in
+# more provinces at once would mask each other.
 ROUNDS, PROVINCES = 5, 2
-# Minimum number of cities in a planted province.
+# Minimum number of cities in a province in which an error is planted.
 LEAST_CITIES = 5
 
 
 class Warehouse:
-    """Series of a warehouse, their use in specifications, and their weight in the headline.
+    """Series of a warehouse, with their use in specifications and effect on the headline.
 
     Attributes
     ----------
@@ -106,7 +107,7 @@ class Warehouse:
         return pd.DataFrame(rows).set_index("series")
 
     def judge(self, factors: Mapping[int, float]) -> dict[str, pd.DataFrame]:
-        """Return the tables of SUITES after multiplying rows of `series` by factors."""
+        """Return the gate's check tables after multiplying given rows of `series` by factors."""
         rows = self.series.loc[[*factors]]
         values = rows["value"] * pd.Series(factors)
         values = values.where(rows["value"] != rows["value"].round(), values.round())
@@ -123,7 +124,7 @@ class Warehouse:
 
 
 def cells(warehouse: Warehouse, factor: float, rng: random.Random) -> Iterator[tuple[str, bool]]:
-    """Yield the series of each planted cell, and whether the gate finds it."""
+    """Plant errors in single cells, and yield each cell's series and whether the gate found it."""
     factors = {}
     for _, rows in warehouse.judged.groupby("series"):
         chosen = rng.sample(sorted(rows["city_id"].unique()), min(CELLS, rows["city_id"].nunique()))
@@ -141,7 +142,7 @@ def cells(warehouse: Warehouse, factor: float, rng: random.Random) -> Iterator[t
 def provinces(
     warehouse: Warehouse, factor: float, rng: random.Random
 ) -> Iterator[tuple[str, bool]]:
-    """Yield the series of each planted province, and whether the gate finds it."""
+    """Plant errors in whole provinces, and yield the series and whether the gate found each one."""
     factors, planted = {}, []
     for name, rows in warehouse.judged.groupby("series"):
         sizes = rows.groupby(["province_id", "year"]).size()
@@ -165,14 +166,14 @@ def provinces(
 
 
 def smallest(found: pd.DataFrame) -> pd.Series:
-    """Return each series' smallest factor from which on nine of ten slips are found."""
+    """Return the smallest factor per series from which on the gate finds 90 % of errors."""
     shares = found.pivot_table(index="series", columns="factor", values="is_found")
     lasting = shares.iloc[:, ::-1].cummin(axis=1) >= FOUND_SHARE
     return lasting.apply(lambda row: min(row.index[row], default=np.nan), axis=1)
 
 
 def measured(path: str) -> pd.DataFrame:
-    """Compute the seed's rows for a warehouse."""
+    """Return the rows of seeds/found_slips.csv for the series of a warehouse."""
     warehouse, rng = Warehouse(path), random.Random(2026)
     rows = warehouse.judged[~warehouse.judged["is_spliced"].fillna(False)]
     table = rows[KEY].drop_duplicates("series").set_index("series")
@@ -193,7 +194,7 @@ def measured(path: str) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Parse the arguments, measure, and replace the rows of the same providers in the seed."""
+    """Run the trials for a warehouse, and update the rows of its series in the seed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Time firm registers to counts on Spark, in one process and on a local cluster, against DuckDB.
+"""Time the counting of firms on Spark, in one process or on a local cluster, against DuckDB.
 
 It needs Spark's environment: `.venv-spark/bin/python -m benchmarks.spark`.
 """
@@ -52,7 +52,7 @@ SHUFFLES = {
 
 
 def memory_of_others() -> dict[int, float]:
-    """Return the memory in MB of each process that this one has started."""
+    """Return the memory in MB of each descendant of this process, keyed by process ID."""
     parents: dict[int, int] = {}
     sizes: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/status"):
@@ -70,15 +70,15 @@ def memory_of_others() -> dict[int, float]:
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[float]]:
-    """Yield a list that contains the peak of memory in MB after the block."""
+    """Yield a list that contains the peak memory of child processes in MB after the block."""
     peak, stop = [0.0], threading.Event()
 
     def watch() -> None:
         before: set[int] = set()
         while not stop.wait(0.5):
             sizes = memory_of_others()
-            # A new fork shows its parent's memory as its own, so it counts from the second sample
-            # on.
+            # Ignore a process in its first sample, because a new fork reports its parent's memory
+            # as its own.
             peak[0] = max(peak[0], sum(size for number, size in sizes.items() if number in before))
             before = set(sizes)
 
@@ -92,7 +92,7 @@ def watched() -> Iterator[list[float]]:
 
 
 def shuffled(events: list[dict[str, Any]]) -> dict[str, int]:
-    """Return the bytes that each model wrote to shuffles."""
+    """Return the number of bytes that each dbt model wrote to Spark shuffles."""
     models: dict[str, str] = {}
     stages: dict[int, str] = {}
     written: dict[str, int] = defaultdict(int)
@@ -113,7 +113,7 @@ def shuffled(events: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
-    """Count a register with one engine, and return its figures."""
+    """Count a firm register with one engine; return the time, peak memory and shuffle sizes."""
     folder = scratch / engine
     environment = {
         **measuring.Scratch(scratch, extracts).environment,
@@ -144,7 +144,7 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Draw and land a register of each size, and count it with each engine."""
+    """Time the counting of firm registers of several sizes with each engine."""
     from ai_manufacturing.paper.synthetic import registers
 
     section = Section(

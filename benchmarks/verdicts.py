@@ -1,4 +1,4 @@
-"""Measure how often the verdicts on printed claims are right if the truth is known.
+"""Measure by simulation how often the verdicts on the paper's claims are right.
 
 Synthetic samples have no effects, the printed effects or twice the printed effects. Units are
 independent, or share shocks with their province or their neighbours. Each draw is estimated by the
@@ -54,7 +54,7 @@ SHOCKS: dict[str, CommonShocks | None] = {
 
 @dataclass(frozen=True)
 class World:
-    """A truth and the noise around it, by name."""
+    """Simulated data-generating process: the name of a true effect and of a noise model."""
 
     truth: str
     noise: str
@@ -63,7 +63,7 @@ class World:
         return f"{self.truth}, {self.noise}"
 
     def path(self, folder: Path) -> Path:
-        """Return the file with this world's cached draws."""
+        """Return the path of the file that caches the draws of this simulation."""
         return folder / f"{str(self).replace(', ', '__').replace(' ', '_')}.parquet"
 
 
@@ -90,18 +90,18 @@ VERDICTS = """
 
 @cache
 def asked() -> pd.DataFrame:
-    """Return the checks that a verdict reads, by estimator, method and setting."""
+    """Return the robustness checks that the verdict rules read, for each estimator."""
     rules = samples.seed_table("verdict_rules")
     read_by_rules = rules.query("aspect != 'told' and source != 'estimate'")
     made = samples.seed_table("inference_checks")
     needed = made.merge(read_by_rules[["estimator", "method", "setting"]].drop_duplicates())
-    # An event study also needs its average, which is its estimate.
+    # An event study also needs its average effect, which serves as its estimate.
     return pd.concat([needed, made.query("method == 'average'")])
 
 
 @cache
 def cities() -> pd.DataFrame:
-    """Return the cities with numeric coordinates."""
+    """Return the table of cities, with longitude and latitude as floats."""
     return read_units().astype({"longitude": float, "latitude": float})
 
 
@@ -111,9 +111,7 @@ def judged(
     statement: str,
     estimated: Callable[[list[Specification], Inputs], pa.Table] = tables.estimate_coefficients,
 ) -> pd.DataFrame:
-    """Estimate and judge rows of int_specifications_resolved, then run an SQL query on the
-    verdicts.
-    """
+    """Estimate specifications, judge them with the SQL models, and return the result of a query."""
     chosen = specifications.read_specifications(rows)
     coefficients = estimated(chosen, inputs)
     mechanical = [each.specification_id for each in chosen if inputs.is_mechanical(each)]
@@ -156,7 +154,7 @@ def judged(
 
 
 def verdicts(seed: int, world: World) -> pd.DataFrame:
-    """Return the verdict on each claim in one draw of a world."""
+    """Return the verdict on each claim for one simulated sample."""
     shocks = SHOCKS[world.noise]
     root = truths.root(shocks) if shocks else None
     inputs = samples.inputs(
@@ -165,8 +163,8 @@ def verdicts(seed: int, world: World) -> pd.DataFrame:
     return judged(inputs, inputs.specifications, VERDICTS).assign(seed=seed)
 
 
-# Power required for "holds" in 80 % of draws, since a required check fails by chance in 5 %. Power
-# is the share of draws that are significant, alone and within the family.
+# Power above which a claim must hold in 80 % of draws, because a required check fails by chance in
+# 5 %. Power is the share of draws that are significant, alone and within the family of tests.
 POWER = 0.80 / 0.95
 HOLDS_WITH_POWER = 0.80
 HOLDS_WITHOUT_EFFECT, OPPOSITE_WITHOUT_EFFECT = 0.05, 0.025
@@ -183,12 +181,12 @@ SHARES = {
 
 
 def error(share: float, draws: int) -> float:
-    """Return the Monte Carlo standard error of a share."""
+    """Return the Monte Carlo standard error of a share of draws."""
     return float(np.sqrt(share * (1 - share) / draws))
 
 
 def shares(drawn: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the draws of a world by claim.
+    """Summarise simulated draws by claim.
 
     Parameters
     ----------
@@ -232,7 +230,7 @@ def shares(drawn: pd.DataFrame) -> pd.DataFrame:
 
 
 def missed(world: World, found: pd.DataFrame) -> list[str]:
-    """Return the claims of a world that miss a target by more than chance.
+    """Return a sentence for each claim that misses a target by more than chance.
 
     The level is 5 % for all claims of a page together.
     """
@@ -276,7 +274,7 @@ def missed(world: World, found: pd.DataFrame) -> list[str]:
 
 
 def simulate(world: World, seeds: range, path: Path, processes: ProcessPoolExecutor) -> None:
-    """Judge the seeds of a world that are not cached, and add them to its file."""
+    """Simulate the seeds that are not cached, and add their verdicts to the cache file."""
     kept = [pd.read_parquet(path)] if path.exists() else []
     missing = sorted({*seeds}.difference(*(drawn["seed"] for drawn in kept)))
     judge = partial(verdicts, world=world)
@@ -288,7 +286,7 @@ def simulate(world: World, seeds: range, path: Path, processes: ProcessPoolExecu
 
 
 def shown(found: pd.DataFrame) -> str:
-    """Return the shares of a world as Markdown."""
+    """Format the summary of a simulation as a Markdown table."""
     columns = [*SHARES, "other", "moves"]
     table = found[[*CLAIM, "estimate", "std_error", "power", *columns, "failed"]].copy()
     for name in ("power", *columns):
@@ -301,7 +299,7 @@ def shown(found: pd.DataFrame) -> str:
 
 
 def over_claims(drawn: pd.DataFrame, word: str) -> str:
-    """Return the mean and the largest share of a word over claims, with Monte Carlo errors."""
+    """Return the mean and the largest share of a verdict over claims, with Monte Carlo errors."""
     is_word = drawn["word"] == word
     of_draws = is_word.groupby(drawn["seed"]).mean()
     mean_error = of_draws.std() / np.sqrt(len(of_draws))
@@ -313,7 +311,7 @@ def over_claims(drawn: pd.DataFrame, word: str) -> str:
 
 
 def summary(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
-    """Return a row per world: its draws, and the mean and extreme of each share with a target."""
+    """Return one row per simulation with the mean and extreme of each share that has a target."""
     rows = []
     for world, verdicts_drawn in drawn.items():
         table = shares(verdicts_drawn)
@@ -345,7 +343,7 @@ def summary(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
 
 
 def page(drawn: Mapping[World, pd.DataFrame]) -> tuple[str, list[str]]:
-    """Return benchmarks/verdicts.md, and the targets missed."""
+    """Return the Markdown report benchmarks/verdicts.md and the list of missed targets."""
     found = {world: shares(verdicts_drawn) for world, verdicts_drawn in drawn.items()}
     misses = [sentence for world, table in found.items() for sentence in missed(world, table)]
     parts = [
@@ -406,7 +404,7 @@ draw.""",
 
 
 def main() -> None:
-    """Parse the arguments, simulate, and write the page of all worlds with cached draws."""
+    """Run the simulations that are not cached, and print the report on all cached draws."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

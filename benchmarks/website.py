@@ -1,4 +1,4 @@
-"""Time the site: its build, its first page, and the first result of a query on a slow line."""
+"""Time the website: its build, its first page, and a query result on a slow connection."""
 
 import functools
 import gzip
@@ -20,7 +20,7 @@ from benchmarks import measuring
 from benchmarks.measuring import PROJECT, Runs, Scratch, Section
 from tests.python.chromium import ARGUMENTS, CHROMIUM
 
-# WebPageTest's "4G" profile: 9 Mbit/s, and a round trip of 170 ms.
+# WebPageTest's "4G" profile: a bandwidth of 9 Mbit/s and a round trip of 170 ms.
 BYTES_PER_SECOND, ROUND_TRIP = 9e6 / 8, 0.17
 CHUNK = 16_384
 QUERY = (
@@ -34,12 +34,12 @@ WHY_QUERY = "the peer loads one table, ours the whole release"
 
 @functools.cache
 def packed(path: Path) -> bytes:
-    """Return a file as a web host would compress it; results are cached."""
+    """Return the gzipped content of a file, as a web host would send it, from a cache."""
     return gzip.compress(path.read_bytes(), 6)
 
 
 class Line(serve.Handler):
-    """Serve like `make serve`, over one line that all connections share, and count bytes.
+    """HTTP handler that counts bytes and limits the bandwidth that all connections share.
 
     A browser's own emulation of a slow network does not apply to its workers.
     """
@@ -49,7 +49,7 @@ class Line(serve.Handler):
     lock = threading.Lock()
 
     def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
-        """Wait for a round trip, and compress programs too, as web hosts do."""
+        """Delay the response by a round trip, and compress WebAssembly files as web hosts do."""
         if Line.is_slow:
             time.sleep(ROUND_TRIP)
         path = Path(self.translate_path(self.path))
@@ -62,7 +62,7 @@ class Line(serve.Handler):
         return super().send_head()
 
     def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:  # type: ignore[override]
-        """Send the body of a response at the speed of the line."""
+        """Send the body of a response at the limited bandwidth."""
         while chunk := source.read(CHUNK):
             with Line.lock:
                 Line.sent += len(chunk)
@@ -76,7 +76,7 @@ class Line(serve.Handler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Serve a folder with Line."""
+    """Serve a folder with the bandwidth-limiting handler, and yield its URL."""
     handler = functools.partial(Line, directory=os.fspath(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -85,7 +85,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def browsed(url: str, act: Callable[[Page], object], *, is_slow: bool) -> tuple[float, float]:
-    """Open an address in a browser with an empty cache.
+    """Open a URL in a browser with an empty cache, and return the seconds and bytes used.
 
     Parameters
     ----------
@@ -114,31 +114,31 @@ def browsed(url: str, act: Callable[[Page], object], *, is_slow: bool) -> tuple[
 
 
 def switch_language(page: Page) -> None:
-    """Switch the first page to the other language, and wait for its heading and charts."""
+    """Switch the first page to Chinese, and wait for its heading and charts."""
     page.get_by_role("button", name="中文").click()
     page.get_by_role("heading", name="主要发现", level=1).wait_for()
     page.wait_for_selector("html[data-drawn=all]", state="attached")
 
 
 def run_query(page: Page) -> None:
-    """Run QUERY on the query page, and wait for its rows."""
+    """Run QUERY on the query page, and wait for the result rows."""
     page.locator("#sql").fill(QUERY)
     page.get_by_role("button", name="Run").click()
     page.locator("#result tbody tr").nth(ROWS - 1).wait_for()
 
 
 def see_rows(page: Page) -> None:
-    """Wait for the rows of the peer, which runs its query on opening."""
+    """Wait for the result rows of the peer's page, which runs its query on opening."""
     page.locator("table tbody tr").nth(ROWS - 1).wait_for()
 
 
 def settle(page: Page) -> None:
-    """Wait until there are no more requests."""
+    """Wait until the page sends no more network requests."""
     page.wait_for_load_state("networkidle")
 
 
 def observable(folder: Path, warehouse: Path) -> Path | None:
-    """Copy the peer with the panel and install its packages; return None if npm fails."""
+    """Copy the Observable project and install its packages; return None if npm fails."""
     if shutil.which("npm") is None:
         return None
     shutil.copytree(PEER, folder)
@@ -162,7 +162,7 @@ def observable(folder: Path, warehouse: Path) -> Path | None:
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Publish the sample, build its site, and open it."""
+    """Publish the sample, build its website, and time its pages."""
     section = Section(
         "Site and query page",
         "The sample's site, built from its published release. The size of the first page is"

@@ -1,4 +1,4 @@
-"""Time `dbt build` from files to tables, against dbt's own overhead and a plain script."""
+"""Time `dbt build` from delivered files to tables, against dbt's overhead and a plain script."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from benchmarks.peers import dbt_floor
 
 FLOOR = "benchmarks/peers/dbt_floor.py"
 LAYERS = {"landing": "landing", "gates": "gates", "estimates": "estimates", "reports": "reports"}
-# One seed, one table and one Python model with their tests suffice to run both projects.
+# Select one seed, one table and one Python model with their tests, to test the benchmark itself.
 QUICK = ("--indirect-selection", "cautious", "--select", "+raw_deliveries", "+int_city_identifiers")
 NO_CHECKS = "the script runs without dbt, gates, checks and reports"
 STATES = ("from nothing", "again")
@@ -31,14 +31,14 @@ STEPS = (
 
 
 def step(unique_id: str, folders: dict[str, str]) -> str:
-    """Return the layer of a node."""
+    """Return the layer of a dbt node, such as seeds, gates or tests."""
     kind = unique_id.split(".")[0]
     kinds = {"test": "tests", "unit_test": "unit tests", "seed": "seeds", "operation": STEPS[0]}
     return kinds.get(kind) or LAYERS.get(folders.get(unique_id, ""), "SQL models")
 
 
 def by_step(whole: float, run_results: Path, target: Path) -> dict[str, float]:
-    """Return the seconds of a build by layer, summed over its nodes.
+    """Return the seconds of a dbt build per layer, summed over the nodes of each layer.
 
     Time outside all nodes belongs to the first layer.
     """
@@ -55,7 +55,7 @@ def by_step(whole: float, run_results: Path, target: Path) -> dict[str, float]:
 
 
 def where_it_goes(layers: dict[str, dict[str, float]]) -> str:
-    """Format the seconds of runs by layer as a Markdown table."""
+    """Return a Markdown table with the seconds per layer of each run."""
     rows = [(one, *(f"{layers[run].get(one, 0.0):.1f}" for run in layers)) for one in STEPS]
     rows.append(("sum", *(f"{sum(times.values()):.1f}" for times in layers.values())))
     return (
@@ -65,7 +65,7 @@ def where_it_goes(layers: dict[str, dict[str, float]]) -> str:
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Time builds from nothing and repeated builds, alternating with their peers."""
+    """Time builds from scratch and repeated builds, alternating with the peers' runs."""
     section = Section(
         "The whole paper",
         "A build from nothing starts without a parsed project, landing store and warehouse; a"

@@ -1,4 +1,4 @@
-"""Write a project of empty dbt nodes that imitates a run, to measure dbt's own overhead."""
+"""Write a dbt project of empty nodes that mirrors a real run, to measure dbt's own overhead."""
 
 import json
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ def write(folder: Path, target: Path) -> int:
     )
     known: dict[str, dict[str, Any]] = {**manifest["nodes"], **manifest["unit_tests"]}
     ran = [result["unique_id"] for result in results["results"]]
-    # Hooks are not nodes of the graph.
+    # Skip hooks, which are not nodes of the dbt graph.
     nodes = {
         name: known[name] for name in ran if name in known and not name.startswith("operation.")
     }
@@ -98,7 +98,7 @@ def write(folder: Path, target: Path) -> int:
 
 
 def sql(parents: Iterable[str], *, kind: str = "", where: str = "") -> str:
-    """Return a model or test that depends on its parents but reads nothing from them."""
+    """Return the SQL of a model or test that depends on its parents without reading them."""
     config = f"{{{{ config(materialized='{kind}') }}}}\n" if kind else ""
     return (
         config
@@ -108,6 +108,6 @@ def sql(parents: Iterable[str], *, kind: str = "", where: str = "") -> str:
 
 
 def python(parents: Iterable[str]) -> str:
-    """Return a Python model that depends on its parents but reads nothing from them."""
+    """Return the code of a Python model that depends on its parents without reading them."""
     refs = "".join(f'    dbt.ref("{name}")\n' for name in parents)
     return f'def model(dbt, session):\n{refs}    return session.sql("select 1 as a")\n'

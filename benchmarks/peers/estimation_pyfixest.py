@@ -1,4 +1,4 @@
-"""The tasks of benchmarks/estimation.py with pyfixest: fixed effects and the wild bootstrap.
+"""Run the tasks of benchmarks/estimation.py with pyfixest: fixed effects and wild bootstrap.
 
 It does not use this project's package.
 
@@ -28,7 +28,7 @@ def timed(
     scale: float = 1,
     times: int = repeats,
 ) -> None:
-    """Print the median seconds of repeated calls after a warm-up, and the resulting numbers."""
+    """Print the median seconds of repeated calls after a warm-up, and the estimates."""
     try:
         found, spent = call(), []
         for _ in range(times):
@@ -47,25 +47,25 @@ def timed(
 
 
 def one(name: str) -> Any:
-    """Fit one regressor on the raw sample."""
+    """Fit a regression with one regressor on the raw sample."""
     frame = data[["y", name, *CONTROLS.split(" + "), "city_id", "province_id", "year"]]
     return pyfixest.feols(f"y ~ {name} + {CONTROLS} | city_id + year", frame, vcov=CLUSTER)
 
 
 def several(names: Sequence[str]) -> Any:
-    """Fit several regressors in turn on one sample."""
+    """Fit one regression per regressor on a common sample."""
     return pyfixest.feols(
         f"y ~ sw({', '.join(names)}) + {CONTROLS} | city_id + year", data, vcov=CLUSTER
     ).to_list()
 
 
 def of_first(fit: Any) -> tuple[float, float]:
-    """Return the slope and the standard error of the first regressor."""
+    """Return the coefficient and the standard error of the first regressor."""
     return fit.coef().iloc[0], fit.se().iloc[0]
 
 
 def of_all(found: Sequence[Any]) -> list[float]:
-    """Return slopes and standard errors of the numbered regressors, such as r1 or p1."""
+    """Return coefficients and standard errors of the numbered regressors, such as r1 or p1."""
     names = [
         next(name for name in fit.coef().index if name[0] in "rp" and name[1:].isdigit())
         for fit in found

@@ -1,4 +1,4 @@
-"""Tables 1 to 6 of the paper from the delivered files, as one script of pandas and linearmodels.
+"""Compute Tables 1 to 6 of the paper from the delivered files with pandas and linearmodels.
 
     python benchmarks/peers/paper_by_hand.py build/extracts/sample [coefficients.csv]
 
@@ -58,7 +58,7 @@ MEASURES = ["ai_firms", "ai_patent_applications", "ai_patent_grants"]
 
 
 def read(folder: Path, columns: Sequence[str], **types: str) -> pd.DataFrame:
-    """Read the yearly files of a folder."""
+    """Read and concatenate the yearly CSV files of a folder."""
     files = sorted(folder.glob("*.csv"))
     return pd.concat(
         [pd.read_csv(path, usecols=[*columns], dtype=types) for path in files], ignore_index=True
@@ -80,18 +80,18 @@ def counts(folder: Path, names: dict[str, str], kinds: Sequence[str] = ()) -> pd
 
 
 def log(values: pd.Series) -> pd.Series:
-    """Take logs of positive values; other values become missing."""
+    """Return the log of positive values, and NaN for all other values."""
     return np.log(values.where(values > 0))
 
 
 def of_base_year(values: pd.Series) -> pd.Series:
-    """Return each city's value of the base year in all of its rows."""
+    """Return a series that repeats each city's base-year value in all years."""
     cities = values.index.get_level_values("city")
     return pd.Series(values.xs(BASE, level="year").reindex(cities).to_numpy(), index=values.index)
 
 
 def panel(folder: Path) -> pd.DataFrame:
-    """Return one row per city and year, with the variables of the paper."""
+    """Return the city-year panel with the variables of the paper."""
     yearbook = (
         read(folder / "city_yearbook", [*YEARBOOK])
         .rename(columns=YEARBOOK)
@@ -104,7 +104,7 @@ def panel(folder: Path) -> pd.DataFrame:
     for name in [*YEARBOOK.values()][2:]:
         data[f"ln_{name}"] = log(data[name])
 
-    # Compute equation 2: the AI share of the base year, times the series of each year.
+    # Equation 2: multiply each city's AI share in the base year by the series in each year.
     scaled = {
         "ai_firms": ("ai_firms", "firms"),
         "ai_patent_applications": ("ai_applications", "applications"),
@@ -116,8 +116,8 @@ def panel(folder: Path) -> pd.DataFrame:
         measure = of_base_year(data[ai]) / whole.where(whole != 0) * data[series]
         data[f"m_{name}"] = log(measure) if "patent" in name else log(1 + measure)
 
-    # Compute equation 3: treated cities have a secondary share above the median in the year before
-    # the event.
+    # Equation 3: treated cities have a secondary-sector share of GDP above the median in the year
+    # before the event.
     share = (data["secondary_value_added"] / data["gdp"]).xs(SPLIT, level="year").dropna()
     above = (share > share.median()).astype(float)
     data["treated"] = above.reindex(data.index.get_level_values("city")).to_numpy()
@@ -131,7 +131,7 @@ def panel(folder: Path) -> pd.DataFrame:
 
 
 def two_way(data: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> pd.DataFrame:
-    """Regress with city and year effects, and errors clustered by city.
+    """Fit a regression with city and year effects, and errors clustered by city.
 
     The small-sample factor is the default of fixest and reghdfe.
     """
@@ -161,7 +161,7 @@ def two_way(data: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> pd.D
 
 
 def event_study(data: pd.DataFrame, outcome: str, controls: Sequence[str]) -> pd.DataFrame:
-    """Regress on treatment interacted with each year except the omitted one."""
+    """Regress an outcome on treatment interacted with each year except the omitted year."""
     data = data.dropna(subset=["treated"])
     years = data.index.get_level_values("year")
     terms = {}
@@ -176,7 +176,7 @@ def event_study(data: pd.DataFrame, outcome: str, controls: Sequence[str]) -> pd
 def system_gmm(
     data: pd.DataFrame, outcome: str, endogenous: str, controls: Sequence[str]
 ) -> pd.DataFrame:
-    """Estimate system GMM like xtabond2: two steps, collapsed lags 2 to 4, Windmeijer's errors.
+    """Estimate system GMM like xtabond2: two-step, collapsed lags 2 to 4, Windmeijer errors.
 
     No Python package implements it. Controls are instruments for their own differences, year
     effects for the level equation.
@@ -266,7 +266,7 @@ def system_gmm(
 
 
 def tables(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the printed columns by name: terms, estimates and standard errors."""
+    """Return the estimates of each printed column, keyed by table and column number."""
     found = {}
     outcomes = [
         ("table_1", 0, "ln_gdp"),
@@ -289,7 +289,7 @@ def tables(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def coefficients(folder: Path) -> pd.DataFrame:
-    """Return one row per printed column and term."""
+    """Return a table of estimates with one row per printed column and term."""
     long = pd.concat(tables(panel(folder)), names=["column", "term"]).reset_index()
     long["term"] = long["term"].str.removeprefix("m_").str.removesuffix("_by_gdp")
     return long

@@ -1,4 +1,4 @@
-"""Count a firm register by city and year with other tools, from Parquet files, for registers.py.
+"""Count firms by city, section and year from Parquet files with DuckDB, polars or pandas.
 
     python -m benchmarks.peers.registers_by_hand duckdb|polars|pandas FOLDER
 
@@ -36,7 +36,7 @@ def terms() -> list[str]:
 
 
 def in_duckdb(folder: Path, limit: str) -> None:
-    """Count with two SQL statements: rows to cells, and cells to years."""
+    """Count firms in DuckDB: group rows by cohort, then sum the cohorts by year."""
     import re
 
     from ai_manufacturing.system import duckdb_client
@@ -83,7 +83,7 @@ def in_duckdb(folder: Path, limit: str) -> None:
 
 
 def in_polars(folder: Path) -> None:
-    """Count cells in one streaming query, and years from the cells."""
+    """Count firms in polars: group rows by cohort in a streaming query, then sum by year."""
     import polars as pl
 
     entry, left = pl.col(ENTRY), pl.col(EXIT)
@@ -116,7 +116,7 @@ def in_polars(folder: Path) -> None:
 
 
 def in_pandas(folder: Path) -> None:
-    """Count from one frame in memory."""
+    """Count firms in pandas, with the whole register in memory."""
     import re
 
     import pandas as pd
