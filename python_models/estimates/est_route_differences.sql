@@ -15,7 +15,7 @@ estimated_first as (
     semi join second_route on first_route.specification_id = second_route.specification_id
 ),
 
--- Only specifications that the first route can estimate are compared.
+-- Compare only specifications that the first implementation (route) can estimate.
 estimated_second as (
     select second_route.*
     from second_route
@@ -38,7 +38,7 @@ final as (
     select
         {{ extract_set() }} as extract_set,
         *,
-        -- If the first route reports no standard error, for very few cities, only the estimates are compared.
+        -- With very few cities, the first route has no standard error, and only the estimates must exist in both.
         estimate is not null
         and second_estimate is not null
         and (std_error is null or second_std_error is not null) as is_in_both,

@@ -6,7 +6,7 @@ def model(dbt, session):
     from ai_manufacturing.gate import validation
 
     dbt.config(materialized="table")
-    dbt.ref("gate_results")  # depends on the gate, which judged the inputs of these relations
+    dbt.ref("gate_results")  # run after the gate, which checked the inputs of these relations
     validation.check_order(dbt.ref("int_stale_relations").filter("is_judged").df())
     return validation.fingerprint_relations(
         dim_city_groups=dbt.ref("dim_city_groups"),
