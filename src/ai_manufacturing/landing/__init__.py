@@ -1,4 +1,4 @@
-"""Land delivered files as typed rows.
+"""Import delivered files as typed rows, and log every delivery.
 
 Each record of a delivered file either lands or is set aside with a reason. `land_deliveries` adds
 new files to an append-only Parquet store and records them in the log. `read_rows` reads landed rows

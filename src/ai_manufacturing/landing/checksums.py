@@ -30,7 +30,7 @@ Folders with an unchanged signature are not hashed again.
 
 
 def record_checksums(draft: Path, store: Path, store_key: str) -> None:
-    """Record the checksums of a new folder that is about to get its final name."""
+    """Log the SHA-256 of each file in a draft folder, before the folder gets its final name."""
     signature = _read_signature(draft)
     files = {f"{store_key}/{path.name}": integrity.sha256(path) for path in sorted(draft.iterdir())}
     log.append_line(store, lambda lines: {"files": files})
@@ -38,7 +38,7 @@ def record_checksums(draft: Path, store: Path, store_key: str) -> None:
 
 
 def read_checksums(store: Path) -> dict[str, dict[str, str]]:
-    """Return the recorded SHA-256 of the files in each landed folder, from its last landing.
+    """Return the latest logged SHA-256 of every file in the landing store, grouped by folder.
 
     The outer key is the store key of a folder, the inner key the path of a file in the store.
 
@@ -55,12 +55,12 @@ def read_checksums(store: Path) -> dict[str, dict[str, str]]:
 
 
 def is_landed_folder(path: Path) -> bool:
-    """Return whether a path in the store is the folder of a landed file."""
+    """Return whether a path is the folder of a stored file, which is named after a SHA-256."""
     return len(path.name) == 64 and path.is_dir()
 
 
 def find_faults(store: Path, store_key: str, digests: dict[str, str]) -> list[str]:
-    """Compare a landed folder with its recorded checksums; return a message per difference.
+    """Return a message for each difference between a folder and its recorded checksums.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def find_faults(store: Path, store_key: str, digests: dict[str, str]) -> list[st
 
 
 def verify_folders(store: Path, store_keys: Iterable[str]) -> None:
-    """Raise if a file in these landed folders differs from its recorded SHA-256.
+    """Raise LandingError if a file in the given folders differs from its recorded SHA-256.
 
     A folder that this process has already verified is hashed again only if its files have changed.
 
@@ -87,7 +87,7 @@ def verify_folders(store: Path, store_keys: Iterable[str]) -> None:
         With one line for each file that differs.
     """
     signatures = {key: _read_signature(store / key) for key in store_keys}
-    # Skip missing folders: the code that reads them raises a clearer error.
+    # Skip missing folders here, because the code that reads them raises a clearer error.
     keys = [
         key
         for key, signature in signatures.items()

@@ -1,4 +1,4 @@
-"""Count the firms and patents of registers by city and year, with DuckDB or Spark.
+"""Count registered firms and patents by city and year, in DuckDB or Spark.
 
 This implements `ai-manufacturing counts`. DuckDB writes the counts to the warehouse. Spark writes
 them as Parquet among the deliveries, and the next build of the warehouse reads them like counts
@@ -57,13 +57,13 @@ COUNT_FOLDERS = ("firm_counts", "patent_counts")
 
 
 class CountsError(Exception):
-    """Raised when registers cannot be counted; the message has the reason and a remedy."""
+    """Raised if firms and patents cannot be counted; the message gives the reason and a remedy."""
 
 
 def count_registers(
     engine: str, registers: Path | None, out: Path | None, echo: Callable[[str], None]
 ) -> None:
-    """Land the registers, and count their firms and patents by city and year.
+    """Import the firm and patent registers, and count their records by city and year.
 
     Parameters
     ----------
@@ -125,9 +125,9 @@ def count_registers(
 
 
 def copy_counts(source: Path, target: Path) -> None:
-    """Copy counts from Spark to the folder that DuckDB reads, replacing the old ones atomically.
+    """Atomically replace the counts file that DuckDB reads with the file that Spark wrote.
 
-    If there are none, because the register was not delivered, the old ones are removed.
+    If Spark counted nothing, because the register was not delivered, the old file is removed.
 
     Raises
     ------
@@ -148,14 +148,14 @@ def copy_counts(source: Path, target: Path) -> None:
             copy.replace(target / "counts.parquet")
         else:
             (target / "counts.parquet").unlink(missing_ok=True)
-    # Remove files written by a direct run of dbt.
+    # Remove part files that Spark wrote here when dbt was run without this command.
     for part in target.glob("part-*"):
         part.unlink()
     shutil.rmtree(target / "_temporary", ignore_errors=True)
 
 
 def check_packages() -> None:
-    """Raise if Spark's Python packages are not installed.
+    """Raise CountsError if pyspark or dbt-spark is not installed.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def check_packages() -> None:
 
 
 def check_java() -> str:
-    """Return the major version of the Java installation that Spark will use.
+    """Return the major version of Java; raise CountsError if it is missing or too old for Spark.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def check_java() -> str:
     version_text = subprocess.run(
         [path, "-version"], capture_output=True, text=True, check=False
     ).stderr
-    # Java 8 reports its version as 1.8.
+    # Skip a leading "1.", because Java 8 reports its version as 1.8.
     version = re.search(r'version "(?:1\.)?(\d+)', version_text)
     if version is None or int(version[1]) < OLDEST_JAVA:
         raise CountsError(
@@ -204,7 +204,7 @@ def check_java() -> str:
 
 
 def check_folders() -> None:
-    """Raise if a folder's path contains characters that Spark always reads as a pattern.
+    """Raise CountsError if a folder has a path with characters that Spark cannot read.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def check_folders() -> None:
 
 
 def check_master(master: str) -> None:
-    """Raise if no master of a standalone cluster accepts connections.
+    """Raise CountsError if no master of the Spark cluster accepts connections.
 
     Spark itself would retry for a minute before it fails.
 
@@ -264,7 +264,7 @@ def check_master(master: str) -> None:
 def _run_dbt(
     arguments: list[str], environment: dict[str, str], echo: Callable[[str], None]
 ) -> None:
-    """Run dbt, and print its output without Spark's warnings.
+    """Run dbt and print its output, except for Spark's warnings.
 
     Raises
     ------

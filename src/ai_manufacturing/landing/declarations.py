@@ -1,4 +1,4 @@
-"""Declarations of the files that each provider delivers, in TOML beside its staging SQL."""
+"""Read and validate the TOML files that declare which data files each provider delivers."""
 
 import csv
 import difflib
@@ -33,19 +33,19 @@ COVERS = {
     "sample": "some firms of each year, so that it gives shares and no counts",
 }
 """Values of a register's `covers`, with their meanings."""
-# Fields of a source that a register must not declare.
+# Fields of `Source` that the declaration of a register must not contain.
 SOURCE_ONLY_FIELDS = {"file_name", "key", "period", "sheets", "column_sum", "headings", "feeds"}
 
 
 class Source(Declared):
-    """One kind of file that a provider delivers.
+    """Declaration of one kind of data file: its name pattern, columns, key and provenance.
 
     `key` names the columns that identify a record. `period` is the key column with the statistical
     year: a later delivery that repeats a key replaces all earlier records of that period. `sheets`
     are patterns for the names of the sheets to read; if empty, all are read. `column_sum` is the
     required sum of each number column in a file. `headings` lists alternative headings, by column.
     `feeds` names the series that its staging model computes, so that people without a file know
-    what it contains.
+    its contents.
     """
 
     types: ClassVar[tuple[str, ...]] = ("text", "integer", "number")
@@ -66,22 +66,22 @@ class Source(Declared):
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Every setting that determines how a file lands."""
+        """Settings of the declaration that determine the rows read from a file."""
         return self.model_dump(mode="json", exclude={"feeds", "provenance", "covers"})
 
     @property
     def file_name_columns(self) -> list[str]:
-        """Columns whose values are in the file name."""
+        """Columns whose values are parsed from the file name."""
         return list(self.file_name.groupindex) if self.file_name else []
 
     @property
     def read_columns(self) -> list[str]:
-        """Columns that are read from the file itself."""
+        """Columns that are read from the file's content, not from its name."""
         return [column for column in self.columns if column not in self.file_name_columns]
 
     @property
     def read_headings(self) -> dict[str, str]:
-        """Columns that are read from the file itself, by each heading that they may have."""
+        """Mapping from every accepted heading, including alternatives, to its declared column."""
         return {
             heading: column
             for column in self.read_columns
@@ -90,7 +90,7 @@ class Source(Declared):
 
     @property
     def read_key(self) -> list[str]:
-        """Key columns that are read from the file itself."""
+        """Key columns that are read from the file's content, not from its name."""
         return [column for column in self.key if column in self.read_columns]
 
     @field_validator("columns")
@@ -129,7 +129,7 @@ class Source(Declared):
 
 
 class Register(Source):
-    """One kind of register file.
+    """Declaration of a firm or patent register, a large file with one row per firm or patent.
 
     `optional` names columns that a file may lack. `personal` names columns with information about
     persons: they are dropped before the file is stored and, if there are any, so is every
@@ -151,7 +151,7 @@ class Register(Source):
 
     @property
     def sql_columns(self) -> dict[str, str]:
-        """Properties that SQL models use: missing facts (counts too, if a sample), and places."""
+        """Properties that SQL models read: missing information, and columns that locate firms."""
         lacks = [*self.lacks, *(["counts"] if self.covers == "sample" else [])]
         return {"lacks": " ".join(lacks), "place": json.dumps(self.place, ensure_ascii=False)}
 
@@ -190,7 +190,7 @@ class Register(Source):
 
 
 class AllowedAge(Declared):
-    """Days without a delivery after which a provider is late, and then stale.
+    """Days since a provider's last delivery after which a refresh warns, or fails.
 
     None means that there is no limit.
     """
@@ -212,12 +212,12 @@ class Provider(Declared):
 
     @property
     def all_sources(self) -> tuple[Source, ...]:
-        """All sources, including registers."""
+        """All declared sources of the provider, including registers."""
         return (*self.sources, *self.registers)
 
 
 def read_providers() -> dict[str, Provider]:
-    """Read the declarations of all providers, by folder name.
+    """Return the validated declarations of all providers, keyed by the name of their folder.
 
     Raises
     ------
@@ -257,38 +257,38 @@ def read_providers() -> dict[str, Provider]:
 
 
 def read_sources() -> list[Source]:
-    """Return the declared sources and registers; raises LandingError like `read_providers`."""
+    """Return all declared sources, including registers; see `read_providers` for errors."""
     return [source for provider in read_providers().values() for source in provider.all_sources]
 
 
 def read_sources_by_name() -> dict[tuple[str, str], Source]:
-    """Return sources and registers by (provider, name); raises like `read_providers`."""
+    """Return all declared sources by (provider, name); see `read_providers` for errors."""
     return {(source.provider, source.name): source for source in read_sources()}
 
 
 def read_registers() -> list[Register]:
-    """Return the declared registers; raises LandingError like `read_providers`."""
+    """Return all declared firm and patent registers; see `read_providers` for errors."""
     return [source for source in read_sources() if isinstance(source, Register)]
 
 
 def read_allowed_ages() -> dict[str, AllowedAge]:
-    """Return each provider's allowed age of deliveries; raises like `read_providers`."""
+    """Return the maximum age of each provider's last delivery; see `read_providers` for errors."""
     return {name: provider.freshness for name, provider in read_providers().items()}
 
 
 def read_series_names() -> set[str]:
     """Return the names of the series in seeds/series.csv."""
     path = settings.project_root() / "seeds" / "series.csv"
-    if not path.is_file():  # a project may consist of sources only
+    if not path.is_file():  # projects without series do not have this file
         return set()
     with path.open(encoding="utf-8-sig", newline="") as file:
         return {row["series"] for row in csv.DictReader(file)}
 
 
 def collect_entity_columns(sources: Iterable[Source], entity: str) -> dict[str, str]:
-    """Return the columns of an entity and their types.
+    """Return the types of all columns that an entity's sources declare, by column name.
 
-    These are the columns of all its sources, in declaration order.
+    Columns are in declaration order.
     """
     return {
         column: column_type
@@ -301,7 +301,7 @@ def collect_entity_columns(sources: Iterable[Source], entity: str) -> dict[str, 
 def find_matching_sources(
     names: list[str], sources: list[Source]
 ) -> list[tuple[Source, dict[str, str]]]:
-    """Return the declarations that match one of a file's names, with the values in that name.
+    """Return the sources whose pattern matches a file, with values parsed from the file name.
 
     A provider may declare a file several times, once for each entity that it feeds.
     """
@@ -335,7 +335,7 @@ def _parse_file_name(names: list[str], source: Source) -> dict[str, str]:
 
 
 def suggest_source(file_path: str, sources: list[Source]) -> str | None:
-    """Return a hint about the declaration that an undeclared file nearly matches, or None.
+    """Return a hint about the declared source that an undeclared file most resembles, or None.
 
     A declaration is near if it matches the file's name in another folder or with another ending, or
     else if it reads the file's folder.
@@ -365,7 +365,7 @@ def suggest_source(file_path: str, sources: list[Source]) -> str | None:
 
 
 def _find_type_conflicts(providers: dict[str, Provider]) -> Iterator[str]:
-    """Yield a message for each column that two sources of an entity type differently."""
+    """Yield an error message for each column that two sources declare with different types."""
     first: dict[tuple[str, str], Source] = {}
     for source in (source for provider in providers.values() for source in provider.sources):
         for column, kind in source.columns.items():
@@ -379,9 +379,9 @@ def _find_type_conflicts(providers: dict[str, Provider]) -> Iterator[str]:
 
 
 def _find_register_contradictions(providers: dict[str, Provider]) -> Iterator[str]:
-    """Yield a message for each contradiction between registers of one provider and entity.
+    """Yield an error message for each pair of registers that cannot share a staging model.
 
-    They share a staging model, so it must be able to read all of them in the same way.
+    A provider's registers of one entity share a staging model, which reads all of them alike.
     """
     for name, provider in providers.items():
         first: dict[str, Register] = {}
@@ -396,7 +396,7 @@ def _find_register_contradictions(providers: dict[str, Provider]) -> Iterator[st
 
 
 def _find_unknown_series(providers: dict[str, Provider]) -> Iterator[str]:
-    """Yield a message for each source whose provenance names an unknown series."""
+    """Yield an error message for each source whose provenance names an unknown series."""
     known_series = read_series_names()
     for source in (source for provider in providers.values() for source in provider.all_sources):
         if names := sorted({*source.provenance.interpolated} - known_series):
@@ -408,7 +408,7 @@ def _find_unknown_series(providers: dict[str, Provider]) -> Iterator[str]:
 
 
 def _matches(parts: list[str], patterns: list[str]) -> bool:
-    """Return whether a path matches a pattern, with the rules of Path.glob.
+    """Return whether a path matches a glob pattern, by the rules of `Path.glob`.
 
     One star matches within a folder, two stars across folders.
     """

@@ -1,4 +1,4 @@
-"""Revisions declared by a person: rewritten values, or a new year that looks unusual.
+"""Record revisions of delivered data that a user has declared to be intended.
 
 Each line of `<store>/log/revisions.jsonl` (its format is in integrity.py) contains the revisions
 that one call of `ai-manufacturing accept --revision` declared.
@@ -28,7 +28,7 @@ Year = Annotated[int, Field(ge=1000, le=9999)]
 
 
 class Declaration(Row):
-    """A declared revision of a series.
+    """A user's statement that changed values of a series are intended, not an error.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Declaration(Row):
 
 
 def open_chain(store: Path) -> Chain:
-    """Return the log of declared revisions; reading it raises LandingError if damaged."""
+    """Return the log of declared revisions; reading a damaged log raises LandingError."""
 
     def build_error(text: str) -> LandingError:
         way_out = "If there is none, delete both, and declare again what is not published yet."
@@ -83,7 +83,7 @@ def open_chain(store: Path) -> Chain:
 
 
 def read_revisions(extract_set: str) -> list[Declaration]:
-    """Return the revisions declared for an extract set, in order.
+    """Return the revisions declared for an extract set, in the order of declaration.
 
     Raises
     ------
@@ -97,7 +97,9 @@ def read_revisions(extract_set: str) -> list[Declaration]:
 
 
 def add_revisions(texts: Sequence[str], **others: str) -> list[Declaration]:
-    """Parse revisions, add either all of them or none to the log, and return them.
+    """Parse values of the `--revision` option, append them to the log, and return them.
+
+    If any value is invalid, nothing is appended.
 
     Parameters
     ----------
@@ -136,7 +138,7 @@ def add_revisions(texts: Sequence[str], **others: str) -> list[Declaration]:
 
 
 def append_revisions(store: Path, revisions: Sequence[Declaration]) -> None:
-    """Append revisions to the log as one line; do nothing if there are none."""
+    """Append revisions to the log as a single line; do nothing if the sequence is empty."""
     if revisions:
         make_folder((store / NAME).parent, store)
         line = {"revisions": [row.model_dump() for row in revisions]}
@@ -144,12 +146,12 @@ def append_revisions(store: Path, revisions: Sequence[Declaration]) -> None:
 
 
 def format_revision(provider: str, series: str, scope: str, years: tuple[int, int]) -> str:
-    """Return a revision in the format of the `--revision` option."""
+    """Format a revision as a value of the command-line option `--revision`."""
     return f"{provider},{series},{scope},{years[0]}:{years[1]}"
 
 
 def list_coverage(extract_set: str) -> list[dict[str, Any]]:
-    """Return the series and years that a set's revisions cover, as in raw_extract_set."""
+    """Return the series and years that an extract set's declared revisions cover."""
     return [row.model_dump(include={*COVERAGE_FIELDS}) for row in read_revisions(extract_set)]
 
 
@@ -157,9 +159,9 @@ def list_coverage(extract_set: str) -> list[dict[str, Any]]:
 
 
 def create_declared_table(connection: DuckDBPyConnection, revisions: Sequence[Declaration]) -> None:
-    """Create the temporary table `declared` and the macro `declared_by`.
+    """Create a temporary table of declared revisions, and a macro that searches the table.
 
-    The macro returns the numbers of the revisions that cover a value.
+    The macro `declared_by` returns the positions of the revisions that cover a value.
     """
     connection.execute(SQL["declared"])
     connection.execute(SQL["declared_by"])

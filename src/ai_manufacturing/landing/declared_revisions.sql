@@ -1,6 +1,6 @@
 -- name: declared
--- Series and years that each revision covers, numbered in the order of declaration.
 create temp table declared (
+    -- Zero-based position of the revision in the order of declaration.
     number integer,
     provider varchar,
     series varchar,

@@ -1,4 +1,4 @@
-"""Land an extract set: store its new files, and record the changes in the log."""
+"""Import delivered files into the landing store, and log added and removed files."""
 
 import datetime
 import os
@@ -37,7 +37,7 @@ from ai_manufacturing.system import contracts, settings
 
 
 def land_deliveries(as_of: int | None = None, current_set: pa.Table | None = None) -> pa.Table:
-    """Land new files of the extracts folder, and record all changes in the log.
+    """Import new files from the extracts folder, log all changes, and return the deliveries.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def _record_deliveries(
         origin = GENERATED if is_synthetic else source and source.provenance
         record.update(origin.columns if origin else NOT_DECLARED)
     validity.add_replaced_periods(records, sources, folder)
-    # A single synthetic file makes the whole set synthetic.
+    # One synthetic file that is still in the folder makes the whole extract set synthetic.
     synthetic = any(
         record["synthetic"]
         for record in records + undeclared_files
@@ -138,7 +138,7 @@ def _record_deliveries(
 
 
 def describe_extract_set(current_set: pa.Table | None) -> pa.Table:
-    """Return the row of raw_extract_set: the set, its period and its declared revisions.
+    """Return the name, period and declared revisions of the extract set as a one-row table.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def _build_extract_set_table(extract_set: ExtractSet) -> pa.Table:
 
 
 def list_declared_sources() -> pa.Table:
-    """Return declared sources and registers, with the columns of raw_declared_sources."""
+    """Return all declared sources, including registers, as the table raw_declared_sources."""
     rows = [
         {"provider": source.provider, "source_name": source.name, "entity": source.entity}
         | (source.sql_columns if isinstance(source, Register) else {})
@@ -197,7 +197,7 @@ def _describe_missing_delivery(as_of: int, name: str, count: int, folder: Path) 
 def find_store_key(
     delivery: Delivery, sources: dict[tuple[str, str], Source], is_in_folder: bool, folder: Path
 ) -> tuple[str, bool]:
-    """Return a delivery's store key, and whether it landed under an earlier declaration."""
+    """Return a delivery's store key, and whether its declaration has changed since the import."""
     event = delivery.event
     source = sources.get((event["provider"], event["source_name"]))
     if source:
@@ -215,7 +215,7 @@ def find_store_key(
 def _build_delivery_row(
     delivery: Delivery, store_key: str, is_earlier: bool, folder: Path
 ) -> dict[str, Any]:
-    """Return the row of raw_deliveries for a delivery, from the log and the store."""
+    """Combine a delivery's log entry and stored metadata into a row of raw_deliveries."""
     event = delivery.event
     record = store.read_record(folder, store_key)
     contradiction = formats.describe_contradiction(event["file_path"], record["file_format"])

@@ -1,16 +1,16 @@
-"""Exceptions raised while reading declarations and landing deliveries."""
+"""Exceptions raised while reading source declarations and importing delivered files."""
 
 
 class LandingError(Exception):
-    """Deliveries or declarations that cannot be landed; one message line per faulty file."""
+    """Raised if files or declarations are invalid; the message has one line per error."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
 
 
-# N818: internal only, because callers collect all faults into one LandingError
+# N818 is ignored, because callers convert this internal exception to a LandingError.
 class FileFault(Exception):  # noqa: N818
-    """A fault in one file, with its location in the file and a remedy in the message."""
+    """Raised if a file is invalid, with the sheet, row and column of the error."""
 
     def __init__(
         self,
@@ -24,8 +24,8 @@ class FileFault(Exception):  # noqa: N818
         self.problem, self.sheet, self.row, self.column = problem, sheet, row, column
 
     def format_line(self, path: str) -> str:
-        """Return the fault as one line of a LandingError."""
+        """Return the error as one line: file path, sheet, row, column and problem."""
         places = {"sheet": self.sheet, "row": self.row, "column": self.column}
         location = [f"{kind} {value}" for kind, value in places.items() if value is not None]
-        # Headers and library messages may contain line breaks.
+        # Remove line breaks, which column headings and library messages may contain.
         return " ".join(f"{', '.join([path, *location])}: {self.problem}".split())

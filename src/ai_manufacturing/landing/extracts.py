@@ -1,4 +1,4 @@
-"""The extracts folder: find delivered files, and the declarations that match them."""
+"""Find delivered files in the extracts folder, and match them with declared sources."""
 
 import datetime
 import hashlib
@@ -25,12 +25,12 @@ from ai_manufacturing.system import settings
 from ai_manufacturing.system.declared import Declared, describe_errors
 
 DESCRIPTION = "extract_set.yml"
-NAME_LIMIT = 255  # bytes in a file name, the usual limit of file systems
-INVISIBLE_CATEGORIES = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories of invisible characters
+NAME_LIMIT = 255  # maximum bytes in a file name on most file systems
+INVISIBLE_CATEGORIES = ("Cc", "Cf", "Zl", "Zp")  # Unicode control, format and separator categories
 
 
 class Period(Declared):
-    """Years that an extract set is built for, and the base year of equation 2.
+    """First and last year of the data, and the base year for AI shares in the paper's equation 2.
 
     Equation 2 holds the AI share of the base year fixed. If the set does not cover that year, the
     nearest year that it covers is used.
@@ -56,7 +56,7 @@ class Period(Declared):
 
 
 class ExtractSet(Declared):
-    """Files that were delivered together.
+    """A named set of delivered files that are analysed together.
 
     The numbers of a "synthetic" set are not real. `period` is None if the set does not declare one
     and uses the period of dbt_project.yml. A set that should not have headline estimates, such as a
@@ -90,7 +90,7 @@ class ExtractSet(Declared):
 
 @dataclass(frozen=True)
 class DeliveredFile:
-    """A delivered file, or a member of an archive, with one matching declaration.
+    """A delivered file or archive member, with the declared source that it matches.
 
     If no declaration matches, `source` is None, and `hint` may suggest why.
     """
@@ -104,12 +104,12 @@ class DeliveredFile:
 
     @property
     def modified_at(self) -> datetime.datetime:
-        """Time of the last change to the file, or to its archive, in UTC."""
+        """Modification time of the file, or of the archive that contains it, in UTC."""
         changed_at = datetime.datetime.fromtimestamp(self.path.stat().st_mtime, datetime.UTC)
         return changed_at.replace(microsecond=0, tzinfo=None)
 
     def read_content(self) -> bytes:
-        """Return the content of the file.
+        """Return the content of the file, after checking it against the size limits.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class DeliveredFile:
         return content
 
     def hash_content(self) -> tuple[str, int]:
-        """Return the SHA-256 of the file, and its size in bytes."""
+        """Return the SHA-256 of the file's content, and its size in bytes."""
         digest, size = hashlib.sha256(), 0
         for chunk in self.read_chunks():
             digest.update(chunk)
@@ -135,7 +135,7 @@ class DeliveredFile:
         return digest.hexdigest(), size
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield the content one megabyte at a time, to limit memory use."""
+        """Yield the file's content one megabyte at a time, to limit memory use."""
         if self.member is not None:
             yield from containers.stream_member(*self.member)
             return
@@ -144,7 +144,7 @@ class DeliveredFile:
 
 
 def read_extract_set(folder: Path) -> ExtractSet:
-    """Return the extract set that a folder's extract_set.yml describes.
+    """Return the name, kind and period of an extract set, from its folder's extract_set.yml.
 
     Without that file, the set has the name of the folder and the kind "delivered".
 
@@ -181,7 +181,7 @@ def read_extract_set(folder: Path) -> ExtractSet:
 
 
 def _read_description(path: Path) -> dict[str, Any]:
-    """Return the content of extract_set.yml, or an empty dict if there is no such file."""
+    """Return the content of extract_set.yml, or an empty dict if the file does not exist."""
     if not path.is_file():
         return {}
     from ruamel.yaml.error import YAMLError
@@ -204,9 +204,9 @@ def _read_description(path: Path) -> dict[str, Any]:
     return description
 
 
-@lru_cache(maxsize=4)  # a command may call it repeatedly, and parsing takes 70 ms
+@lru_cache(maxsize=4)  # parsing takes 70 ms, and commands may parse a file repeatedly
 def _parse_yaml(content: bytes) -> Any:
-    from ruamel.yaml import YAML  # imported here, because most sets have no description
+    from ruamel.yaml import YAML  # imported lazily, as most folders have no YAML file
 
     return YAML(typ="safe", pure=True).load(content)
 
@@ -214,7 +214,7 @@ def _parse_yaml(content: bytes) -> Any:
 def find_delivered_files(
     folder: Path, sources: list[Source]
 ) -> tuple[list[DeliveredFile], list[str]]:
-    """Find the delivered files and their declarations.
+    """Return the delivered files with their sources, and a message for each invalid file.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ def find_delivered_files(
 def walk_folder(
     folder: Path, faults: list[str], prefix: str = "", parents: tuple[tuple[int, int], ...] = ()
 ) -> Iterator[tuple[Path, str]]:
-    """Yield the folders and files below a folder, sorted by name, following links.
+    """Yield all files and subfolders of a folder, sorted by name, following symbolic links.
 
     Files that are not deliveries are skipped, as are all files in hidden folders.
 
@@ -314,7 +314,7 @@ def walk_folder(
         if stat.S_ISREG(target.st_mode):
             if not is_ignored(file_path):
                 yield path, file_path
-        # Do not follow links to parent folders, which are being read already.
+        # Do not follow symbolic links to a parent folder, which would cause an endless loop.
         elif stat.S_ISDIR(target.st_mode) and (target.st_dev, target.st_ino) not in parents:
             yield from walk_folder(path, faults, f"{file_path}/", parents)
         elif not stat.S_ISDIR(target.st_mode) and not is_ignored(file_path):
@@ -325,7 +325,7 @@ def walk_folder(
 
 
 def escape_name(name: str) -> str:
-    r"""Return a file name as printable text.
+    r"""Return a file name with control characters and undecodable bytes escaped as \xNN.
 
     Control characters are written as \xNN and, if the name is not UTF-8, so is each byte beyond
     ASCII. Backslashes are doubled, so that the original name can be recovered.
@@ -341,7 +341,7 @@ def escape_name(name: str) -> str:
 
 
 def decode_name(name: str) -> str:
-    """Return a name as its author saw it.
+    """Decode a file name as UTF-8 or GB18030; escape the name if both fail.
 
     Older Chinese computers wrote names in GB18030, which is tried if the name is not UTF-8.
     """
@@ -353,7 +353,7 @@ def decode_name(name: str) -> str:
 
 @contextmanager
 def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
-    """Close the archives that `find_delivered_files` opened, at the end of the block."""
+    """Close all archives that `find_delivered_files` opened, when the `with` block ends."""
     try:
         yield
     finally:
@@ -363,12 +363,12 @@ def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
 
 
 def is_utf_8(name: str) -> bool:
-    """Return whether a path name is UTF-8; Python decodes other bytes as lone surrogates."""
+    """Return whether a file name is valid UTF-8, so that it contains no surrogate escapes."""
     return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
 def is_ignored(file_path: str) -> bool:
-    """Return whether to ignore a file: it is hidden, temporary or a description."""
+    """Return whether a file is not a delivery, such as a hidden or temporary file or a README."""
     *_, name = parts = file_path.split("/")
     return (
         any(
@@ -380,16 +380,16 @@ def is_ignored(file_path: str) -> bool:
 
 
 def _match_declarations(path: Path, file_path: str, sources: list[Source]) -> list[DeliveredFile]:
-    """Return a file, or the members of an archive, once for each of their declarations.
+    """Return a `DeliveredFile` for each source that a file, or a zip member, matches.
 
     An archive without declared members is returned as one file.
     """
     archive = containers.open_archive(path)
-    # Declarations are written for the readable path, not the escaped one.
+    # File patterns in declarations refer to the decoded path, not the escaped path.
     depth = file_path.count("/") + 1
     readable_path = "/".join(map(decode_name, path.parts[-depth:]))
     if archive is None:
-        # A gzip file may be declared by the name of its content.
+        # A declared file pattern may omit the .gz ending.
         names = (
             [readable_path, readable_path.removesuffix(".gz")]
             if readable_path.endswith(".gz")
@@ -411,7 +411,7 @@ def _match_declarations(path: Path, file_path: str, sources: list[Source]) -> li
         raise
     for name, info in members.items():
         if not is_ignored(name):
-            # A member may be declared by its path in the archive, or as if it was unpacked.
+            # A file pattern may contain the archive's name as a folder, or match the unpacked path.
             unpacked_path = (Path(readable_path).parent / name).as_posix()
             matches = declarations.find_matching_sources(
                 [f"{readable_path}/{name}", unpacked_path], sources

@@ -1,6 +1,6 @@
-"""Write delivered files to the landing store.
+"""Parse delivered files, and write their rows to the landing store.
 
-Each record of each file lands, or is set aside with a reason.
+Every record is either stored as a typed row, or rejected with a reason.
 """
 
 import datetime
@@ -27,7 +27,7 @@ THREADS = 2
 def land_folder(
     sources: list[Source], folder: Path
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Land new files; return the facts about declared files and about undeclared ones."""
+    """Import new files, and return the metadata of declared and of undeclared files."""
     files, faults = find_delivered_files(settings.extracts_dir(), sources)
     declared_files: list[dict[str, Any]] = []
     undeclared_files: list[dict[str, Any]] = []
@@ -43,7 +43,7 @@ def land_folder(
 
 
 def clean_up() -> list[str]:
-    """Remove files that interrupted runs left in the landing store.
+    """Remove temporary files that interrupted runs left in the landing store.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def clean_up() -> list[str]:
 
 
 def land_again(years: range) -> list[str]:
-    """Re-read landed files of the extracts folder that may contain any of these years.
+    """Import files in the extracts folder again if they may contain any of the given years.
 
     A register may contain any year, as may a file whose declaration has no integer period column.
     Files that are no longer in the folder stay in the store unchanged.
@@ -91,7 +91,7 @@ def land_again(years: range) -> list[str]:
             outcome = _land(file, folder)
             if isinstance(outcome, dict):
                 key = outcome["store_key"]
-                # The years of a damaged file are unknown, so it is always read again.
+                # A damaged stored file may contain any year, so it is always imported again.
                 is_damaged = key in digests and checksums.find_faults(folder, key, digests[key])
                 if is_damaged or _may_contain(years, file.source, store.rows_path(folder, key)):
                     store.remove_folder(folder, key)
@@ -101,7 +101,7 @@ def land_again(years: range) -> list[str]:
                 faults.append(outcome)
     if faults:
         raise LandingError(*sorted(faults))
-    return [*dict.fromkeys(paths)]  # a file is listed once per entity that it feeds
+    return [*dict.fromkeys(paths)]  # drop repeated paths of files that feed several entities
 
 
 def _may_contain(years: range, source: Source, rows: Path) -> bool:
@@ -112,7 +112,7 @@ def _may_contain(years: range, source: Source, rows: Path) -> bool:
 
 
 def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
-    """Land one file; return the facts to record, or one line that describes its fault."""
+    """Import one file; return its metadata, or an error message if the file is invalid."""
     content = b""
     try:
         if file.source is None:
@@ -143,7 +143,7 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
 
 
 def _find_contradiction(file_path: str, content: bytes) -> list[str]:
-    """Return a hint, if any, that an unreadable file has the wrong ending for its content."""
+    """Return a one-element list with a hint if a file's extension and format do not match."""
     try:
         hint = (
             formats.describe_contradiction(file_path, formats.detect_format(content))
@@ -152,12 +152,12 @@ def _find_contradiction(file_path: str, content: bytes) -> list[str]:
         )
     except FileFault:
         return []
-    # The format inside a gzip file is unknown until it is unpacked.
+    # The format of a gzip file's content is unknown until the file is unpacked.
     return [hint] if hint and not containers.is_gzip(content) else []
 
 
 def _describe_undeclared_file(file: DeliveredFile) -> dict[str, Any]:
-    """Return the facts recorded about a file that no declaration matches."""
+    """Return the metadata of a file that does not match any declared source."""
     delivery_id, size = file.hash_content()
     counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
     nulls = dict.fromkeys(("delivery_number", "valid_until_delivery"))
@@ -168,7 +168,7 @@ def _describe_undeclared_file(file: DeliveredFile) -> dict[str, Any]:
 def _land_content(
     file: DeliveredFile, source: Source, content: bytes, folder: Path
 ) -> tuple[str, int, str]:
-    """Land a file unless it is in the store; return its SHA-256, size and store key."""
+    """Store the rows of a file unless they exist; return its SHA-256, size and store key."""
     delivery_id = hashlib.sha256(content).hexdigest()
     store_key = store.compute_key(delivery_id, source, file.file_name_values)
     if not store.is_landed(folder, store_key):
@@ -181,7 +181,7 @@ def _land_content(
 def _describe_landed_file(
     file: DeliveredFile, source: Source, delivery_id: str, size: int, store_key: str
 ) -> dict[str, Any]:
-    """Return the log entry of a landed file."""
+    """Return the metadata of an imported file, as recorded in the delivery log."""
     return {
         "file_path": file.file_path,
         "delivery_id": delivery_id,
@@ -191,7 +191,7 @@ def _describe_landed_file(
         "source_name": source.name,
         "entity": source.entity,
         "file_name_values": file.file_name_values,
-        # Information for readers only: no computation depends on these times.
+        # Both timestamps are informational; no computation depends on them.
         "modified_at": file.modified_at.isoformat(),
         "landed_at": (
             datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None).isoformat()

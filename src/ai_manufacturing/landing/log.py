@@ -1,4 +1,4 @@
-"""The log of the landing store: landed files, deliveries and withdrawals, in order.
+"""Read and append to the log of deliveries, withdrawals and checksums in the landing store.
 
 Each line of `<store>/log/deliveries.jsonl` (its format is in integrity.py) contains either `files`,
 the SHA-256 of landed files by path, or `deliveries`, the events of one landing by extract set.
@@ -30,7 +30,7 @@ Place = tuple[str, str]
 
 @dataclass
 class Delivery:
-    """A delivery in the log.
+    """A delivered file in the log, numbered in the order of delivery.
 
     `copy_of` is the number of the first delivery with the same content; `withdrawn_by` is the
     number of the event that ended the validity of its records.
@@ -43,12 +43,12 @@ class Delivery:
 
     @property
     def identity(self) -> Identity:
-        """Provider, source, content hash and file-name values, which copies have in common."""
+        """Key that all copies of the file share; see `identify`."""
         return identify(self.event)
 
 
 class State:
-    """State after a sequence of events: the deliveries, and the files in the folder."""
+    """Deliveries and current contents of the folder, computed by replaying logged events."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.deliveries: dict[int, Delivery] = {}
@@ -58,7 +58,7 @@ class State:
             self._apply_landing([*landing_events])
 
     def is_present(self, identity: Identity) -> bool:
-        """Return whether the folder contains this delivery, under any file name."""
+        """Return whether the folder contains a file with this identity, under any file name."""
         return identity in self._first_by_identity
 
     def _apply_landing(self, events: list[Event]) -> None:
@@ -70,14 +70,14 @@ class State:
                 withdrawals[identity] = event["number"]
             if event["event"] == "delivered":
                 self._add_delivery(event)
-        # Files may swap names within one landing, so removals are decided after all its events.
+        # Files may swap names in one import, so apply withdrawals after all of its events.
         present = (
             {delivery.identity for delivery in self.by_place.values()} if withdrawals else set()
         )
         for identity, number in withdrawals.items():
             if identity not in present:
-                # Records belong to the first delivery of their content, and remain valid while the
-                # folder contains any copy of it.
+                # Copies of a file share the records of its first delivery, which remain valid until
+                # the last copy is removed from the folder.
                 self._first_by_identity.pop(identity).withdrawn_by = number
 
     def _add_delivery(self, event: Event) -> None:
@@ -95,7 +95,7 @@ class State:
 
 
 def identify(event: Event) -> Identity:
-    """Return the values that are equal for two deliveries of the same content and source."""
+    """Return the key shared by copies of a file: provider, source, content hash and name."""
     return (
         event["provider"],
         event["source_name"],
@@ -105,17 +105,17 @@ def identify(event: Event) -> Identity:
 
 
 def locate(event: Event) -> Place:
-    """Return the path and entity of a delivery, as one file may feed several entities."""
+    """Return the file path and entity of a delivery; one file may contain several entities."""
     return event["file_path"], event["entity"]
 
 
 def open_chain(store: Path) -> Chain:
-    """Return the log of a store; reading it raises LandingError if it is damaged."""
+    """Return the delivery log of a store; reading a damaged log raises LandingError."""
     return Chain(store / NAME, file_mode(store), lambda text: LandingError(f"{text}. {WAY_OUT}"))
 
 
 def read_lines(store: Path) -> list[Line]:
-    """Return the lines of the log.
+    """Return all lines of the delivery log, after verifying its hash chain.
 
     Raises
     ------
@@ -126,13 +126,13 @@ def read_lines(store: Path) -> list[Line]:
 
 
 def append_line(store: Path, build_line: Callable[[list[Line]], Line | None]) -> list[Line]:
-    """Append a line to the log; see `Chain.append`."""
+    """Append a line to the delivery log while holding its lock; see `Chain.append`."""
     make_folder((store / NAME).parent, store)
     return open_chain(store).append(build_line)
 
 
 def read_events(store: Path, extract_set: str) -> list[Event]:
-    """Return the events of an extract set, in order.
+    """Return the logged deliveries and withdrawals of an extract set, in order.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def read_events(store: Path, extract_set: str) -> list[Event]:
 
 
 def record_changes(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
-    """Append the changes since the last landing to the log, and return all events.
+    """Log the files added or removed since the last import, and return all events.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def record_changes(store: Path, extract_set: str, present: list[Event]) -> list[
 
 
 def list_extract_sets(store: Path) -> list[str]:
-    """Return the names of the extract sets in the log."""
+    """Return the sorted names of all extract sets in the delivery log."""
     return sorted({name for line in read_lines(store) for name in line.get("deliveries", {})})
 
 

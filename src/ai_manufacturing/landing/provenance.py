@@ -1,4 +1,4 @@
-"""Provenance of a source, as its provider declares it: publisher, licence, citation."""
+"""Validate the declared provenance of a data source: publisher, licence, links, citation."""
 
 import datetime
 from typing import Annotated, Any, Literal, Self
@@ -14,7 +14,7 @@ Commit = Annotated[str, require_pattern("[0-9a-f]{40}", "40 hex digits")]
 
 
 class Provenance(Declared):
-    """Origin of a source's files. The terms of redistribution depend on it (terms.py).
+    """Origin, licence and citation of a data source, which determine if it may be redistributed.
 
     Attributes
     ----------
@@ -55,14 +55,14 @@ class Provenance(Declared):
 
     @property
     def source_link(self) -> str | None:
-        """Page of the file at its commit, or the address if commit or path is unknown."""
+        """URL of the file at its commit, or of the website if commit or path is unknown."""
         if self.source_address and self.source_commit and self.source_path:
             return f"{self.source_address}/blob/{self.source_commit}/{quote(self.source_path)}"
         return self.source_address
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The provenance columns of raw.deliveries."""
+        """Provenance fields as columns of the table raw.deliveries."""
         series = " ".join(self.interpolated) or None
         return self.model_dump(exclude={"interpolated"}) | {
             "interpolated_series": series,

@@ -1,4 +1,4 @@
-"""Read landed rows with their origin and the deliveries between which each is valid."""
+"""Read rows from the landing store, each with its origin and its validity interval."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -26,7 +26,7 @@ ORIGIN = pa.struct([*DELIVERY_COLUMNS, *PLACE, *((name, pa.int64()) for name in 
 
 
 def read_rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
-    """Read all landed rows of an entity, valid or not, one file at a time.
+    """Read all stored rows of an entity, including superseded rows, one file at a time.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def read_rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
 
 
 def read_rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
-    """Read the records that were set aside, one file at a time.
+    """Read the rejected records of all deliveries, one file at a time.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def read_rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
 def _read_batches(
     deliveries: Iterable[dict[str, Any]], sources: dict[tuple[str, str], Source], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of deliveries with their origin and validity."""
+    """Yield the stored rows of deliveries, with the delivery and validity of each row."""
     folder = settings.landing_dir()
     for delivery in deliveries:
         source = sources.get((delivery["provider"], delivery["source_name"]))
@@ -132,7 +132,7 @@ def _read_batches(
 def _compute_validity(
     batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | None
 ) -> dict[str, pa.Array]:
-    """Return valid_from_delivery and valid_until_delivery for each row."""
+    """Return the delivery numbers from which and until which each row is valid."""
     usual = {
         "valid_from_delivery": delivery["delivery_number"],
         "valid_until_delivery": delivery["valid_until_delivery"],
@@ -141,13 +141,13 @@ def _compute_validity(
     if source and source.period:
         periods = pc.cast(batch[source.period], pa.string()).to_pylist()
     else:
-        periods = [None] * batch.num_rows  # a source without periods has one period, None
+        periods = [None] * batch.num_rows  # a source without a period column has the period None
     row_spans = [spans.get(period, usual) for period in periods]
     return {name: pa.array([span[name] for span in row_spans], pa.int64()) for name in VALIDITY}
 
 
 def _list_landed_deliveries(deliveries: pa.Table) -> list[dict[str, Any]]:
-    """Return the deliveries that have rows of their own, sorted by path and number.
+    """Return the stored deliveries without copies, sorted by file path and delivery number.
 
     The table comes from a database, which does not preserve the order of rows.
     """
@@ -167,7 +167,7 @@ def _repeat_delivery(delivery: dict[str, Any], count: int) -> dict[str, pa.Array
 def _add_origin(
     batch: pa.RecordBatch, origin: dict[str, pa.Array], schema: pa.Schema
 ) -> pa.RecordBatch:
-    """Move a row's sheet and number into `origin`, with the facts about its delivery."""
+    """Pack the sheet, row number and delivery of each row into the struct column `origin`."""
     delivered_columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     nulls = {field.name: pa.nulls(batch.num_rows, field.type) for field in schema}
     facts = [(delivered_columns | origin)[field.name] for field in ORIGIN]
@@ -178,5 +178,5 @@ def _add_origin(
 
 
 def sort_key(record: dict[str, Any]) -> tuple[str, int]:
-    """Return the sort key of a delivery: its path, and its number (0 if it has none)."""
+    """Return the sort key of a delivery: its file path and its number (0 if undeclared)."""
     return record["file_path"], record["delivery_number"] or 0

@@ -1,4 +1,4 @@
-"""Rules for rows: a record becomes a typed row, or is set aside with a reason."""
+"""Convert text cells to typed rows, and reject invalid records with a reason."""
 
 import fnmatch
 import json
@@ -37,23 +37,23 @@ MISSING_MARKERS = {"", "-", "--", "—", "——", "…", "……", "...", "..",
 _NUMBER = re.compile(
     r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII
 )
-# Numbers that Arrow casts directly; any other text is parsed in Python.
+# Patterns of numbers that Arrow can cast directly; all other text is parsed in Python.
 _PLAIN = {"integer": r"^-?[0-9]{1,15}$", "number": r"^-?[0-9]{1,200}(\.[0-9]+)?$"}
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９．，－＋", "0123456789.,-+")
-# Letters that are mistyped for digits, by the hint in the error message.
+# Letters that are often typed instead of digits, by the hint in the error message.
 _LOOKALIKES = {
     "a letter O?": str.maketrans("Oo", "00"),
     "a letter l or I?": str.maketrans("lI", "11"),
 }
-_NOTE_MARK = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscripts, and circled or bracketed characters
+_NOTE_MARK = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscript, circled or bracketed footnote marks
 _TRAILING_NOTE_MARKS = re.compile(rf"\s*(?:{_NOTE_MARK}\s*)+$")
 XLS_ADVICE = (
     "XLS is read without character formats and formulas: a raised, lowered or struck-out digit is a"
     " digit, an error or a formula without a saved value is an empty cell. Deliver XLSX to have"
     " such cells set aside."
 )
-_SUM_TOLERANCE = 1e-6  # relative; shares are printed with six digits or more
-_POWER = re.compile(r"[+-]?10")  # before superscript digits, as in 10⁸
+_SUM_TOLERANCE = 1e-6  # relative tolerance, as shares have six or more digits
+_POWER = re.compile(r"[+-]?10")  # a power such as 10⁸ is not a number with a footnote mark
 
 Key = tuple[Any, ...]
 Values = dict[str, Any]
@@ -64,7 +64,7 @@ EarlierRecords = dict[Key, list[tuple[Values, str]]]
 def land(
     sheets: list[Sheet], source: Source, file_name_values: dict[str, str]
 ) -> tuple[pa.Table, pa.Table, dict[str, Any]]:
-    """Apply the row rules to the sheets of one file.
+    """Convert the sheets of one file to typed rows, rejected rows and metadata.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def _compose_notes(
     text_numbers: list[str],
     source: Source,
 ) -> Iterable[str]:
-    """Yield notes for people about a file that landed."""
+    """Yield remarks for the user about an imported file, such as dropped footnote marks."""
     if notes:
         yield f"{len(notes)} numbers have note marks, which were dropped: {notes[0]}."
     if any(sheet.unformatted_cells is not None for sheet in sheets):
@@ -169,7 +169,7 @@ def _compose_notes(
 
 
 def _split_keys(table: pa.Table, source: Source) -> Iterator[tuple[Key, Values]]:
-    """Yield the key of each row, and its other values by column."""
+    """Yield each row as a tuple of its key values and a dict of its other columns."""
     for row in table.to_pylist():
         values = {name: row[name] for name in source.read_columns if name not in source.read_key}
         yield tuple(row[name] for name in source.read_key), values
@@ -178,7 +178,7 @@ def _split_keys(table: pa.Table, source: Source) -> Iterator[tuple[Key, Values]]
 def _find_repeated_keys(
     sheet: Sheet, table: pa.Table, is_valid: np.ndarray, source: Source, earlier: EarlierRecords
 ) -> dict[int, str]:
-    """Return the keys that also occur in an earlier sheet, by row position.
+    """Return the rows whose key also occurs in an earlier sheet, as {row position: key}.
 
     A row that is not valid is compared by its key only, because its values are unknown.
 
@@ -214,7 +214,7 @@ def _quote(value: object) -> str:
 
 
 def _split_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], list[Sheet]]:
-    """Split sheets into those to read and the others."""
+    """Split a workbook's sheets into those that the declaration names, and all others."""
     if not source.sheets or all(sheet.name is None for sheet in sheets):
         return sheets, []
 
@@ -249,7 +249,7 @@ def _wrong_header_fault(sheets: list[Sheet], source: Source) -> FileFault:
         return FileFault("all sheets are empty. Ask the provider for the file again.")
     columns = source.read_columns
     closest = min(sheets, key=lambda sheet: len(sheet.find_missing(columns)))
-    # A stray quotation mark may turn the whole file into one heading.
+    # Truncate headings, because a stray quotation mark may turn the whole file into one.
     headings = (
         ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in closest.headings if name)
         or "none"
@@ -273,7 +273,7 @@ def _wrong_header_fault(sheets: list[Sheet], source: Source) -> FileFault:
 
 
 def _describe_differences(heading: str, column: str) -> str:
-    """Return the characters that distinguish a heading from a look-alike declared heading.
+    """Describe the characters in which a heading differs from a name that looks the same.
 
     Full-width and half-width forms look the same, as do all kinds of spaces. The result is empty if
     the two headings are equal or do not look the same.
@@ -299,7 +299,7 @@ def _normalize(text: str) -> str:
 
 
 def _name_character(mark: str) -> str:
-    """Return a character with its name, such as （ (U+FF08 FULLWIDTH LEFT PARENTHESIS)."""
+    """Return a character with its Unicode name, as in "≤ (U+2264 LESS-THAN OR EQUAL TO)"."""
     return f"{mark} (U+{ord(mark):04X} {unicodedata.name(mark, 'without a name')})"
 
 
@@ -315,7 +315,7 @@ def _parse_file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
 def _land_sheet(
     sheet: Sheet, source: Source, earlier: EarlierRecords
 ) -> tuple[pa.Table, list[RejectedRow], list[str]]:
-    """Return the typed rows, the records set aside, and the numbers that have a note mark."""
+    """Return a sheet's typed rows, its rejected rows, and its numbers with footnote marks."""
     for column in source.read_columns:
         if sheet.header.count(column) > 1:
             pairs = zip(sheet.header, sheet.headings, strict=True)
@@ -347,7 +347,7 @@ def _land_sheet(
             row = positions[number]
             reject(row, sheet.find_heading(column), texts[column][row].as_py(), UNSAVED_REASON)
 
-    # A key cell that cannot be parsed is not empty, so its row is not prose.
+    # A key cell that cannot be parsed counts as filled, so the row is not a line of prose.
     lacks_key = np.ones(count, dtype=bool)
     for column in source.read_key:
         lacks_key &= _to_mask(
@@ -395,7 +395,7 @@ def _land_sheet(
 def _flag_lone_cells(
     sheet: Sheet, parsed_columns: dict[str, tuple[pa.Array, pa.Array]]
 ) -> NDArray[np.bool_]:
-    """Flag the rows whose only filled cell contains text, as in a note."""
+    """Return a mask of the rows whose only filled cell contains text, as in a footnote."""
     cell_count = np.zeros(sheet.rows.num_rows, dtype=np.int64)
     for position in range(sheet.rows.num_columns):
         cell_count += _is_filled(sheet, position)
@@ -413,7 +413,7 @@ def _is_filled(sheet: Sheet, position: int) -> NDArray[np.bool_]:
 def _list_note_marks(
     sheet: Sheet, column: str, text: pa.Array, source: Source, lands: np.ndarray
 ) -> Iterable[str]:
-    """Yield the location and text of each number with a note mark."""
+    """Yield the location and text of each number that has a footnote mark."""
     if source.columns[column] == "text":
         return
     place = f"sheet {sheet.name}, row" if sheet.name else "row"
@@ -424,7 +424,7 @@ def _list_note_marks(
 
 
 def _list_text_numbers(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable[str]:
-    """Yield the location and value of each number in a text cell of an XLS file."""
+    """Yield the location and value of each number that an XLS file stores as text."""
     if not sheet.unformatted_cells:
         return
     for column in source.read_columns:
@@ -439,7 +439,7 @@ def _list_text_numbers(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable
 
 
 def _reject_sheets(sheets: list[Sheet], reason: str) -> Iterable[RejectedRow]:
-    """Yield every row of these sheets as rejected, including rows above a header."""
+    """Yield every row of the given sheets as a rejected row with the given reason."""
     for sheet in sheets:
         yield from (entry._replace(reason=reason) for entry in sheet.rejected_rows)
         for number, cells in zip(sheet.row_numbers.tolist(), sheet.rows.to_pylist(), strict=True):
@@ -485,7 +485,7 @@ def _check_sums(rows: pa.Table, source: Source) -> None:
 
 
 def _is_synthetic(rows: pa.Table, source: Source) -> bool:
-    """Return whether a text column contains "synthetic" in every row, as in the sample."""
+    """Return whether every row contains "synthetic" in a text column, as generated data do."""
     texts = [rows[name] for name, column_type in source.columns.items() if column_type == "text"]
     marks = [pc.fill_null(pc.match_substring(text, "synthetic"), False) for text in texts]
     return rows.num_rows > 0 and any(pc.all(mark).as_py() for mark in marks)
@@ -501,12 +501,12 @@ def _to_mask(values: pa.Array) -> NDArray[np.bool_]:
 
 
 def _parse_column(text: pa.Array, column_type: str) -> tuple[pa.Array, pa.Array]:
-    """Return a column's typed values, and the reason for each value that cannot be parsed."""
+    """Convert a text column to its declared type; return the values and any error messages."""
     if column_type == "text":
         text = pc.replace_substring_regex(text, f"[{ZERO_WIDTH}]", "")
         text = pc.utf8_trim_whitespace(text)
         return pc.if_else(pc.equal(text, ""), None, text), pa.nulls(len(text), pa.string())
-    # Parse each distinct text that is not a plain number in Python.
+    # Arrow casts plain numbers; Python parses each other distinct string once.
     is_plain = pc.match_substring_regex(text, _PLAIN[column_type])
     odd_texts = pc.unique(text.filter(pc.invert(is_plain)))
     results = [_parse_number(value, column_type == "integer") for value in odd_texts.to_pylist()]
@@ -519,7 +519,7 @@ def _parse_column(text: pa.Array, column_type: str) -> tuple[pa.Array, pa.Array]
 
 
 def _parse_number(value: str, is_integer: bool) -> tuple[float | int | None, str | None]:
-    """Return the number in a text, or the reason why there is none; both are None if missing."""
+    """Return (number, None), or (None, reason) if invalid, or (None, None) if missing."""
     text = clean_text(value).translate(_FULL_WIDTH)
     if text.lower() in MISSING_MARKERS:
         return None, None

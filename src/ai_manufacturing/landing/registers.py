@@ -1,7 +1,7 @@
-"""Registers: files of tens of millions of rows, stored as Parquet in the landing store.
+"""Import firm and patent registers, which have tens of millions of rows, as Parquet files.
 
 A provider declares them as `[[registers]]`, beside its other sources. Cells are not validated here:
-staging does that in SQL, and counts the rows that it sets aside by file and reason.
+staging models do that in SQL, and count the rejected rows by file and reason.
 """
 
 import csv
@@ -45,7 +45,7 @@ DOUBTFUL_SCHEMA = pa.schema(
 
 
 def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, int, str]:
-    """Land a register file unless the store has it, in memory independent of the file's size.
+    """Import a new register file, with memory use independent of the file size.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, in
 
 
 def list_paths(files: pa.Table) -> pa.Table:
-    """Return the Parquet files of each register, with the columns of raw_register_paths.
+    """Return the path of every Parquet file of the registers, as the table raw_register_paths.
 
     File number 0 of each entity has all declared columns and no rows. SQL reads it first, so that
     columns missing from every delivered file still exist, and so that an entity without delivered
@@ -118,13 +118,13 @@ def list_paths(files: pa.Table) -> pa.Table:
 
 
 def _build_schema(entity: str) -> pa.Schema:
-    """Return the Arrow schema of an entity's declared columns."""
+    """Return the Arrow schema of the columns that registers declare for an entity."""
     columns = declarations.collect_entity_columns(declarations.read_registers(), entity)
     return pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
 
 
 def _ensure_empty_file(entity: str, folder: Path) -> str:
-    """Return the store key of an entity's empty file, which is written on first use."""
+    """Write an empty Parquet file for an entity if none exists; return its store key."""
     columns = declarations.collect_entity_columns(declarations.read_registers(), entity)
     inputs = [entity, *columns.items()]
     store_key = hashlib.sha256(json.dumps(inputs, ensure_ascii=False).encode()).hexdigest()
@@ -135,7 +135,7 @@ def _ensure_empty_file(entity: str, folder: Path) -> str:
 
 
 def list_landed_columns(deliveries: pa.Table) -> pa.Table:
-    """Return one row per landed register file and declared column.
+    """Return a table with one row per register file and declared column.
 
     `landed_type` is the column's type in the file, or null if the file lacks the column. Each
     declared column also has a row without a store key, with its declared type.
@@ -164,7 +164,7 @@ def list_landed_columns(deliveries: pa.Table) -> pa.Table:
 
 
 def _write_register(file: DeliveredFile, register: Register, folder: Path) -> None:
-    """Write a register file as Parquet, together with the facts recorded about it."""
+    """Write a register as a Parquet file, with its metadata in a separate JSON file."""
     head = next(file.read_chunks(), b"")[: 2**10]
     if not head:
         raise FileFault("the file is empty. Ask the provider for the file again.")
@@ -181,7 +181,7 @@ def _write_register(file: DeliveredFile, register: Register, folder: Path) -> No
         )
     rows, path = folder / "rows.parquet", file.path
     if file.member is not None:
-        path = folder / "member"  # DuckDB cannot read inside an archive
+        path = folder / "member"  # DuckDB cannot read a member of a zip archive
         with path.open("wb") as member_file:
             member_file.writelines(file.read_chunks())
     encoding = delimiter = None
@@ -191,7 +191,7 @@ def _write_register(file: DeliveredFile, register: Register, folder: Path) -> No
     elif register.personal:
         columns_left_out = _copy_declared_columns(path, rows, register)
     else:
-        # Copy, do not link: later writes to the delivered file must not reach the store.
+        # Copy instead of linking, so that later writes to the file do not affect the store.
         shutil.copyfile(path, rows)
     if file.member is not None:
         path.unlink()
@@ -205,7 +205,7 @@ def _write_register(file: DeliveredFile, register: Register, folder: Path) -> No
 
 
 def _copy_declared_columns(path: Path, target: Path, register: Register) -> list[str]:
-    """Copy the declared columns of a Parquet file; return the names of the others."""
+    """Copy the declared columns of a Parquet file; return the names of the omitted columns."""
     try:
         with pq.ParquetFile(path) as delivery:
             names = delivery.schema_arrow.names
@@ -224,7 +224,7 @@ def _copy_declared_columns(path: Path, target: Path, register: Register) -> list
 
 
 def _convert_csv(path: Path, target: Path, register: Register) -> tuple[str, str, list[str]]:
-    """Convert CSV to Parquet with all columns as text, and empty cells as null.
+    """Convert a CSV file to Parquet, with all columns as text and empty cells as null.
 
     Records with the wrong number of fields, and lines that quotation marks join into one record,
     are written to rejected.parquet in the same folder, if there are any. If the declaration has
@@ -246,12 +246,12 @@ def _convert_csv(path: Path, target: Path, register: Register) -> tuple[str, str
         names = _read_column_names(top, delimiter, register)
         utf_8_path = target.with_name("rows.csv")
         if encoding not in ("utf-8", "utf-8-sig"):
-            # DuckDB reads UTF-8 only.
+            # Re-encode the file, because DuckDB reads only UTF-8.
             with utf_8_path.open("w", encoding="utf-8", newline="") as recoded_file:
                 recoded_file.writelines(formats.decode_text(content, encoding))
             path = utf_8_path
         elif not is_utf_8(str(path)):
-            # DuckDB also requires paths in UTF-8.
+            # Use a link with a UTF-8 name, because DuckDB also requires UTF-8 paths.
             utf_8_path.symlink_to(path.resolve())
             path = utf_8_path
     columns = ", ".join(f"{quote_literal(name)}: 'varchar'" for name in names)
@@ -269,7 +269,7 @@ def _convert_csv(path: Path, target: Path, register: Register) -> tuple[str, str
     doubtful_count = 0
 
     def is_doubtful(first_cell: str) -> bool:
-        # Count here, because DuckDB does not report how many rows a condition drops.
+        # Count the rejected rows here, because DuckDB does not report how many it filters out.
         nonlocal doubtful_count
         doubtful_count += 1
         return True
@@ -310,7 +310,7 @@ def _convert_csv(path: Path, target: Path, register: Register) -> tuple[str, str
 
 
 def _read_column_names(top: str, delimiter: str, register: Register) -> list[str]:
-    """Return unique column names; unnamed and repeated columns are named by position."""
+    """Return unique column names from the header, numbering unnamed and repeated columns."""
     header = next(csv.reader(io.StringIO(top, newline=""), delimiter=delimiter))
     if any(re.search(r"[\r\n]", name) for name in header):
         raise FileFault(
@@ -326,7 +326,7 @@ def _read_column_names(top: str, delimiter: str, register: Register) -> list[str
                 row=1,
                 column=name,
             )
-        # DuckDB's column names are case-insensitive.
+        # Compare names without case, because column names are case-insensitive in DuckDB.
         used_names = {other.casefold() for other in names}
         names.append(
             f"column {position} {name}".strip()
@@ -344,9 +344,9 @@ def _write_rejected_rows(
     target: Path,
     register: Register,
 ) -> None:
-    """Write the records that DuckDB could not read, with the columns of REJECTED_SCHEMA."""
+    """Write the CSV records that DuckDB could not parse to a Parquet file, with reasons."""
     ragged_condition = "error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS')"
-    # After any other error, the records that follow may be missing too.
+    # Errors other than a wrong number of fields may make DuckDB skip later records.
     errors = connection.execute(
         f"select line, error_message from reject_errors where not {ragged_condition} limit 1"
     ).fetchall()
@@ -422,7 +422,7 @@ def _write_rejected_rows(
 
 
 def _find_doubtful_lines(path: Path, delimiter: str) -> Iterator[dict[str, Any]]:
-    """Yield the lines of each record that spans several, with the columns of DOUBTFUL_SCHEMA."""
+    """Yield the lines of CSV records that span several lines, with row number and reason."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         for record, (first, lines, _) in enumerate(
             quotation.read_records(file, delimiter), start=1
@@ -435,7 +435,7 @@ def _find_doubtful_lines(path: Path, delimiter: str) -> Iterator[dict[str, Any]]
 
 
 def _describe_rows(rows: Path, register: Register, left_out: list[str]) -> dict[str, Any]:
-    """Return the facts recorded about a stored register file.
+    """Return the metadata of a stored register file, such as its number of rows.
 
     Raises
     ------
@@ -475,7 +475,7 @@ def _describe_rows(rows: Path, register: Register, left_out: list[str]) -> dict[
 
 
 def _is_marked_synthetic(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> bool:
-    """Return whether a column contains "synthetic" in every row, as in the sample."""
+    """Return whether every row contains "synthetic" in a column, as generated data do."""
     condition = f"coalesce(contains({quote_identifier(name)}, 'synthetic'), false)"
     query = f"from {table} where not {condition} limit 1"
     return connection.execute(query).fetchone() is None

@@ -1,6 +1,6 @@
-"""The landing store: one folder for each pair of a landed file and its declaration.
+"""Read and write the landing store, which has one folder per delivered file and declaration.
 
-A folder is written once and never changed.
+A folder is named by its store key, written once and never changed.
 """
 
 import fcntl
@@ -27,19 +27,19 @@ from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.disk import apply_store_permissions, make_folder, sync
 from ai_manufacturing.system.integrity import SUMS, check_folder, record_folder
 
-LANDING_VERSION = 7  # increase it if readers or row rules change the landed rows
+LANDING_VERSION = 7  # increment when a code change alters the rows that are read
 
-# Temporary names of files and folders that a run has not finished.
+# Names of temporary files and folders, which an interrupted run may leave behind.
 DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")
 
 
 @contextmanager
 def lock(store: Path) -> Iterator[list[str]]:
-    """Lock the landing store while a run writes to it; yield a message per leftover removed.
+    """Lock the landing store for writing; yield a message for each temporary file removed.
 
     Runs share the lock, so that any number of them can write at once. A run that can obtain the
     lock exclusively first removes the drafts of dead runs, since no other run is then alive.
-    Timestamps could not tell drafts of dead runs from those in progress.
+    Timestamps could not distinguish the drafts of dead runs from drafts in progress.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def lock(store: Path) -> Iterator[list[str]]:
         messages = [
             f"{path}: left by a dead run; removed." for path in _remove_drafts(store, descriptor)
         ]
-        # List folders before reading the log: a folder gets its name only after its log line.
+        # List folders before reading the log, because each folder is logged before it appears.
         has_landed_files = any(map(checksums.is_landed_folder, store.iterdir()))
         try:
             has_log = bool(log.read_lines(store))
@@ -79,7 +79,7 @@ def lock(store: Path) -> Iterator[list[str]]:
 
 def _remove_drafts(store: Path, descriptor: int) -> list[Path]:
     leftovers = []
-    # Ignore file systems without locks, and drafts of other users, which are harmless.
+    # Ignore errors from file systems without locks, and from other users' temporary files.
     with suppress(OSError):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,19 +100,19 @@ def _remove_drafts(store: Path, descriptor: int) -> list[Path]:
 
 
 def compute_key(delivery_id: str, source: Source, file_name_values: dict[str, str]) -> str:
-    """Return the name of a landed file's folder: a hash of everything that determines its rows."""
+    """Return a file's store key, a hash of its content, declaration and file-name values."""
     inputs = [LANDING_VERSION, delivery_id, source.settings, file_name_values]
-    # Do not sort keys: the order of the columns is part of the declaration.
+    # Do not sort the JSON keys, because the column order is part of the declaration.
     return hashlib.sha256(json.dumps(inputs, ensure_ascii=False).encode()).hexdigest()
 
 
 def is_landed(store: Path, store_key: str) -> bool:
-    """Return whether a file has landed."""
+    """Return whether the landing store contains a file with the given store key."""
     return (store / store_key / "delivery.json").is_file()
 
 
 def read_record(store: Path, store_key: str) -> dict[str, Any]:
-    """Return the recorded facts about a landed file."""
+    """Return the metadata stored with a delivered file in delivery.json."""
     return dict(
         json.loads(_require_file(store / store_key / "delivery.json").read_text(encoding="utf-8"))
     )
@@ -121,7 +121,7 @@ def read_record(store: Path, store_key: str) -> dict[str, Any]:
 def write_landed_file(
     store: Path, store_key: str, rows: pa.Table, rejected_rows: pa.Table, record: dict[str, Any]
 ) -> None:
-    """Add a landed file to the store."""
+    """Write the rows, rejected rows and metadata of a file to a new folder of the store."""
     with open_draft(store, store_key) as folder:
         _write_parquet(rows, folder / "rows.parquet")
         _write_parquet(rejected_rows, folder / "rejected.parquet")
@@ -129,13 +129,13 @@ def write_landed_file(
 
 
 def write_rows_only(store: Path, store_key: str, rows: pa.Table) -> None:
-    """Add rows that do not come from a delivered file."""
+    """Write rows that do not come from a delivered file to a new folder of the store."""
     with open_draft(store, store_key) as folder:
         _write_parquet(rows, folder / "rows.parquet")
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write the facts about a landed file."""
+    """Write the metadata of a delivered file to delivery.json."""
     (folder / "delivery.json").write_text(
         json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8"
     )
@@ -143,7 +143,7 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 
 @contextmanager
 def open_draft(store: Path, store_key: str) -> Iterator[Path]:
-    """Create a draft folder; rename it to its store key on success, and delete it on failure.
+    """Create a temporary folder, and rename it to its store key if the `with` block succeeds.
 
     If another run has stored the same key in the meantime, its folder remains.
     """
@@ -159,12 +159,12 @@ def open_draft(store: Path, store_key: str) -> Iterator[Path]:
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table with page checksums, which readers verify on request."""
+    """Write a table to Parquet with page checksums, which readers can verify."""
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
 def publish_folder(draft: Path, folder: Path) -> None:
-    """Rename a complete draft folder to its final name.
+    """Flush a complete temporary folder to disk, and rename the folder to its final name.
 
     Its files are flushed to disk and their checksums recorded first, so that a folder with its
     final name is always complete.
@@ -178,7 +178,7 @@ def publish_folder(draft: Path, folder: Path) -> None:
 
 
 def replace_tables(folder: Path, tables: dict[str, pa.Table], store: Path) -> None:
-    """Write the tables that have changed, for engines without Python.
+    """Write changed tables to Parquet files, for query engines that cannot run Python.
 
     Each file is replaced atomically, so open readers continue with the old one. SHA256SUMS is
     absent while tables are being replaced.
@@ -187,7 +187,7 @@ def replace_tables(folder: Path, tables: dict[str, pa.Table], store: Path) -> No
     make_folder(folder, store)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # the file system may have no locks
+        with suppress(OSError):  # some file systems do not support locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         changed_names = [name for name in contents if _read_bytes(folder / name) != contents[name]]
         if not changed_names and not check_folder(folder):
@@ -215,7 +215,7 @@ def _read_bytes(path: Path) -> bytes | None:
 
 
 def remove_folder(store: Path, store_key: str) -> None:
-    """Delete a landed file's folder, so that the file lands again.
+    """Delete a file's folder from the store, so that the file is imported again.
 
     Call this only for a file that is still in the extracts folder.
     """
@@ -225,19 +225,19 @@ def remove_folder(store: Path, store_key: str) -> None:
 
 
 def read_rows(store: Path, store_key: str, name: str) -> Iterator[pa.RecordBatch]:
-    """Yield "rows" or "rejected" of a landed file in batches, to limit memory use."""
+    """Yield the typed or rejected rows of a stored file in batches, to limit memory use."""
     with pq.ParquetFile(rows_path(store, store_key, name)) as file:
         yield from file.iter_batches()
 
 
 def rows_path(store: Path, store_key: str, name: str = "rows") -> Path:
-    """Return the path of the Parquet file "rows" or "rejected" of a landed file."""
+    """Return the path of the Parquet file with a stored file's typed or rejected rows."""
     return _require_file(store / store_key / f"{name}.parquet")
 
 
 @contextmanager
 def open_connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an in-memory DuckDB with the memory limit of the warehouse.
+    """Open an in-memory DuckDB database with the warehouse's memory limit.
 
     Data beyond the limit are spilled to a temporary folder in `scratch`.
     """

@@ -1,4 +1,4 @@
-"""Find the records that later deliveries replaced.
+"""Determine which delivered records have been replaced by later deliveries.
 
 A later delivery that repeats a key of an earlier one replaces all its records of that period.
 """
@@ -28,7 +28,7 @@ Span = dict[str, Any]
 def add_replaced_periods(
     deliveries: list[dict[str, Any]], sources: dict[tuple[str, str], Source], folder: Path
 ) -> None:
-    """Add the replaced periods to each delivery, as `superseded_periods`.
+    """Set `superseded_periods` of each delivery to the periods that later files replaced.
 
     If all periods of a delivery were replaced, the delivery ends with the last replacement.
     """
@@ -38,14 +38,14 @@ def add_replaced_periods(
             by_source[delivery["provider"], delivery["source_name"]].append(delivery)
     for name, source_deliveries in by_source.items():
         source = sources.get(name)
-        # A register has no key: only a new file at the same path replaces it.
+        # A register has no key, so only a new file at the same path replaces a register file.
         if source is None or not source.key or len(source_deliveries) < 2:
             continue
         rows, has_same_declaration = {}, True
         for delivery in source_deliveries:
             path = store.rows_path(folder, delivery["store_key"])
             if delivery["is_of_earlier_declaration"]:
-                # An earlier declaration may not have had the key columns.
+                # Skip files whose earlier declaration did not contain the key columns.
                 if not {*source.key} <= {*pq.read_schema(path).names}:
                     continue
                 has_same_declaration = False
@@ -73,7 +73,7 @@ def find_replaced_periods(
     *,
     has_same_declaration: bool = True,
 ) -> dict[int, tuple[list[Span], bool]]:
-    """Return the periods of each delivery that later deliveries replaced.
+    """Return, for each delivery, the periods whose records later deliveries replaced.
 
     DuckDB compares the keys directly in the store, and spills to disk beyond its memory limit.
 
@@ -122,7 +122,7 @@ def _find_repetitions(
     rows: dict[int, Path],
     has_same_declaration: bool,
 ) -> list[tuple[str | None, int, int, int]]:
-    """Return period, earlier delivery and later delivery wherever they share a key.
+    """Return each pair of deliveries that share a record key, with the period of that key.
 
     The fourth value is the number of periods in the earlier delivery.
     """
@@ -133,7 +133,7 @@ def _find_repetitions(
         else "cast(null as varchar)"
     )
     paths = [quote_literal(escape_globs(path)) for path in rows.values()]
-    # Use variables, because parsing thousands of paths in every statement is slow.
+    # Store paths in SQL variables, because parsing thousands in every statement is slow.
     connection.execute(f"""
         set variable numbers = {[*rows]};
         set variable paths = [{", ".join(paths)}];
@@ -149,14 +149,14 @@ def _find_repetitions(
         group by all
         having min(delivery) < max(delivery);
         """)
-    # Two keys may share a hash, so the query compares the remaining rows by key.
+    # Different keys may have the same hash, so this query compares the keys themselves.
     return connection.execute(SQL["repetitions"]).fetchall()
 
 
 def _find_last_valid(
     number: int, end: int | None, replacements: list[tuple[int, int | None]]
 ) -> tuple[int, int | None]:
-    """Return the last part of a delivery's span that no later delivery covers."""
+    """Return the last interval in which a delivery was not replaced by a later delivery."""
     valid_from = number
     spans: list[tuple[int, int | None]] = []
     for start, stop in sorted(replacements, key=lambda span: span[0]):

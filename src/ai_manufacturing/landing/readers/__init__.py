@@ -1,1 +1,1 @@
-"""Readers that convert delivered files of any format to sheets of text."""
+"""Readers that convert CSV, Excel, Stata and Parquet files to tables of text cells."""

@@ -1,4 +1,4 @@
-"""Read Spark folders, gzip files and zip archives safely and with limited memory.
+"""Read gzip files, zip archives and Spark output, with limits on size and memory use.
 
 Paths that an archive names are never written to, and nothing is read beyond the size limits.
 """
@@ -15,25 +15,25 @@ from typing import IO, BinaryIO
 from ai_manufacturing.landing.errors import FileFault
 
 GZIP_MAGIC, ZIP_MAGIC = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
-EXPANDED_LIMIT = 2**30  # bytes of uncompressed content
-WHOLE_LIMIT = 2**32  # bytes of a file that is read into memory at once
-RATIO_LIMIT = 200  # uncompressed size divided by compressed size
-RATIO_FLOOR = 2**24  # bytes; the ratio of smaller files is not limited
+EXPANDED_LIMIT = 2**30  # maximum bytes of uncompressed content
+WHOLE_LIMIT = 2**32  # maximum bytes of a file that is read into memory at once
+RATIO_LIMIT = 200  # maximum ratio of uncompressed to compressed size
+RATIO_FLOOR = 2**24  # uncompressed bytes up to which any ratio is allowed
 CHUNK = 2**20  # bytes
 SUCCESS_MARKER = "_SUCCESS"
 SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
-# Member names that lead out of the archive or contain control characters.
+# Names of zip members that point outside the archive or contain control characters.
 OUTSIDE_NAME = re.compile(r"/|[A-Za-z]:|(?:.*/)?\.\.(?:/|$)|.*[\x00-\x1f\x7f-\x9f]", re.DOTALL)
 ASK_UNPACKED = "Ask the provider for the files unpacked."
 
 
 def is_zip(head: bytes) -> bool:
-    """Return whether a file starts like a zip archive, as workbooks also do."""
+    """Return whether a file starts with a zip signature, as XLSX workbooks also do."""
     return head.startswith(ZIP_MAGIC)
 
 
 def is_gzip(head: bytes) -> bool:
-    """Return whether a file starts like a gzip file."""
+    """Return whether a file starts with the gzip signature."""
     return head.startswith(GZIP_MAGIC)
 
 
@@ -69,7 +69,7 @@ def ungzip(content: bytes, check: Callable[[Iterator[bytes]], Iterator[bytes]] =
 
 
 def refuse_nested_archive(content: bytes, holder: str) -> None:
-    """Raise if the content of an archive is itself an archive."""
+    """Raise FileFault if the content of an archive is itself an archive."""
     if is_gzip(content[:4]) or (
         is_zip(content[:4]) and not _is_document(_open_zip(io.BytesIO(content)))
     ):
@@ -77,7 +77,7 @@ def refuse_nested_archive(content: bytes, holder: str) -> None:
 
 
 def open_archive(path: Path) -> zipfile.ZipFile | None:
-    """Open a zip archive; return None for a workbook, which is a zip too, or any other file.
+    """Open a zip archive; return None for any other file, including an XLSX workbook.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def open_archive(path: Path) -> zipfile.ZipFile | None:
 
 
 def list_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the files of an archive by name, after decoding their names.
+    """Return the files in a zip archive by decoded name, after checking that they are safe.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def list_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def stream_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Yield the content of a member in chunks, to limit memory use.
+    """Yield the content of a zip member in chunks, to limit memory use.
 
     Raises
     ------
@@ -139,14 +139,14 @@ def stream_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[b
 
 
 def check_workbook(book: zipfile.ZipFile, size: int) -> None:
-    """Raise if a workbook expands beyond the limits, or one of its parts is damaged."""
+    """Raise if an XLSX workbook expands beyond the size limits or contains a damaged part."""
     _check_members(book, size, "the workbook")
     if bad_part := book.testzip():
         raise zipfile.BadZipFile(f"{bad_part} is damaged")
 
 
 def _check_members(archive: zipfile.ZipFile, size: int, what: str) -> None:
-    """Raise if the declared sizes of a zip's members exceed the limits.
+    """Raise FileFault if the declared sizes of a zip archive's members exceed the limits.
 
     The declared sizes are sufficient, because zipfile never reads a member beyond its own.
     """
@@ -154,7 +154,7 @@ def _check_members(archive: zipfile.ZipFile, size: int, what: str) -> None:
 
 
 def check_expansion(size: int, compressed_size: int, what: str) -> None:
-    """Raise if compressed content expands beyond the limits."""
+    """Raise FileFault if content expands beyond the limits on size or compression ratio."""
     if size > EXPANDED_LIMIT or (size > RATIO_FLOOR and size > RATIO_LIMIT * compressed_size):
         raise FileFault(
             f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the limits"
@@ -164,7 +164,7 @@ def check_expansion(size: int, compressed_size: int, what: str) -> None:
 
 
 def check_size(size: int) -> None:
-    """Raise if a file is too large to be read into memory at once."""
+    """Raise FileFault if a file is too large to be read into memory at once."""
     if size > WHOLE_LIMIT:
         raise FileFault(
             f"the file has {size:,} bytes, above the limit of {WHOLE_LIMIT:,} bytes. If that is"
@@ -186,14 +186,14 @@ def _open_zip(file: Path | BinaryIO) -> zipfile.ZipFile | None:
 
 
 def _is_document(archive: zipfile.ZipFile | None) -> bool:
-    # Leave damaged files to the workbook reader, which reports the reason.
+    # Treat a damaged file as a workbook, because the workbook reader reports the damage.
     return archive is None or not {"[Content_Types].xml", "mimetype"}.isdisjoint(archive.namelist())
 
 
 def _decode_member_name(info: zipfile.ZipInfo) -> str:
-    """Return the decoded name of a member.
+    """Return the file name of a zip member, decoded as UTF-8 or GB18030.
 
-    Archivers flag names in UTF-8, and otherwise use the encoding of the machine they run on.
+    Archivers flag UTF-8 names, and otherwise use the encoding of the machine that they run on.
     """
     name = info.orig_filename
     if not info.flag_bits & 0x800:
@@ -208,7 +208,7 @@ def _decode_member_name(info: zipfile.ZipInfo) -> str:
 
 
 def is_unfinished_table(folder: Path, root: Path) -> bool:
-    """Return whether a folder contains an unfinished Spark table, or part of one.
+    """Return whether a folder contains Spark output that lacks the success marker.
 
     Spark writes the success marker of a partitioned table to the table's top folder only.
     """

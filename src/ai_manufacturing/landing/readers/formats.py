@@ -1,4 +1,4 @@
-"""Read delivered files of any format as sheets of text.
+"""Read CSV, Excel, Stata and Parquet files as sheets of text cells.
 
 Cells of all formats become text first, so that one set of rules (records.py) applies to them all.
 """
@@ -22,14 +22,14 @@ from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers, quotation, workbook_xml
 from ai_manufacturing.landing.readers.workbook_xml import Cells
 
-# First bytes of each format; Stata files before version 13 begin with their version number.
+# File signatures by format; Stata files before version 13 begin with their version number.
 MAGIC = {
     "xls": re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
     "xlsx": re.compile(rb"PK\x03\x04|PK\x05\x06"),
     "parquet": re.compile(rb"PAR1"),
     "dta": re.compile(rb"<stata_dta>|[\x68-\x73][\x01\x02]\x01\x00"),
 }
-# First bytes of formats that landing does not read.
+# File signatures of unsupported formats, by the name of the format in error messages.
 NOT_READ = {
     "a PDF file": re.compile(rb"%PDF"),
     "a web page": re.compile(rb"\s*(?:<!doctype html|<html|<table)", re.IGNORECASE),
@@ -40,9 +40,9 @@ NOT_READ = {
     "an xz file": re.compile(rb"\xfd7zXZ"),
     "an image": re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"),
 }
-# Stata 14 and later write UTF-8; earlier versions use an encoding that they do not record.
+# Stata 14 and later (formats 118, 119) write UTF-8; older files do not record their encoding.
 STATA_IN_UTF_8 = re.compile(rb"<stata_dta><header><release>11[89]")
-# Format that a file name promises, by its ending.
+# Format that each file name extension implies.
 ENDINGS = {
     "csv": "csv",
     "tsv": "csv",
@@ -53,29 +53,29 @@ ENDINGS = {
     "dta": "dta",
     "parquet": "parquet",
 }
-HEADER_ROWS = 20  # rows at the top of a sheet that may contain the header
-LINE_LIMIT = 2**24  # bytes in a line of a text file
+HEADER_ROWS = 20  # number of rows at the top of a sheet to search for the header
+LINE_LIMIT = 2**24  # maximum bytes in a line of a text file
 NOTE_BELOW = "prose: note"
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 ASK_AGAIN = "Ask the provider for the file again."
-# A business scope may be longer than the csv module's default of 131,072 characters.
+# Cells of firm registers may exceed the csv module's default limit of 131,072 characters.
 csv.field_size_limit(2**31 - 1)
-# Beginning of a note below a table.
+# Beginning of a footnote below a table, such as "Source:", in English or Chinese.
 _NOTE = re.compile(
     r"[（(【\[*※]*\s*(?:注释?|附注|备注|说明|(?:数据|资料)?来源|notes?|sources?)\s*\d*\s*[)）】\]]?\s*[：:、.．]",
     re.IGNORECASE,
 )
-# Big5 symbols and frequent characters; their second bytes are rare in GB18030.
+# Bytes of text in ASCII and frequent Big5 characters, to guess whether the encoding is Big5.
 _BIG5 = re.compile(rb"(?:[\x00-\x7f]|[\xa1-\xc6][\x40-\x7e\xa1-\xfe])+")
 UTF_8_ADVICE = "Save it as UTF-8, or ask the provider for it in UTF-8."
-# Characters that are trimmed from register cells.
+# Whitespace and zero-width characters, which are trimmed from the cells of registers.
 BLANKS = ZERO_WIDTH + "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 _DROP_ZERO_WIDTH = dict.fromkeys(map(ord, ZERO_WIDTH))
 
 
 class RejectedRow(NamedTuple):
-    """A record that was set aside, with the reason."""
+    """A row that was rejected, with its location in the file and the reason."""
 
     sheet_name: str | None
     row_number: int
@@ -86,30 +86,30 @@ class RejectedRow(NamedTuple):
 
 @dataclass
 class Sheet:
-    """Records of a sheet as text, or of the whole file if its format has no sheets."""
+    """Headings and text rows of a worksheet, or of the whole file if it is not a workbook."""
 
     name: str | None
     headings: list[str]  # headings as delivered
-    header: list[str]  # headings, with declared names instead of alternatives
-    header_row: int | None  # None if the format has no header row
-    rows: pa.Table  # columns "0", "1", …: one for each name of the header
+    header: list[str]  # headings, with alternatives replaced by declared names
+    header_row: int | None  # row number, or None if the format has no header row
+    rows: pa.Table  # columns are named "0", "1", … by position
     row_numbers: np.ndarray
     rejected_rows: list[RejectedRow] = field(default_factory=list)
-    # Formulas without a saved value, by row number and column position.
+    # Cells (row number, column position) with a formula but without a cached value.
     unsaved_formulas: set[tuple[int, int]] = field(default_factory=set)
-    # Text cells of an XLS file, by row number and column position; calamine does not return the
-    # formats of their characters.
+    # Text cells (row number, column position) of an XLS file, which may contain superscripts or
+    # struck-out digits that the calamine library does not report.
     unformatted_cells: set[tuple[int, int]] | None = None
     is_hidden: bool = False
-    # How the encoding of a text file was determined, as sentences for an error message.
+    # Explanation of how the encoding was detected, which is appended to error messages.
     encoding: str | None = None
 
     def find_heading(self, column: str) -> str:
-        """Return the heading under which a declared column was delivered."""
+        """Return the heading that the file uses for a declared column."""
         return self.headings[self.header.index(column)]
 
     def find_missing(self, columns: list[str]) -> list[str]:
-        """Return the declared columns that the header lacks."""
+        """Return the declared columns that are missing from the header."""
         return [column for column in columns if column not in self.header]
 
 
@@ -129,7 +129,7 @@ class FileProperties:
 def read_sheets(
     content: bytes, column_by_heading: Mapping[str, str]
 ) -> tuple[FileProperties, list[Sheet]]:
-    """Detect the format of a file from its content, and read its sheets.
+    """Detect the format of a file from its content; return its properties and its sheets.
 
     Parameters
     ----------
@@ -142,8 +142,8 @@ def read_sheets(
     Returns
     -------
     tuple of (FileProperties, list of Sheet)
-        Properties of the file, and its sheets. If a sheet lacks wanted columns, its header is the
-        row with most of them, and `rows` contains all of its rows.
+        Properties of the file, and its sheets. If a sheet lacks declared columns, its header is the
+        row that names the most, and `rows` contains all of its rows.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def read_sheets(
     except (FileFault, MemoryError):
         raise
     except BaseException as error:
-        # Libraries may raise any exception; a panic of a Rust library is not even an Exception.
+        # Parsers may raise any exception; a panic in a Rust library derives from BaseException.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise FileFault(
@@ -188,7 +188,7 @@ def read_sheets(
 
 
 def describe_contradiction(file_path: str, file_format: str) -> str | None:
-    """Return a sentence if a file's name promises another format than its content has."""
+    """Return a message if the file name extension does not match the detected format."""
     named_format = ENDINGS.get(
         file_path.removesuffix(".gz").rsplit(".", 1)[-1].lower(), file_format
     )
@@ -201,7 +201,7 @@ def describe_contradiction(file_path: str, file_format: str) -> str | None:
 
 
 def detect_format(content: bytes) -> str:
-    """Return the format that a file starts with, or "csv" if it does not start like any other.
+    """Return the format indicated by a file's first bytes, or "csv" if they are unknown.
 
     Raises
     ------
@@ -218,7 +218,7 @@ def detect_format(content: bytes) -> str:
 
 
 def check_line_lengths(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the chunks of a file; raise if a line of a text file is longer than LINE_LIMIT.
+    """Yield a file's chunks unchanged; raise FileFault if a line of text exceeds LINE_LIMIT.
 
     A CSV reader needs ten times the memory of a line. Each chunk must be shorter than the limit.
 
@@ -248,30 +248,30 @@ def check_line_lengths(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Return whether a file does not start like any known format other than text."""
+    """Return whether a file is presumably CSV, because it matches no known file signature."""
     patterns = (*MAGIC.values(), *NOT_READ.values())
     return not (containers.is_gzip(head) or any(magic.match(head) for magic in patterns))
 
 
 def clean_text(text: str) -> str:
-    """Return a text without zero-width characters and surrounding whitespace."""
+    """Remove zero-width characters and surrounding whitespace from a string."""
     return text.translate(_DROP_ZERO_WIDTH).strip()
 
 
 def is_note(cells: Iterable[str]) -> bool:
-    """Return whether a row is a note below a table: one filled cell that starts like a note."""
+    """Return whether a row is a footnote: a single filled cell that begins like "Source:"."""
     texts = [text for text in map(clean_text, cells) if text]
     return len(texts) == 1 and _NOTE.match(texts[0]) is not None
 
 
 def join_cells(cells: Iterable[str]) -> str:
-    """Return the cells of a row as one text."""
+    """Join the cells of a row into one string, separated by vertical bars."""
     return "|".join(cells)
 
 
 @dataclass(frozen=True)
 class _Header:
-    """The row or rows of a header, and the number of declared columns that they name."""
+    """Position and names of a header, with the number of declared columns that it contains."""
 
     first: int
     last: int
@@ -280,7 +280,7 @@ class _Header:
 
 
 def _find_header(top: list[list[str]], column_by_heading: Mapping[str, str]) -> _Header:
-    """Return the row, or pair of rows, that names the most declared columns."""
+    """Return the row, or pair of rows, whose headings match the most declared columns."""
     rows = [list(map(clean_text, cells)) for cells in top]
     headers = [
         _Header(index, index, names, _count_columns(names, column_by_heading))
@@ -296,7 +296,7 @@ def _find_header(top: list[list[str]], column_by_heading: Mapping[str, str]) -> 
 
 
 def _count_columns(names: list[str], column_by_heading: Mapping[str, str]) -> int:
-    """Return the number of declared columns that these headings name."""
+    """Return the number of declared columns that the given headings match."""
     return len({column_by_heading[name] for name in names if name in column_by_heading})
 
 
@@ -305,7 +305,7 @@ def _translate_headings(headings: list[str], column_by_heading: Mapping[str, str
 
 
 def _join_headings(upper: list[str], lower: list[str]) -> list[str]:
-    """Join two header rows as "above/below"; a merged cell applies to all its columns."""
+    """Join two header rows as "upper/lower", extending a merged cell to all of its columns."""
     names, group = [], ""
     for over, under in itertools.zip_longest(upper, lower, fillvalue=""):
         group = over or group
@@ -336,9 +336,9 @@ def _read_csv(content: bytes, column_by_heading: Mapping[str, str]) -> tuple[str
 
 
 def detect_encoding(stream: BinaryIO) -> str:
-    """Return the encoding of a text file.
+    """Return the encoding of a text file: UTF-8, GB18030 or UTF-16.
 
-    UTF-8, GB18030 and, if there is a byte order mark, UTF-16 are tried in turn on the whole file.
+    Each encoding is tried in turn on the whole file; UTF-16 requires a byte order mark.
 
     Raises
     ------
@@ -365,7 +365,7 @@ def detect_encoding(stream: BinaryIO) -> str:
 
 
 def _find_undecodable_row(stream: BinaryIO, encoding: str) -> int:
-    """Return the first row that cannot be decoded or contains a zero byte."""
+    """Return the number of the first row that cannot be decoded or contains a null byte."""
     stream.seek(0)
     row = 0
     for row, line in enumerate(stream, start=1):
@@ -378,7 +378,7 @@ def _find_undecodable_row(stream: BinaryIO, encoding: str) -> int:
 
 
 def _show_as_big5(stream: BinaryIO) -> str:
-    """Return a sentence that shows the first line as Big5, if the text may be Big5."""
+    """Return a sentence that quotes the first line decoded as Big5, or "" if it is not Big5."""
     stream.seek(0)
     line = next((line for line in stream.read(2**16).splitlines() if not line.isspace()), b"")
     if line.isascii() or not _BIG5.fullmatch(line):
@@ -390,7 +390,7 @@ def _show_as_big5(stream: BinaryIO) -> str:
 
 
 def _describe_encoding(encoding: str, content: bytes) -> str:
-    """Return a sentence on the encoding of a text file, for errors in its header."""
+    """Return an explanation of how the encoding was detected, for error messages."""
     if encoding != "gb18030":
         return f"It was read as {encoding.upper()}."
     return (
@@ -401,7 +401,7 @@ def _describe_encoding(encoding: str, content: bytes) -> str:
 
 
 def decode_text(stream: BinaryIO, encoding: str) -> Iterator[str]:
-    """Yield the text of a file from its beginning, a million characters at a time."""
+    """Decode a file from its beginning, and yield the text in chunks of a million characters."""
     stream.seek(0)
     text = io.TextIOWrapper(stream, encoding, newline="")
     try:
@@ -412,14 +412,14 @@ def decode_text(stream: BinaryIO, encoding: str) -> Iterator[str]:
 
 
 def detect_delimiter(text: str, column_by_heading: Mapping[str, str]) -> str:
-    """Return the delimiter that yields the most wanted columns in the first row."""
+    """Return the delimiter that splits the first row into the most declared columns."""
     return _detect_dialect(text, column_by_heading, 1)[0]
 
 
 def _detect_dialect(
     text: str, column_by_heading: Mapping[str, str], row_count: int
 ) -> tuple[str, _Header]:
-    """Return the delimiter that yields the most wanted columns, and the resulting header."""
+    """Return the delimiter that yields the most declared columns, and the resulting header."""
     rows, headers = {}, {}
     for delimiter in DELIMITERS:
         # Search only the first million characters for the header.
@@ -433,13 +433,13 @@ def _detect_dialect(
 def _read_workbook(
     content: bytes, file_format: str, column_by_heading: Mapping[str, str]
 ) -> list[Sheet]:
-    """Return the sheets that are not empty, visible ones before hidden ones."""
+    """Return the non-empty sheets of an Excel workbook, with visible sheets first."""
     import python_calamine
 
     corrections_by_sheet: dict[str, Cells] = {}
     if file_format == "xlsx":
         with zipfile.ZipFile(io.BytesIO(content)) as book:
-            # Read every part, so that damage raises here instead of causing missing rows.
+            # Check every part first, because damage could otherwise lead to missing rows unnoticed.
             containers.check_workbook(book, len(content))
             corrections_by_sheet = workbook_xml.read_cells(book)
     sheets = []
@@ -466,7 +466,7 @@ def _read_workbook(
 
 
 def _list_cells(sheet: Any) -> dict[tuple[int, int], Any]:
-    """Return the filled cells of a sheet, by row (from 1) and column (from 0)."""
+    """Return the non-empty cells of a worksheet by row (from 1) and column (from 0)."""
     cells: dict[tuple[int, int], Any] = {}
     if sheet.start is None:
         return cells
@@ -479,7 +479,7 @@ def _list_cells(sheet: Any) -> dict[tuple[int, int], Any]:
 
 
 def _group_rows(texts: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
-    """Return the rows that have a filled cell, with their numbers, all of equal width."""
+    """Group cells into numbered rows of equal width, omitting empty rows."""
     width = max((column + 1 for _, column in texts), default=0)
     rows: dict[int, list[str]] = {}
     for (row, column), text in sorted(texts.items()):
@@ -490,7 +490,7 @@ def _group_rows(texts: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]
 def _build_sheet(
     name: str | None, rows: list[tuple[int, list[str]]], column_by_heading: Mapping[str, str]
 ) -> Sheet:
-    """Return the records of numbered rows, without blank rows."""
+    """Build a `Sheet` from numbered rows: find the header, and reject rows of a wrong width."""
     rows = [(number, cells) for number, cells in rows if any(map(clean_text, cells))]
     header = _find_header([cells for _, cells in rows[:HEADER_ROWS]], column_by_heading)
     is_complete = header.column_count == len(set(column_by_heading.values()))
@@ -523,7 +523,7 @@ def _build_sheet(
 
 
 def _format_cell(cell: Any) -> str:
-    """Return a cell as displayed, so that codes stored as numbers lose their .0."""
+    """Format a cell value as text, omitting the ".0" of whole numbers, which may be codes."""
     if cell is None:
         return ""
     if isinstance(cell, str):
@@ -536,7 +536,7 @@ def _format_cell(cell: Any) -> str:
 
 
 def _build_table_sheet(table: pa.Table, column_by_heading: Mapping[str, str]) -> Sheet:
-    """Return the sheet of a format that names its columns.
+    """Build a `Sheet` from an Arrow table, with the column names as headings.
 
     Row numbers count observations, from 1.
     """
@@ -550,12 +550,12 @@ def _build_table_sheet(table: pa.Table, column_by_heading: Mapping[str, str]) ->
 
 
 def _read_stata(content: bytes) -> tuple[str, pa.Table]:
-    """Return the encoding and the table of a Stata file.
+    """Read a Stata file, and return its encoding and its data as an Arrow table.
 
     Before version 14, Stata did not record the encoding. Pandas decodes such files as latin-1; they
     are decoded as GB18030, common on Chinese computers, if all of their text is valid GB18030.
     """
-    import pandas as pd  # imported here, because it is slow and often not needed
+    import pandas as pd  # imported lazily, because importing pandas is slow
 
     def decode_gb18030(value: Any) -> Any:
         return value.encode("latin-1").decode("gb18030") if isinstance(value, str) else value
@@ -579,7 +579,7 @@ def _read_parquet(content: bytes) -> pa.Table:
                 column=column.name,
             )
     try:
-        table.validate(full=True)  # writers may store any bytes as text
+        table.validate(full=True)  # Parquet strings may contain invalid UTF-8
     except pa.ArrowInvalid as error:
         raise FileFault(f"its text is not UTF-8 ({error}). {ASK_AGAIN}") from error
     return table

@@ -1,4 +1,4 @@
-"""Quotation marks in CSV files: a stray mark must not merge several records into one.
+"""Parse CSV records strictly, so that a stray quotation mark cannot merge several lines.
 
 The rule is a strict reading of RFC 4180. A quotation mark opens a cell only at the start of the
 cell, and closes it only before a delimiter or line end; in an unquoted cell it is an ordinary
@@ -17,7 +17,7 @@ from ai_manufacturing.landing.errors import FileFault
 
 @dataclass(frozen=True)
 class DoubtfulLines:
-    """Lines whose quotation marks break the rule, read as one record.
+    """CSV lines with a stray quotation mark, which a parser would read as one record.
 
     `row` is the number of the first line in the file, from 1.
     """
@@ -27,7 +27,7 @@ class DoubtfulLines:
 
     @property
     def reason(self) -> str:
-        """Reason for setting the lines aside."""
+        """Reason for rejecting the lines, as shown to the user."""
         last = self.row + len(self.lines) - 1
         if last == self.row:
             return "stray quotation mark: more text after the one that closes a cell"
@@ -38,7 +38,7 @@ class DoubtfulLines:
 
 
 def read_records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str], list[str]]]:
-    """Yield the first row number, the lines and the cells of each record of a text.
+    """Yield the first row number, the raw lines and the parsed cells of each CSV record.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def read_records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, lis
 def split_doubtful(
     text: str, delimiter: str
 ) -> tuple[list[tuple[int, list[str]]], list[DoubtfulLines]]:
-    """Return the records of one line each, as row number and cells, and the doubtful lines.
+    """Split CSV text into valid one-line records and lines with a stray quotation mark.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Read the XLSX cells that calamine does not return correctly.
+"""Correct the XLSX cells that the calamine library misreads.
 
-These are errors, formulas without a saved value, and numbers with formatted characters.
+These are errors, formulas without a cached value, and numbers with formatted characters.
 """
 
 import posixpath
@@ -15,12 +15,12 @@ from xlsxwriter.utility import xl_cell_to_rowcol
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers
 
-# Maximum number of cells in a sheet; calamine needs 32 bytes for each.
+# Maximum number of cells in a worksheet, because calamine allocates 32 bytes per cell.
 SPAN_LIMIT = containers.EXPANDED_LIMIT // 32
 UNSAVED_REASON = (
     "a formula without a saved value; open the file in Excel, save it, and deliver it again"
 )
-# Plain-text notation for characters that are struck out, raised or lowered.
+# Plain-text notation for struck-out, superscript and subscript characters.
 STRUCK_OUT_NOTATION = "~{}~"
 NOTATION_BY_ALIGNMENT = {"superscript": "^{}", "subscript": "_{}"}
 _NUMBER = re.compile(r"[\d.,．，+\-＋－\s]*\d[\d.,．，+\-＋－\s]*")
@@ -29,7 +29,7 @@ _SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺
 
 @dataclass
 class Cells:
-    """Cells of a sheet by row (from 1) and column (from 0).
+    """Corrected cells of a worksheet, by row (from 1) and column (from 0).
 
     `texts` replace the values from calamine; `unsaved_formulas` locates formulas without a saved
     value.
@@ -40,7 +40,7 @@ class Cells:
 
 
 def read_cells(book: zipfile.ZipFile) -> dict[str, Cells]:
-    """Return the cells that calamine does not return correctly, by sheet name.
+    """Return the corrected text of cells that the calamine library misreads, by sheet name.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def read_cells(book: zipfile.ZipFile) -> dict[str, Cells]:
     """
     workbook = ET.fromstring(book.read("xl/workbook.xml"))
     calculation = workbook.find("{*}calcPr")
-    # Programs that write formulas without results set this flag to request a calculation.
+    # Programs that save formulas without results set this flag, so that Excel computes them.
     needs_calculation = calculation is not None and calculation.get("fullCalcOnLoad") in (
         "1",
         "true",
@@ -101,13 +101,13 @@ def _locate(cell: ET.Element) -> tuple[int, int]:
 
 
 def _has_result(cell: ET.Element) -> bool:
-    """Return whether a formula has a saved result, which may be an empty text."""
+    """Return whether a formula has a cached result, which may be an empty string."""
     value = cell.find("{*}v")
     return value is not None and bool(value.text or cell.get("t") == "str")
 
 
 def _correct_text(cell: ET.Element, numbers: list[str | None]) -> str | None:
-    """Return the text of a cell that calamine returns differently, or None."""
+    """Return the correct text of a cell that calamine misreads, or None for other cells."""
     value = cell.findtext("{*}v")
     if cell.get("t") == "e":
         return value
@@ -115,7 +115,10 @@ def _correct_text(cell: ET.Element, numbers: list[str | None]) -> str | None:
 
 
 def _read_marked_numbers(book: zipfile.ZipFile) -> list[str | None]:
-    """Return the number in each shared string that has marked digits, or None."""
+    """Return the plain-text form of each shared string that is a number with formatted digits.
+
+    The list contains None for every other string.
+    """
     parts = [part for part in book.namelist() if part.lower().endswith("sharedstrings.xml")]
     return [
         _format_marked_number(text)
@@ -125,7 +128,7 @@ def _read_marked_numbers(book: zipfile.ZipFile) -> list[str | None]:
 
 
 def _iterate_elements(book: zipfile.ZipFile, part: str, tag: str) -> Iterator[ET.Element]:
-    """Yield the elements of a workbook part one by one, to limit memory use."""
+    """Yield the XML elements of a workbook part one by one, to limit memory use."""
     with book.open(part) as xml:
         for _, element in ET.iterparse(xml):
             if element.tag.endswith(f"}}{tag}"):
@@ -134,10 +137,10 @@ def _iterate_elements(book: zipfile.ZipFile, part: str, tag: str) -> Iterator[ET
 
 
 def _format_marked_number(text: ET.Element) -> str | None:
-    """Return a number with its formatted characters in plain-text notation, or None.
+    """Format a number that has superscript, subscript or struck-out digits as plain text.
 
-    146 with a raised 1 becomes 146¹ instead of 1461; with a lowered 1 it becomes 146_1, and with a
-    struck-out 12 before it, ~12~146. Text is not changed, because a raised 2 is also used in km².
+    146 with a superscript 1 becomes 146¹ instead of 1461, with a subscript 1 it becomes 146_1, and
+    with a struck-out 12 before it, ~12~146. For any other text, such as km², return None.
     """
     notation, base, characters = "", "", ""
     for run in text.iterfind(".//{*}r"):
@@ -157,7 +160,7 @@ def _format_marked_number(text: ET.Element) -> str | None:
 
 
 def _find_notation(run: ET.Element) -> str | None:
-    """Return the notation for struck-out, raised or lowered characters, or None."""
+    """Return the notation for a struck-out, superscript or subscript text run, or None."""
     strike = run.find("{*}rPr/{*}strike")
     if strike is not None and strike.get("val") not in ("0", "false"):
         return STRUCK_OUT_NOTATION
@@ -166,7 +169,7 @@ def _find_notation(run: ET.Element) -> str | None:
 
 
 def _check_span(name: str, corners: list[tuple[int, int]]) -> None:
-    """Raise if cells are so far apart that calamine would need too much memory."""
+    """Raise FileFault if cells are so far apart that calamine would need too much memory."""
     if not corners:
         return
     rows = [row for row, _ in corners]
