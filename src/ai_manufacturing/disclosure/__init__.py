@@ -1,1 +1,1 @@
-"""Public copies of a release: withheld values, and the precision of published numbers."""
+"""Create public copies of a release that omit restricted values and round estimates."""

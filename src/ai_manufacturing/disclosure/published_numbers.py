@@ -1,4 +1,4 @@
-"""Precision with which a public copy shows numbers computed from restricted values.
+"""Round published estimates, so that nobody can compute restricted values from them.
 
 Every estimate is an equation in the underlying values. With enough digits and enough equations, a
 reader who knows all other series can solve for those values. A public copy therefore shows only the
@@ -27,13 +27,13 @@ SQL = load_statements(__file__)
 
 SEED = "seeds/published_numbers.csv"
 EVERY_TABLE = "*"
-MAX_DECIMALS = 3  # maximum decimals of an estimate, as in the tables of the paper
-DECIMALS_WITHOUT_ERROR = 2  # decimals of an estimate without a standard error
-SMALLEST_P = 0.0004  # replaces every p-value below 0.0005, and is printed as <0.001
-MAX_DIGITS = 4  # maximum significant digits after the decimal point of a number in a text
+MAX_DECIMALS = 3  # maximum decimals of an estimate, as in the paper's tables
+DECIMALS_WITHOUT_ERROR = 2  # decimal places of an estimate without a standard error
+SMALLEST_P = 0.0004  # replaces all p-values below 0.0005, which are printed as <0.001
+MAX_DIGITS = 4  # maximum significant digits after the decimal point in text columns
 LONG_NUMBER = f"[0-9]+[.]0*[1-9][0-9]{{{MAX_DIGITS},}}"
 """Regular expression for a number in a text with more than MAX_DIGITS digits."""
-# DuckDB types of columns that need no declared precision.
+# DuckDB types of columns that do not require a rounding rule.
 NON_NUMERIC_TYPES = ("BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 CELLS_TABLE = "reports.rpt_table_cells"
 TABLE = "published_numbers"
@@ -53,11 +53,11 @@ TABLE_COLUMNS = {
 
 
 class UndeclaredNumberError(BadConfigurationError):
-    """A released column of numbers has no declared precision."""
+    """Raised if a published column of numbers does not have a valid rounding rule."""
 
 
 class SeedRow(NamedTuple):
-    """A row of the seed: how precisely to show some columns, in the rows that it selects."""
+    """A row of seeds/published_numbers.csv: the rounding rule for some columns of a table."""
 
     table_name: str
     columns: str
@@ -70,7 +70,7 @@ class SeedRow(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A rule that reduces the precision of a number.
+    """A rounding rule for published numbers, as an SQL expression and a description.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Rule(NamedTuple):
     description: str
 
 
-# Rules by the name that the seed uses.
+# Rounding rules by their name in seeds/published_numbers.csv.
 RULES = {
     "exact": Rule(lambda column, places, beside: column, "exact"),
     "decimals": Rule(
@@ -118,7 +118,7 @@ RULES = {
         "the first {places} ranks, then the first rank of one of {places} bands of {beside}",
     ),
     "bins": Rule(
-        # Equal numbers have no range to divide into bins, so they are rounded like an estimate.
+        # If all values are equal, the bin width is zero, so round to MAX_DECIMALS instead.
         lambda column, places, beside: (
             "coalesce(round(round({0} / {1}) * {1}, 12), to_decimals({0}, {2}))".format(
                 column,
@@ -140,7 +140,7 @@ RULES = {
 
 
 class ColumnPrecision(NamedTuple):
-    """How a copy shows a column.
+    """SQL expression that rounds or withholds a column in a public copy.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ class ColumnPrecision(NamedTuple):
 
 
 class PublishedNumbers:
-    """Declared precision by table and column.
+    """Rounding rules of a public copy, by table and column.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ class PublishedNumbers:
     def find_precisions(
         self, table: str, types: Mapping[str, str], *, is_computed: bool
     ) -> dict[str, ColumnPrecision]:
-        """Return how to show the columns of a table; columns shown unchanged may be absent.
+        """Return the rounding expression of each column; columns that do not change may be absent.
 
         Parameters
         ----------
@@ -192,7 +192,7 @@ class PublishedNumbers:
         types : mapping of str to str
             DuckDB type of each column.
         is_computed : bool
-            Whether the table contains computed numbers, all of which must be declared, rather than
+            Whether the table contains computed numbers, which must all be declared, rather than
             city values, which terms.py withholds.
 
         Raises
@@ -218,13 +218,13 @@ class PublishedNumbers:
 
 
 def read_published_numbers() -> PublishedNumbers:
-    """Read the seed, which belongs to the engine and not to the study."""
+    """Read the rounding rules from seeds/published_numbers.csv, which all studies share."""
     with (settings.engine_root() / SEED).open(encoding="utf-8", newline="") as file:
         return PublishedNumbers([SeedRow(**row) for row in csv.DictReader(file)])
 
 
 def has_rounded_numbers(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether an open file is a public copy with rounded numbers."""
+    """Return whether the open database is a public copy with rounded numbers."""
     tables = connection.execute(
         "from duckdb_tables() where database_name = current_database() and schema_name = 'release'"
         f" and table_name = '{TABLE}'"
@@ -233,12 +233,12 @@ def has_rounded_numbers(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def is_text(type_: str) -> bool:
-    """Return whether a DuckDB type is text."""
+    """Return whether a DuckDB column type is text."""
     return type_ == "VARCHAR"
 
 
 def require_short_numbers(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Raise if a text in a copied table contains a number with too many digits.
+    """Raise UndeclaredNumberError if a text column contains a number with too many digits.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ def require_short_numbers(connection: duckdb.DuckDBPyConnection, table: str) -> 
 
 
 def reformat_cells(connection: duckdb.DuckDBPyConnection) -> None:
-    """Format the table cells of a copy, attached as `new`, again from its rounded numbers.
+    """Rewrite the formatted table cells in the database `new` from their rounded numbers.
 
     Cells of the paper's own columns keep the digits of the paper.
     """
@@ -288,20 +288,20 @@ def reformat_cells(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def describe_columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, ...]]:
-    """Return the name and type of each column of a table."""
+    """Return the name, type and other properties of each column of a table."""
     return connection.execute(f"describe {table}").fetchall()
 
 
 def write_precisions(
     connection: duckdb.DuckDBPyConnection, precisions: Mapping[str, Mapping[str, ColumnPrecision]]
 ) -> None:
-    """Write release.published_numbers, the precision of each column, in the copy `new`.
+    """Write the rounding rule of each column to release.published_numbers in database `new`.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
     precisions : mapping
-        How to show numbers, by table and column.
+        Rounding expression by table and column.
     """
     connection.execute(build_create_table(f"new.release.{TABLE}", TABLE_COLUMNS, TABLE_COMMENT))
     for table, columns in precisions.items():
@@ -327,7 +327,7 @@ def write_precisions(
 
 
 def _combine_rows(column: str, type_: str, rows: list[SeedRow]) -> ColumnPrecision:
-    """Combine the seed rows of a column, given as SQL, into the way to show it."""
+    """Combine a column's rounding rules into one SQL CASE expression and description."""
     cases, withheld_cases, descriptions = [], [], []
     for row in rows:
         condition = row.rows_shown or "true"

@@ -19,7 +19,7 @@ create or replace temp macro to_decimals(value, places) as (
         end
     )
 );
--- Rounding must not move a p-value across a significance level.
+-- Round a p-value, but not up to or above a significance level that the exact value is below.
 create or replace temp macro below_level(p_value, places) as (
     coalesce(
         list_max(

@@ -1,4 +1,4 @@
-"""Determine the values that may be published, from the terms that each provider declares.
+"""Decide which values a public copy may contain, based on the licence of each provider.
 
 The site, the downloads and the replication packages use the same rule. Delivered files of a
 restricted provider are never published, and neither are values of a single city, firm or record
@@ -28,52 +28,59 @@ from ai_manufacturing.system.sql_text import (
 
 SQL = load_statements(__file__)
 
-EVERY_SCHEMA = (*SCHEMAS, "release")  # "release" contains changed cells, and all series
-# Official statistics and generated data may be passed on. A provider's own data may be passed on if
-# its licence is open. A republisher cannot license data that belong to someone else, so its licence
-# is ignored.
+EVERY_SCHEMA = (*SCHEMAS, "release")  # the schema "release" also contains restricted values
+
+# Licences that permit redistribution of a provider's own data. The licence of a republisher is
+# ignored, because a republisher cannot license data that belong to someone else.
 OPEN_LICENCE = r"(CC0|CC[- ]BY([- ]SA)?|ODC-By|ODbL|PDDL|MIT|public domain)([- ]v?\d+(\.\d+)*)?"
 MAY_BE_PASSED_ON = (
     "coalesce(provenance_class in ('official', 'generated') or (republished_by is null and"
     " provenance_class <> 'republished' and regexp_full_match(licence,"
     f" {quote_literal(OPEN_LICENCE)}, 'i')), false)"
 )
-"""SQL condition on raw.deliveries or marts.fct_deliveries; false for an undeclared file."""
+"""SQL condition on raw.deliveries or marts.fct_deliveries; false for an undeclared file.
+
+Official statistics and generated data may always be redistributed.
+"""
 
 # Columns that identify a city, firm or delivered record. A table with such a column contains values
-# of single units, unless it is listed below. Ranks are not values: docs/decisions/disclosure.md.
+# of single units, unless TABLES_WITHOUT_VALUES lists the table.
 UNIT_COLUMNS = ("city_id", "city_code", "id")
+# Tables with a column of UNIT_COLUMNS but without values of single units. Ranks do not count as
+# values (docs/decisions/disclosure.md).
 TABLES_WITHOUT_VALUES = (
     "marts.dim_city",
     "marts.fct_rows_set_aside",
     "estimates.estimation_samples",
     "reports.rpt_city_standing",
 )
-# Columns of the schema `release` that are copied in every row, so that readers can see which rows
-# exist; the other columns are blanked. Other tables declare such columns in their property files.
+# Columns in the schema `release` that a public copy contains in every row, so that readers can see
+# which rows exist; in restricted rows, the other columns are null. Other tables declare such
+# columns in their dbt property files.
 KEY_COLUMNS = {
     "release.changes": ["change_kind", "city_id", "year", "column_name"],
     "release.series_values": ["series", "scope", "city_id", "year", "quantity", "provider"],
 }
 DICTIONARY = "marts.data_dictionary"
-# A register has one file per province, and a municipality is a single city, so its rows are counted
-# by source and not by file.
+# Row counts in this table are summed over the files of a restricted register, because a register
+# has one file per province, and some provinces consist of a single city.
 ACCOUNTING = "marts.fct_row_accounting"
 FILE_COUNT_TABLES = ("marts.fct_deliveries", "marts.fct_register_placement")
 NOT_RESTRICTED_REGISTER = (
     "not coalesce(provider in (from restricted_providers) and entity like '%_register', false)"
 )
-PANEL = "marts.fct_city_year_panel"  # table with one column per variable
-FAILING_ROWS = "failing_rows"  # gate column with failing rows and their values, as JSON
-VALIDATION_RESULT = "validation_result"  # gate column that contains the failing values too
-QUESTIONS = "release.questions"  # missing from a warehouse
-# Prefixes of the schemas whose texts are searched for long numbers.
+PANEL = "marts.fct_city_year_panel"  # city-year panel with one column per variable
+FAILING_ROWS = "failing_rows"  # JSON column with the rows that failed a data test
+VALIDATION_RESULT = "validation_result"  # column that also contains values that failed a data test
+QUESTIONS = "release.questions"  # table that exists in releases but not in warehouses
+
+# Prefixes of tables whose text columns must not contain numbers with too many digits.
 COMPUTED_SCHEMAS = ("estimates.", "gates.", "reports.")
-DATA_LICENCE = "LICENSE_DATA.md"  # accompanies the data wherever they are published
+DATA_LICENCE = "LICENSE_DATA.md"  # licence file that accompanies every published data set
 
 
 class Licence(NamedTuple):
-    """A licence in the terms of Data Package and RO-Crate."""
+    """A licence, with the properties that Data Package and RO-Crate metadata use."""
 
     name: str
     title: str
@@ -93,7 +100,7 @@ ESTIMATES_LICENCE = Licence(
 
 
 def add_permissions(deliveries: pa.Table) -> pa.Table:
-    """Return rows of raw.deliveries with may_be_passed_on filled in from MAY_BE_PASSED_ON."""
+    """Return deliveries with the column `may_be_passed_on` computed from their provenance."""
     name = "may_be_passed_on"
     with duckdb_client.connect() as connection:
         permissions = connection.from_arrow(deliveries).project(f"{MAY_BE_PASSED_ON} as {name}")
@@ -102,7 +109,7 @@ def add_permissions(deliveries: pa.Table) -> pa.Table:
 
 
 def read_restricted_providers(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Return the providers of an open release or warehouse whose values are restricted.
+    """Return the data providers in an open database that do not permit redistribution.
 
     Returns
     -------
@@ -114,9 +121,9 @@ def read_restricted_providers(release: duckdb.DuckDBPyConnection) -> list[dict[s
 
 
 def format_data_licence(release: duckdb.DuckDBPyConnection) -> str:
-    """Return the terms of the data in an open release or warehouse as Markdown.
+    """Return the data licences of an open release or warehouse as a Markdown document.
 
-    They differ from the terms of the code.
+    The data licences differ from the licence of the code.
     """
     sources = duckdb_client.fetch_rows(release, SQL["sources"])
     names = list(sources[0]) if sources else []
@@ -142,10 +149,10 @@ def format_data_licence(release: duckdb.DuckDBPyConnection) -> str:
 def write_public_copy(
     database: Path, target: Path, landing: Sequence[Path] = ()
 ) -> list[dict[str, Any]]:
-    """Copy a release, or the released tables of a warehouse, without restricted values.
+    """Write a copy of a release or warehouse that does not contain restricted values.
 
-    The copy contains every table. Rows of restricted providers are omitted or reduced to their
-    keys, and the panel contains only columns with a value. The table release.withheld and the
+    The copy contains every released table. Rows of restricted providers are omitted or reduced to
+    their keys, and the panel contains only columns with a value. The table release.withheld and the
     comments list the omissions. If no provider is restricted, the copy is identical.
 
     Parameters
@@ -184,7 +191,7 @@ def write_public_copy(
             connection, providers, has_series_values="release.series_values" in tables
         )
         duckdb_client.require_views(connection, "built", database, tables)
-        # A public copy is already rounded, and lacks the city values that sums are judged by.
+        # A public copy is already rounded, and lacks the city values needed to check the sums.
         is_copy = withholding.TABLE in tables
         connection.execute(published_numbers.SQL["macros"])
         numbers = PublishedNumbers([]) if is_copy else published_numbers.read_published_numbers()
@@ -217,12 +224,12 @@ def write_public_copy(
 def _create_restriction_tables(
     connection: duckdb.DuckDBPyConnection, providers: list[str], *, has_series_values: bool
 ) -> None:
-    """Create temporary tables of the restricted providers, series and variables."""
+    """Create temporary tables that list the restricted providers, series and variables."""
     connection.execute(SQL["restricted_providers"], {"providers": providers})
-    # Counts computed from a register have their own provider, which delivers nothing.
+    # Also restrict the providers of series that are computed from registers, not delivered.
     connection.execute(SQL["counted_providers"])
     connection.execute(SQL["restricted_series"])
-    # A provider may also feed some years of another's series. A warehouse lacks schema `release`.
+    # Also restrict series for which a restricted provider supplied only some of the years.
     if has_series_values:
         connection.execute(SQL["more_restricted_series"])
     connection.execute(SQL["restricted_variables"])
@@ -230,15 +237,16 @@ def _create_restriction_tables(
 
 
 def _find_shown_sums(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Return the SQL condition under which each sum is shown, by table and column."""
+    """Return the SQL condition for publishing each sum over cities, by table and column."""
     name = study_package.read_constant("SUMS_OVER_CITIES", None)
     return study_package.load_module(name).select_publishable_rows(connection) if name else {}
 
 
 def _record_extract_set(connection: duckdb.DuckDBPyConnection) -> None:
-    """Record the extract set in the copy of a warehouse, which has no manifest.
+    """Write the name and kind of the extract set to a copy of a warehouse.
 
-    Commands read it from raw.deliveries, which the copy would otherwise lack.
+    A warehouse does not have a manifest, so commands read both from raw.deliveries, which a public
+    copy does not contain otherwise.
     """
     connection.execute("create schema new.raw")
     connection.execute(
@@ -248,7 +256,7 @@ def _record_extract_set(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 class _Copy:
-    """Copier of tables from `built` to `new` that omits restricted values.
+    """Copies tables from the database `built` to `new` without restricted values.
 
     Rows are sorted by the shown columns, because their original order reveals withheld values and
     ranks.
@@ -256,7 +264,7 @@ class _Copy:
     Attributes
     ----------
     precisions : dict
-        How numbers are shown, by table and column.
+        Rounding expression by table and column.
     """
 
     def __init__(
@@ -273,7 +281,7 @@ class _Copy:
         self.precisions: dict[str, dict[str, ColumnPrecision]] = {}
 
     def copy_table(self, name: str, sums: dict[str, str]) -> list[dict[str, Any]]:
-        """Copy a table, and return its rows of release.withheld.
+        """Copy a table without restricted values; return its rows for the table release.withheld.
 
         `sums` contains the condition under which each sum over cities is shown, by column.
         """
@@ -301,7 +309,7 @@ class _Copy:
         )
 
     def _copy_rows(self, name: str, conditions: dict[str, str]) -> list[dict[str, Any]]:
-        """Copy all rows of a table, blanking each column in rows that its condition excludes."""
+        """Copy all rows of a table, with nulls where the condition of a column is false."""
         precisions = self.precisions.get(name, {})
         expressions, withheld_conditions = {}, {}
         for column in dict.fromkeys([*conditions, *precisions]):
@@ -337,7 +345,7 @@ class _Copy:
             published_numbers.require_short_numbers(self._connection, f"new.{name}")
 
     def _copy_panel(self, columns: list[str]) -> list[dict[str, Any]]:
-        """Copy the panel with its keys and with the columns that have a value to show."""
+        """Copy the city-year panel with its key columns and its publishable columns."""
         count_expressions = ", ".join(f"count({quote_identifier(column)})" for column in columns)
         (counts,) = self._connection.execute(
             f"select {count_expressions} from built.{PANEL}"
@@ -361,7 +369,7 @@ class _Copy:
         return self._count_withheld_values(PANEL, withheld_conditions)
 
     def _copy_accounting(self, columns: list[str]) -> list[dict[str, Any]]:
-        """Copy the row accounting, and sum the rows of a restricted register over its files."""
+        """Copy the row counts of each file, summed over the files of a restricted register."""
         file_columns = ("delivery_number", "file_path")
         group_columns = ", ".join(
             column for column in columns if column not in (*file_columns, "row_count")
@@ -380,7 +388,7 @@ class _Copy:
     def _count_withheld_values(
         self, name: str, conditions: dict[str, str] | dict[None, str]
     ) -> list[dict[str, Any]]:
-        """Count the withheld values of a table by column; the key None counts whole rows."""
+        """Count the withheld values by column, or the withheld rows for the column None."""
         if not conditions:
             return []
         count_expressions = ", ".join(
@@ -410,7 +418,7 @@ class _Copy:
 def _find_shown_conditions(
     name: str, columns: list[str], units: list[str], key_columns: list[str]
 ) -> dict[str, str]:
-    """Return the conditions under which columns with values of single units are shown."""
+    """Return, for each restricted column, an SQL condition for the rows to publish."""
     if name in FILE_COUNT_TABLES:
         return {column: NOT_RESTRICTED_REGISTER for column in columns if column.endswith("_count")}
     if name in TABLES_WITHOUT_VALUES:
@@ -420,9 +428,9 @@ def _find_shown_conditions(
         return {column: condition for column in columns if column not in key_columns}
     if FAILING_ROWS not in columns:
         return {}
-    # A failing row that names a delivered file only describes the file. Other failing rows contain
-    # city values, and so does the validation result, whose median is the value of one city. Shares
-    # and percentages have more digits than are allowed in a text of a copy.
+    # Failing rows are published only if they describe a delivered file, because all others contain
+    # values of single cities, as may the median in a validation result. Text with numbers that have
+    # too many digits, such as shares, is withheld as well.
     safe_conditions = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
     safe_conditions += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in UNIT_COLUMNS]
     safe, long = " and ".join(safe_conditions), published_numbers.LONG_NUMBER
@@ -434,7 +442,7 @@ def _find_shown_conditions(
 
 
 def _format_open_condition(columns: list[str], units: list[str]) -> str:
-    """Return an SQL condition for the rows that do not come from a restricted provider.
+    """Return an SQL condition that excludes the rows with values of a restricted provider.
 
     In a table without a provider or variable, these are the rows that do not describe a unit.
     """
@@ -448,7 +456,7 @@ def _format_open_condition(columns: list[str], units: list[str]) -> str:
         conditions = ["variable not in (from restricted_variables)", "value is not null"]
     else:
         conditions = [f"{column} is null" for column in units]
-    # The comparison with a restricted variable would reveal its value.
+    # A comparison with a restricted variable would reveal the value of that variable.
     if "compared_with" in columns:
         conditions.append(
             "not list_has_any(string_split(compared_with, '+'), coalesce((select list(variable)"
@@ -469,12 +477,12 @@ def _write_withheld_rows(connection: duckdb.DuckDBPyConnection, rows: list[dict[
     for row in rows:
         connection.execute(build_insert(table, len(row)), [*row.values()])
     connection.execute(SQL["described_columns"], {"panel": PANEL})
-    # the codebook shows this note beside each column, with provider, licence and citation
+    # Mark withheld columns in the data dictionary, which the codebook is generated from.
     connection.execute(SQL["withheld_columns"])
 
 
 def _offer_answerable_questions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Delete the questions that the copy cannot answer; docs/questions.md lists them separately."""
+    """Delete the example questions in release.questions that the public copy cannot answer."""
     with duckdb_client.open_cursor(connection, "new") as copy:
         connection.execute(
             "delete from new.release.questions where list_contains(?, question)",

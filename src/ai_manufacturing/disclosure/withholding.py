@@ -1,4 +1,4 @@
-"""Values that a public copy withholds, and statements that it therefore cannot answer.
+"""Find the values that a public copy withholds, and the queries that need those values.
 
 A copy contains every table (see terms.py), so a withheld table looks empty, and a withheld column
 looks null. Neither is an answer, so code that runs statements on a copy must check them here first.
@@ -29,13 +29,14 @@ COMMENTS = {
     "shown_count": "Rows with their value, or that are here.",
     "providers": "Whose values may not be passed on; marts.fct_deliveries has their terms.",
 }
-MAX_NAMES = 12  # maximum names in a sentence
+MAX_NAMES = 12  # maximum number of tables and columns named in a sentence
 QUOTED_NAME = re.compile(r'"([^"]+)"')
-CALL = re.compile(r"`(?P<tool>\w+)(?:: (?P<arguments>[^`]+))?`$")  # tool call that ends an answer
+# Matches the tool call at the end of an answer, such as `query: from marts.dim_city`.
+CALL = re.compile(r"`(?P<tool>\w+)(?:: (?P<arguments>[^`]+))?`$")
 
 
 def read_withheld_rows(release: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Return the rows of release.withheld; empty if the open file is not a public copy.
+    """Return the rows of release.withheld, or an empty list if that table does not exist.
 
     `is_left_out` marks columns that the file does not contain at all.
     """
@@ -46,12 +47,12 @@ def read_withheld_rows(release: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def format_name(row: Row) -> str:
-    """Return the table or column of a row, as schema.table or schema.table.column."""
+    """Return the name of a withheld table or column, as schema.table or schema.table.column."""
     return ".".join(filter(None, (row["table_name"], row["column_name"])))
 
 
 def find_withheld_inputs(rows: Sequence[Row], reads: Dependencies) -> list[Row]:
-    """Return the rows about tables or columns that a statement reads.
+    """Return the withheld tables and columns that an SQL statement reads.
 
     Reading all columns of a table includes the columns that the copy lacks.
     """
@@ -67,7 +68,7 @@ def find_withheld_inputs(rows: Sequence[Row], reads: Dependencies) -> list[Row]:
 def find_omitted_columns(
     rows: Sequence[Row], error: duckdb.Error | UnknownDependenciesError
 ) -> list[Row]:
-    """Return the rows about omitted columns that an error reports as missing."""
+    """Return the omitted columns that a DuckDB error message reports as missing."""
     first_line = str(error).partition("\n")[0]
     missing_names = {name.casefold() for name in QUOTED_NAME.findall(first_line)}
     return [row for row in rows if row["is_left_out"] and row["column_name"] in missing_names]
@@ -76,7 +77,7 @@ def find_omitted_columns(
 def is_misleading(
     rows: Sequence[Row], reads: Dependencies, result: Sequence[Sequence[object]]
 ) -> bool:
-    """Return whether a result looks like an answer although the underlying values are withheld.
+    """Return whether a query result is misleading, because the underlying data are withheld.
 
     This is the case if the statement reads a table without rows, or if a result column depends on a
     column without values and is still not null, as in a count. An empty result counts as an answer.
@@ -85,7 +86,7 @@ def is_misleading(
     ----------
     rows : sequence of dict
         Rows of release.withheld.
-    reads : Reads
+    reads : Dependencies
         Tables and columns that the statement reads.
     result : sequence of sequences
         The rows of the result.
@@ -100,7 +101,7 @@ def is_misleading(
 
 
 def describe_extent(row: Row) -> Words:
-    """Return the number of withheld rows or values in words, in English and Chinese."""
+    """Return an English and a Chinese phrase with the number of withheld rows or values."""
     share = "some" if row["shown_count"] else "all"
     unit = "rows" if row["column_name"] is None else "values"
     en, zh = Catalogue.load().texts[f"withheld_{share}_{unit}"]
@@ -109,7 +110,7 @@ def describe_extent(row: Row) -> Words:
 
 
 def describe_withheld_rows(rows: Sequence[Row]) -> str:
-    """Name the withheld tables and columns and their providers in an English sentence."""
+    """Return an English sentence that lists withheld tables and columns with their providers."""
     texts = Catalogue.load().texts
     tables_first = sorted(rows, key=lambda row: (row["column_name"] is not None, format_name(row)))
     names = [f"{format_name(row)} ({describe_extent(row)[0]})" for row in tables_first[:MAX_NAMES]]
@@ -120,7 +121,7 @@ def describe_withheld_rows(rows: Sequence[Row]) -> str:
 
 
 def find_empty_tables(release: duckdb.DuckDBPyConnection) -> set[str]:
-    """Return the tables of an open release or copy that are empty, withheld or not."""
+    """Return the names of all empty tables in an open release or public copy."""
     rows = release.execute(
         "select concat(schema_name, '.', table_name) from duckdb_tables() where database_name ="
         " current_database() and estimated_size = 0"
@@ -129,7 +130,7 @@ def find_empty_tables(release: duckdb.DuckDBPyConnection) -> set[str]:
 
 
 def check_answerable(release: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> list[bool]:
-    """Return whether an open release or copy can answer each statement.
+    """Return whether an open release or public copy can answer each SQL statement.
 
     A statement has no answer if it reads a table whose rows are withheld, if it reads only empty
     tables, or if it names a column whose values are withheld. Reading all columns of a table is
@@ -157,7 +158,7 @@ def check_answerable(release: duckdb.DuckDBPyConnection, statements: Sequence[st
 
 
 def find_unanswered_questions(release: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the questions in release.questions that an open public copy cannot answer."""
+    """Return the example questions in release.questions that a public copy cannot answer."""
     calls = {
         question: call
         for question, answer in release.execute(
@@ -174,6 +175,6 @@ def find_unanswered_questions(release: duckdb.DuckDBPyConnection) -> list[str]:
     return [
         question
         for question, call in calls.items()
-        # a trace with a city and a year shows a single cell
+        # a `trace` call with a city and a year shows the value of a single city
         if not has_answer.get(question, call["tool"] != "trace" or "," not in call["arguments"])
     ]
