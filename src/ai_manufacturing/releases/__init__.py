@@ -1,1 +1,1 @@
-"""The release folder: published, past and held releases, the lock, and the logs."""
+"""Manage the release folder: releases, unpublished builds, the lock and the logs."""

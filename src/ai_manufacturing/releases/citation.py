@@ -1,4 +1,4 @@
-"""Citation of a study and its releases, from CITATION.cff, SITE_URL and RELEASE_DOI."""
+"""Read the citation of a study from CITATION.cff, SITE_URL and RELEASE_DOI."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,9 +14,8 @@ from ai_manufacturing.system import settings
 FILE = "CITATION.cff"
 FORMAT = "https://citation-file-format.github.io"
 PRINT_FIELDS = ("volume", "start", "end", "doi")  # fields required to cite a printed paper
-# Fields that are sufficient until a paper is printed.
-ONLINE_FIELDS = ("url", "date-published")
-IDENTIFIERS = {"url": "url", "identifier": "doi"}  # key in CITATION.cff by schema.org property
+ONLINE_FIELDS = ("url", "date-published")  # fields that suffice to cite an online paper
+IDENTIFIERS = {"url": "url", "identifier": "doi"}  # CITATION.cff key by schema.org property
 RESOLVER = "https://doi.org/"
 Name = tuple[str, ...]
 """Family and given names of a person, or the single name of an institution."""
@@ -24,12 +23,12 @@ Name = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Citation:
-    """How to cite a study; without a CITATION.cff, only the address and DOI are known.
+    """Citation metadata of a study: its title, authors, version, URL, DOI and paper.
 
     Attributes
     ----------
     absence : str
-        Why there is no citation, with the way out; empty if there is one.
+        Why the title and authors are unknown, with a remedy; empty if CITATION.cff exists.
     title : str
     authors : list of tuple of str
         One Name per author.
@@ -53,7 +52,7 @@ class Citation:
 
 
 def read_citation(folder: Path) -> Citation:
-    """Return the citation in the CITATION.cff of a folder.
+    """Return the citation metadata in a folder's CITATION.cff file.
 
     Raises
     ------
@@ -65,7 +64,7 @@ def read_citation(folder: Path) -> Citation:
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         paper = next(iter(content.get("references", [])), None)
         if paper:
-            format_article(paper)  # raises if the reference is incomplete
+            format_article(paper)  # called only to raise an error if the reference is incomplete
         return Citation(
             title=content["title"],
             authors=parse_names(content["authors"]),
@@ -87,7 +86,7 @@ def read_citation(folder: Path) -> Citation:
 
 
 def read_site_url() -> str | None:
-    """Return the address of the site, or None if SITE_URL is not set.
+    """Return the address of the website from SITE_URL, or None if the variable is not set.
 
     Raises
     ------
@@ -104,7 +103,7 @@ def read_site_url() -> str | None:
 
 
 def _read_doi() -> str | None:
-    """Return the DOI of the releases, or None if RELEASE_DOI is not set."""
+    """Return the DOI of the releases from RELEASE_DOI, or None if the variable is not set."""
     doi = settings.release_doi()
     if doi and not re.fullmatch(r"10\.\d{4,9}/[^\s{}\\]+", doi):
         raise BadConfigurationError(
@@ -115,7 +114,7 @@ def _read_doi() -> str | None:
 
 
 def format_makers(authors: Iterable[Name]) -> list[dict[str, str]]:
-    """Return authors as schema.org persons (two names) or organisations (one name)."""
+    """Return authors as schema.org objects: persons (two names) or organisations (one name)."""
     return [
         {
             "@type": "Organization" if len(name) == 1 else "Person",
@@ -126,7 +125,7 @@ def format_makers(authors: Iterable[Name]) -> list[dict[str, str]]:
 
 
 def format_article(paper: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the paper as a schema.org article."""
+    """Return the paper as a schema.org ScholarlyArticle."""
     return {
         "@type": "ScholarlyArticle",
         "name": paper["title"],
@@ -144,7 +143,7 @@ def build_bibtex_key(paper: Mapping[str, Any]) -> str:
 
 
 def parse_names(authors: Iterable[Mapping[str, str]]) -> tuple[Name, ...]:
-    """Return the Name of each author."""
+    """Return the family and given name of each author, or the name of an institution."""
     return tuple(
         (author["name"],) if "name" in author else (author["family-names"], author["given-names"])
         for author in authors
@@ -152,7 +151,7 @@ def parse_names(authors: Iterable[Mapping[str, str]]) -> tuple[Name, ...]:
 
 
 def find_missing_fields(paper: Mapping[str, Any]) -> list[str]:
-    """Return the fields that are missing from a citation of the paper.
+    """Return the required citation fields that the entry of the paper does not contain.
 
     A paper published online first has no volume yet, so its URL and date are sufficient.
     """

@@ -1,4 +1,7 @@
-"""Read the release store and the limits from the variables described in docs/refresh.md."""
+"""Read the settings of the release folder and its checks from environment variables.
+
+docs/refresh.md describes the variables.
+"""
 
 import math
 import os
@@ -8,16 +11,16 @@ from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import settings
 
-HOLD_ABOVE = 1.0  # default of REFRESH_HOLD_ABOVE, in standard errors
+HOLD_ABOVE = 1.0  # default value of REFRESH_HOLD_ABOVE, in standard errors
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Largest moves of estimates that pass, in standard errors.
+    """Largest changes in estimates between releases that are accepted, in standard errors.
 
-    `warn_any_above` applies to all estimates, and a larger move causes a warning.
-    `hold_shown_above` applies to shown columns, and a larger move holds the release. A lost
-    estimate exceeds any finite limit.
+    `warn_any_above` applies to all estimates, and a larger change causes a warning.
+    `hold_shown_above` applies to the regressions that the reports show, and a larger change
+    prevents publication. A lost estimate exceeds any finite limit.
     """
 
     warn_any_above: float = math.inf
@@ -25,7 +28,7 @@ class Limits:
 
 
 def read_store() -> Store:
-    """Return the store configured by RELEASE_DIR, RELEASE_PATH and RELEASES_KEPT.
+    """Return the release store configured by RELEASE_DIR, RELEASE_PATH and RELEASES_KEPT.
 
     Raises
     ------
@@ -42,12 +45,12 @@ def read_store() -> Store:
 
 
 def read_limits() -> Limits:
-    """Return the limits set by REFRESH_WARN_ABOVE and REFRESH_HOLD_ABOVE.
+    """Return the limits on changes in estimates, from REFRESH_WARN_ABOVE and REFRESH_HOLD_ABOVE.
 
     Raises
     ------
     BadConfigurationError
-        If either is not a number of at least zero.
+        If one of the variables is not a number of at least zero.
     """
     return Limits(
         _read_number("REFRESH_WARN_ABOVE", math.inf), _read_number("REFRESH_HOLD_ABOVE", HOLD_ABOVE)
@@ -62,7 +65,7 @@ def _read_number(name: str, default: float) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    # nothing is greater than "nan", so such a limit would never hold a release
+    # Reject NaN as a limit, because comparisons with NaN are false and any change would pass.
     if not math.isfinite(number) or number < 0:
         raise BadConfigurationError(f"{name} is {text!r}, which is not a number of 0 or more.")
     return number

@@ -1,4 +1,4 @@
-"""Contents of a release file: schemas of a warehouse, further relations, and comments."""
+"""List the schemas and tables that a release contains, and copy their comments."""
 
 from collections.abc import Collection, Mapping
 
@@ -38,7 +38,7 @@ def copy_comments(
     tables: Collection[str],
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Copy the comments of tables and columns from `built` to `new`.
+    """Copy table and column comments from the database `built` to the database `new`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Select the DuckDB file that a command reads, without mixing extract sets."""
+"""Select the DuckDB file that a command reads, either a release or a warehouse."""
 
 import os
 from collections.abc import Collection
@@ -18,12 +18,14 @@ RELEASE, WAREHOUSE = "release", "warehouse"
 
 
 class DatabaseError(Exception):
-    """A file that a command cannot or must not read; the message suggests another."""
+    """Raised if a command cannot or must not read a database file; the message has a remedy."""
 
 
 @dataclass(frozen=True)
 class Database:
-    """A release or a warehouse; its string is the first line that a command prints.
+    """A DuckDB file that contains a release or a warehouse, with the origin of its data.
+
+    `str` returns the line that a command prints first.
 
     Attributes
     ----------
@@ -44,7 +46,7 @@ class Database:
         return f"{self.origin}, {what}, {self.path}"
 
     def to_record(self) -> dict[str, Any]:
-        """Return the file as a dict for JSON output."""
+        """Return the path, extract set and release number as a dict for JSON output."""
         extract_set, kind = self.origin
         return {
             "path": str(self.path),
@@ -55,7 +57,7 @@ class Database:
 
 
 class _Place(NamedTuple):
-    """A file that a command may read, and the setting that names it."""
+    """A database file that a command may read, and the setting that specifies the path."""
 
     setting: str
     kind: str
@@ -63,7 +65,7 @@ class _Place(NamedTuple):
 
 
 def read_database(path: Path) -> Database:
-    """Return the origin and the release number of a file, after checking its integrity.
+    """Check the integrity of a DuckDB file, and return its origin and release number.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def read_database(path: Path) -> Database:
                     )
                 ((release_id,),) = rows
                 place = path.resolve()
-                # A publication that crashed before its last step leaves no SHA-256 beside the file.
+                # The checksum file is missing if a publication crashed before its last step.
                 has_none = (
                     place == releases.published_path
                     and digest is None
@@ -122,12 +124,13 @@ def read_database(path: Path) -> Database:
 
 
 def select_database(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -> Database:
-    """Return the file that a command reads; a default never overrides a file that the user named.
+    """Return the database that a command reads, from its option, the environment or a default.
 
     The order is: the option of the command; WAREHOUSE_PATH, RELEASE_PATH or RELEASE_DIR, whichever
-    file exists first; the published release; the default warehouse. A file that the command cannot
-    read is skipped, but only in favour of one with the same extract set. A default must belong to
-    the extract set of EXTRACTS_DIR, if that is set.
+    file exists first; the published release; the default warehouse. A default never replaces a file
+    that the user named. A file that the command cannot read is skipped, but only in favour of one
+    with the same extract set. A default must belong to the extract set of EXTRACTS_DIR, if that is
+    set.
 
     Parameters
     ----------
@@ -151,7 +154,7 @@ def select_database(option: Path | None, reads: Collection[str] = (RELEASE, WARE
     user_places = _list_user_places()
     places = [*user_places, *_list_default_places()]
     readable = [number for number, place in enumerate(places) if place.kind in reads]
-    # a default never replaces a file that the user named
+    # Do not fall back to a default if the user named a file, even if that file is missing.
     existing = (
         number for number in readable if number < len(user_places) and places[number].path.exists()
     )

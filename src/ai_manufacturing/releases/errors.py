@@ -1,28 +1,28 @@
-"""Errors of a refresh or a release command, each with its own exit code."""
+"""Exceptions of the refresh and release commands, each with its own exit code."""
 
 from ai_manufacturing.system.exit_codes import ExitCode
 
 
 class RefreshError(Exception):
-    """A refresh or release command that cannot continue; the message suggests a way out."""
+    """Raised if a refresh or release command cannot continue; the message has a remedy."""
 
     exit_code = ExitCode.FAILED
 
 
 class BadConfigurationError(RefreshError):
-    """A setting or folder is invalid."""
+    """Raised if a setting or folder is invalid."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
 
 class NothingNewError(RefreshError):
-    """Deliveries, code and packages are the same as in a published release."""
+    """Raised if deliveries, code and packages are the same as in a published release."""
 
     exit_code = ExitCode.NOTHING_NEW
 
 
 class GateFailedError(RefreshError):
-    """A critical expectation failed.
+    """Raised if a critical data test failed, so that the build must not be published.
 
     The build is held for inspection, under the number reserved for its release.
     """
@@ -35,19 +35,19 @@ class GateFailedError(RefreshError):
 
 
 class BuildFailedError(RefreshError):
-    """dbt failed for a reason other than the gate."""
+    """Raised if dbt failed for a reason other than a critical data test."""
 
     exit_code = ExitCode.BUILD_FAILED
 
 
 class LockedError(RefreshError):
-    """Another refresh is running."""
+    """Raised if another refresh is already running."""
 
     exit_code = ExitCode.LOCKED
 
 
 class HeldError(RefreshError):
-    """Published values or estimates would be rewritten, or a new year is odd.
+    """Raised if a build changes published values or estimates, or adds an unusual year.
 
     The build is held for inspection.
     """
@@ -56,7 +56,7 @@ class HeldError(RefreshError):
 
 
 class NoEstimatesError(RefreshError):
-    """No headline specification has an estimate.
+    """Raised if none of the headline specifications could be estimated.
 
     The build is held for inspection.
     """
@@ -65,7 +65,7 @@ class NoEstimatesError(RefreshError):
 
 
 class StaleError(RefreshError):
-    """A provider has delivered nothing for longer than its declaration allows.
+    """Raised if a provider's last delivery is older than its declaration allows.
 
     The deliveries of other providers have been published.
     """

@@ -1,4 +1,4 @@
-"""Fingerprint of everything that determines the tables: deliveries, code and packages."""
+"""Compute a fingerprint of all inputs to the tables: deliveries, code and packages."""
 
 import hashlib
 import importlib.metadata
@@ -13,7 +13,7 @@ from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.system import settings
 from ai_manufacturing.system.integrity import sha256
 
-# Packages whose versions affect the numbers.
+# Python packages whose versions can affect numerical results.
 PACKAGES = (
     "dbt-core",
     "dbt-duckdb",
@@ -24,7 +24,7 @@ PACKAGES = (
     "pandas",
     "scipy",
 )
-# Files and folders that determine the tables, relative to a project folder.
+# Files and folders with code that affects the tables, relative to a project folder.
 CODE = (
     ".dbtignore",
     "dbt_project.yml",
@@ -68,12 +68,12 @@ def hash_deliveries(folder: Path) -> dict[str, str]:
 
 
 def drop_description(hashes: dict[str, str]) -> dict[str, str]:
-    """Return the hashes of delivered files only, without the description extract_set.yml."""
+    """Return the file hashes without the entry of extract_set.yml."""
     return {path: digest for path, digest in hashes.items() if path != DESCRIPTION}
 
 
 def compute_fingerprint(hashes: dict[str, str]) -> str:
-    """Return a hash of deliveries, code and package versions.
+    """Return a SHA-256 over the extract set's name, file hashes, code and package versions.
 
     Raises
     ------
@@ -102,12 +102,12 @@ def hash_code() -> dict[str, str]:
 
 
 def read_package_versions() -> dict[str, str]:
-    """Return the versions of the packages that affect the numbers."""
+    """Return the installed version of each package that can affect numerical results."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def read_git_commit() -> str:
-    """Return the current commit, with + if there are local changes; empty outside a clone."""
+    """Return the Git commit, with "+" for local changes, or "" outside a repository."""
 
     def run_git(*arguments: str) -> str:
         run = subprocess.run(
@@ -121,7 +121,7 @@ def read_git_commit() -> str:
 
     try:
         return run_git("rev-parse", "HEAD") + ("+" if run_git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):  # the fingerprint still identifies the code
+    except (OSError, subprocess.CalledProcessError):  # not a Git repository
         return ""
 
 

@@ -1,4 +1,4 @@
-"""Headline estimates, without which a warehouse or release shows no result."""
+"""Count the headline specifications that have an estimate in a warehouse or release."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ SQL = load_statements(__file__)
 
 
 class Headlines(NamedTuple):
-    """Number of headline specifications with an estimate.
+    """Number of headline specifications, in total and with an estimate.
 
     Attributes
     ----------
     specification_count, estimated_count : int
         Number of headline specifications, in total and with an estimate.
     absent_series : tuple of str
-        Undelivered series that headline specifications use.
+        Series that headline specifications need but that have not been delivered.
     """
 
     specification_count: int
@@ -33,7 +33,7 @@ class Headlines(NamedTuple):
         return f"{words}; not delivered: {', '.join(self.absent_series)}"
 
     def to_record(self) -> dict[str, int]:
-        """Return both counts for JSON output."""
+        """Return the total and estimated counts as a dict for JSON output."""
         return {
             "specification_count": self.specification_count,
             "estimated_count": self.estimated_count,
@@ -41,7 +41,7 @@ class Headlines(NamedTuple):
 
 
 def read_headlines(database: DuckDBPyConnection) -> Headlines:
-    """Count the headline estimates of an open warehouse or release."""
+    """Count the headline specifications with an estimate in an open database."""
     ((specification_count, estimated_count, absent_series),) = database.execute(
         SQL["headlines"]
     ).fetchall()

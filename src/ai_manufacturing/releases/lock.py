@@ -1,4 +1,4 @@
-"""A lock for one refresh or export at a time, released if its holder dies."""
+"""File lock that allows one refresh or export at a time, released if its process dies."""
 
 import fcntl
 import json
@@ -24,7 +24,7 @@ def hold_lock(
     wait: bool = False,
     way_out: str = "Set RELEASE_DIR to a folder that this user may write to.",
 ) -> Iterator[None]:
-    """Hold the lock while the block runs.
+    """Hold an exclusive file lock while the `with` block runs.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def hold_lock(
         is_new = not path.exists()
         file = path.open("a+", encoding="utf-8")
         if is_new:
-            path.chmod(0o644)  # regardless of the umask
+            path.chmod(0o644)  # readable to all users, regardless of the umask
     except OSError as error:
         raise BadConfigurationError(f"{path}: {error.strerror}. {way_out}") from error
     with file:
@@ -71,7 +71,7 @@ def hold_lock(
 
 
 def read_holder(path: Path) -> dict[str, Any] | None:
-    """Return the holder of the lock; read permission on the file is sufficient.
+    """Return the process that holds a file lock, or None; needs only read permission.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def read_holder(path: Path) -> dict[str, Any] | None:
     """
     try:
         file = path.open(encoding="utf-8")
-    except OSError:  # it was never locked
+    except OSError:  # the file does not exist before the first lock
         return None
     with file:
         try:

@@ -23,7 +23,7 @@ RESTORE_HINT = (
 
 @dataclass(frozen=True)
 class Manifest:
-    """The single row of release.manifest.
+    """Metadata of a release, stored as the single row of the table release.manifest.
 
     The annotation of each field is also the comment on its column.
     """
@@ -53,17 +53,17 @@ class Manifest:
 
     @property
     def origin(self) -> Origin:
-        """Extract set and kind of the numbers."""
+        """Name of the extract set, and whether its data are delivered or synthetic."""
         return Origin(self.extract_set, self.extract_set_kind)
 
     @property
     def delivery_count(self) -> int:
-        """Number of delivered files."""
+        """Number of delivered files that the release is based on."""
         return len(fingerprint.drop_description(self.delivery_hashes))
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Fields that `status` and `releases` print for a release."""
+        """Manifest fields that the commands `status` and `releases` print."""
         names = (
             "published_at",
             "published_by",
@@ -85,7 +85,7 @@ MANIFEST_COLUMNS = tuple(MANIFEST_COMMENTS)
 
 @contextmanager
 def open_release(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
-    """Open a release file while the block runs, and read its manifest.
+    """Open a release file for the `with` block; yield its manifest and its connection.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def load_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
-    """Return the manifest of an open release."""
+    """Return the manifest of a release from an open DuckDB connection."""
     query = f"select {', '.join(MANIFEST_COLUMNS)} from release.manifest"
     values = dict(zip(MANIFEST_COLUMNS, connection.execute(query).fetchall()[0], strict=True))
     for name in JSON_COLUMNS:
@@ -126,12 +126,12 @@ def load_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
 def require_intact(
     path: Path, read_hash: Callable[[Path], str | None] = integrity.check_file
 ) -> str | None:
-    """Check a release against the SHA-256 stored beside it, and return the hash, if there is one.
+    """Verify a release file against its checksum file; return the SHA-256, or None if unrecorded.
 
     Raises
     ------
     RefreshError
-        If they differ.
+        If the file differs from its checksum.
     """
     try:
         return read_hash(path)

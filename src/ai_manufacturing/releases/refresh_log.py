@@ -1,4 +1,4 @@
-"""RELEASE_DIR/refresh.log: the start, the reports and the outcome of each refresh.
+"""Read and write refresh.log, which records the start, events and outcome of each refresh.
 
 Each line is a JSON object with its time, in the same format under systemd, cron, Dagster and on a
 terminal, and the file rotates itself. An attempt has one line for its start and one for its end, so
@@ -21,8 +21,8 @@ from ai_manufacturing.system.disk import make_folder
 from ai_manufacturing.system.exit_codes import ExitCode
 
 FILE = "refresh.log"
-MAX_BYTES = 1_000_000  # bytes after which the log rotates, several years of nightly runs
-BACKUP_COUNT = 5  # rotated files to keep
+MAX_BYTES = 1_000_000  # file size before rotation, enough for several years of nightly runs
+BACKUP_COUNT = 5  # number of rotated log files to keep
 ATTEMPT = "attempt"
 
 OnEvent = Callable[[str, dict[str, Any]], None]
@@ -35,14 +35,14 @@ def warn(on_event: OnEvent, message: str) -> None:
 
 
 class _Handler(RotatingFileHandler):
-    """A rotating handler that ignores a full disk, because the refresh itself then fails."""
+    """Rotating log handler that ignores write errors, because the refresh then fails anyway."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Drop the log record."""
+        """Ignore the error, and drop the log record."""
 
 
 def write_event(folder: Path, event: str, facts: dict[str, Any]) -> str:
-    """Append an event to the log of a release folder, if permitted, and return its line."""
+    """Append an event to refresh.log if the folder is writable, and return the log line."""
     entry = {"at": clock.now("milliseconds"), "event": event, **facts}
     text = json.dumps(entry, ensure_ascii=False)
     path = folder / FILE
@@ -52,7 +52,7 @@ def write_event(folder: Path, event: str, facts: dict[str, Any]) -> str:
         handler = _Handler(path, maxBytes=MAX_BYTES, backupCount=BACKUP_COUNT, encoding="utf-8")
         try:
             if is_new:
-                path.chmod(0o644)  # regardless of the umask
+                path.chmod(0o644)  # readable to all users, regardless of the umask
             handler.emit(logging.makeLogRecord({"msg": text}))
         finally:
             handler.close()
@@ -61,7 +61,7 @@ def write_event(folder: Path, event: str, facts: dict[str, Any]) -> str:
 
 @contextmanager
 def record_attempt(folder: Path) -> Iterator[None]:
-    """Record the start and the outcome of an attempt, even if it fails.
+    """Log the start and the outcome of a refresh attempt, even if the attempt fails.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def record_attempt(folder: Path) -> Iterator[None]:
 
 
 def read_last_attempt(folder: Path) -> dict[str, Any] | None:
-    """Return the latest entry of the last attempt: its outcome, or its start while it runs.
+    """Return the outcome of the last refresh attempt, or its start if it has not ended.
 
     Attempts that were refused because another refresh was running are skipped.
     """
@@ -109,7 +109,7 @@ def read_last_attempt(folder: Path) -> dict[str, Any] | None:
 
 
 def read_newest_first(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of the current and the previous log, newest first, without torn lines."""
+    """Yield the entries of the last two log files, newest first, skipping incomplete lines."""
     for path in (folder / FILE, folder / f"{FILE}.1"):
         with suppress(OSError):
             for text in reversed(path.read_text(encoding="utf-8", errors="replace").splitlines()):

@@ -1,4 +1,4 @@
-"""Delivered sources, and absent series with their known sources and the columns that need them."""
+"""List the delivered sources, and for each missing series the sources that could provide it."""
 
 import csv
 from collections import defaultdict
@@ -17,7 +17,7 @@ Series = tuple[str, str]  # name and scope
 
 
 def read_sources(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Return the delivered sources and the absent series of an open release or warehouse.
+    """Return the delivered sources and the undelivered series of an open release or warehouse.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def read_sources(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 def _list_undelivered_sources(
     delivered_sources: set[tuple[str, str]],
 ) -> list[tuple[Row, set[Series]]]:
-    """Return the declared sources with a link but no delivered file, and the series they feed."""
+    """Return each undelivered source that has a link, with the series that it provides."""
     scopes = _read_scopes()
     places = []
     for source in declarations.read_sources():
@@ -122,7 +122,7 @@ def _list_undelivered_sources(
 
 
 def _read_scopes() -> defaultdict[tuple[str, str], set[str]]:
-    """Return the scopes that each provider may feed, by provider and series (`*` for any).
+    """Return the scopes that each provider may supply, by provider and series (`*` for any).
 
     They are read from seeds/series_sources.csv, which a release does not contain.
     """

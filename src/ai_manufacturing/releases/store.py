@@ -1,4 +1,4 @@
-"""The release folder: published, past and held releases, and the transitions between them.
+"""Add, verify, publish and delete the releases and builds in the release folder.
 
     RELEASE_DIR/
         ai_manufacturing.duckdb the file that readers open, unless RELEASE_PATH names another
@@ -39,12 +39,12 @@ from ai_manufacturing.system import integrity
 from ai_manufacturing.system.disk import make_folder, open_to_readers, sync
 from ai_manufacturing.system.integrity import Chain
 
-DIGITS = 6  # digits of a release number
+DIGITS = 6  # number of digits in a release number
 LOG = "refreshes.jsonl"
-WAREHOUSE = "warehouse.duckdb"  # file name of a build in work/ and held/
-PUBLISHED = ("published", "published by hand")  # log outcomes: by a refresh, and by hand
+WAREHOUSE = "warehouse.duckdb"  # file name of a build in the folders work/ and held/
+PUBLISHED = ("published", "published by hand")  # log outcomes of a successful publication
 SEEN = (*PUBLISHED, "rolled back to")  # log outcomes that change the published release
-DRAFT = re.compile(r"\.[0-9a-f]{32}$")  # suffix of an unfinished file; see disk.py
+DRAFT = re.compile(r"\.[0-9a-f]{32}$")  # suffix of a temporary file that disk.py creates
 RESTORE_LOG = (
     "Restore it and its .head from one backup. If there is none, delete the .head, and put an empty"
     " file in place of the log: the next refresh then records the releases anew, and does not know"
@@ -74,24 +74,24 @@ class Store:
 
     @property
     def work(self) -> Path:
-        """Folder of private builds."""
+        """Folder for the build of a running refresh."""
         return self.folder / "work"
 
     @property
     def lock(self) -> Path:
-        """Lock file to hold while changing the store."""
+        """Path of the lock file, which a process must lock before changing the store."""
         return self.folder / "refresh.lock"
 
     def locate_past_release(self, release_id: str) -> Path:
-        """Return the file of a past release."""
+        """Return the path of the DuckDB file of a past release."""
         return self.folder / "past" / f"{require_id(release_id)}.duckdb"
 
     def locate_held_build(self, release_id: str) -> Path:
-        """Return the folder of a held build."""
+        """Return the path of the folder of a held build, which was not published."""
         return self.folder / "held" / require_id(release_id)
 
     def prepare_folders(self) -> list[str]:
-        """Create the folders, and remove the remains of a crashed refresh.
+        """Create the subfolders, and remove temporary files that a crashed refresh left behind.
 
         Only the holder of the lock may call this.
 
@@ -137,7 +137,7 @@ class Store:
         return actions
 
     def _repair_hashes(self) -> list[str]:
-        """Remove hashes without a release, and restore a missing hash of the published file."""
+        """Delete orphaned checksum files, and recreate a missing one for the published release."""
         actions = []
         for hash_path in (self.folder / "past").glob(f"*.duckdb{integrity.SUFFIX}"):
             if not hash_path.with_suffix("").exists():
@@ -148,7 +148,7 @@ class Store:
             and not integrity.checksum_path(self.published_path).exists()
         ):
             digest = integrity.sha256(self.published_path)
-            # Ignore a damaged log here: commands that need it report the damage.
+            # Ignore a damaged log here, because commands that read the log report the damage.
             with suppress(RefreshError):
                 if digest in self._read_logged_hashes():
                     integrity.record_checksum(self.published_path, digest)
@@ -158,7 +158,9 @@ class Store:
         return actions
 
     def restore_log(self) -> list[str]:
-        """Record all releases again in a log that was emptied as RESTORE_LOG describes.
+        """Rebuild an empty log by recording all past releases again.
+
+        RESTORE_LOG describes when a user must empty the log.
 
         Only the holder of the lock may call this.
 
@@ -182,9 +184,8 @@ class Store:
             )
         releases = {}
         for path in map(self.locate_past_release, ids):
-            with suppress(
-                RefreshError
-            ):  # a damaged release gets no line, so `find_faults` reports it
+            # Skip damaged releases, because `find_faults` reports releases without a log entry.
+            with suppress(RefreshError):
                 if digest := require_intact(path):
                     releases[path.stem] = {"file_sha256": digest} | read_manifest(path).summary
         self.append_to_log({"releases": releases})
@@ -192,7 +193,7 @@ class Store:
         return [f"{self._chain.path}: was empty; {again}"]
 
     def move_wal_aside(self) -> Path | None:
-        """Move away a write-ahead log that another program left beside the published file.
+        """Move away a write-ahead log (WAL) that another program left beside the published file.
 
         DuckDB cannot open a release beside the write-ahead log of another file.
 
@@ -209,15 +210,15 @@ class Store:
         return new_path
 
     def list_release_ids(self) -> list[str]:
-        """Return the numbers of the past releases, oldest first."""
+        """Return the numbers of all past releases, oldest first."""
         return _list_numbers(self.folder / "past", ".duckdb")
 
     def list_held_ids(self) -> list[str]:
-        """Return the numbers of the held builds, oldest first."""
+        """Return the numbers of all held (unpublished) builds, oldest first."""
         return _list_numbers(self.folder / "held")
 
     def read_current_manifest(self) -> Manifest | None:
-        """Return the manifest of the published file, or None if there is none.
+        """Return the manifest of the published release, or None if nothing has been published.
 
         Raises
         ------
@@ -232,7 +233,7 @@ class Store:
 
     @property
     def basis_path(self) -> Path:
-        """File of the release that a build is compared with: the published file, if it exists.
+        """Path of the release to compare a new build with: the published file, if it exists.
 
         Otherwise it is the past release that readers saw last according to the log, or else the
         newest past release. If there is no release at all, the returned file does not exist.
@@ -257,14 +258,14 @@ class Store:
             *map(self.locate_past_release, reversed(self.list_release_ids())),
         ):
             if path.exists():
-                # Skip a damaged file: commands that need its content report the damage.
+                # Skip damaged files, because commands that need their content report the damage.
                 with suppress(RefreshError):
                     return self._read_intact_manifest(path)
         return None
 
     @contextmanager
     def open_release(self, path: Path) -> Iterator[tuple[Manifest, DuckDBPyConnection]]:
-        """Open a release of this folder while the block runs, and read its manifest.
+        """Open and verify a release for the `with` block; yield its manifest and its connection.
 
         Raises
         ------
@@ -279,12 +280,12 @@ class Store:
             yield manifest, connection
 
     def _read_intact_manifest(self, path: Path) -> Manifest:
-        """Return the manifest of a release; see `open_release` for errors."""
+        """Verify a release, and return its manifest; see `open_release` for errors."""
         with self.open_release(path) as (manifest, _):
             return manifest
 
     def read_past_manifest(self, release_id: str) -> Manifest:
-        """Check a past release against its hashes, and return its manifest.
+        """Verify a past release against its recorded hashes, and return its manifest.
 
         Raises
         ------
@@ -294,7 +295,7 @@ class Store:
         return self._read_intact_manifest(self.locate_past_release(release_id))
 
     def summarise_releases(self) -> tuple[list[dict[str, Any]], list[RefreshError]]:
-        """Return the listed fields of each past release, and an error for each damaged one.
+        """Return a summary of each past release, and an error for each unreadable release.
 
         A release with an entry in the log is not opened.
         """
@@ -315,7 +316,7 @@ class Store:
         return releases, errors
 
     def require_logged_hash(self, path: Path, release_id: str, digest: str | None) -> None:
-        """Raise if the SHA-256 of a release is missing or differs from the log.
+        """Raise RefreshError if the SHA-256 of a release is missing or differs from the log.
 
         Parameters
         ----------
@@ -333,9 +334,9 @@ class Store:
         """
         in_log = self.read_logged_releases().get(release_id, {}).get("file_sha256")
         if path == self.published_path:
-            if digest is None and in_log:  # a publication crashed before its last step
+            if digest is None and in_log:  # publication crashed before writing the checksum file
                 digest = integrity.sha256(path)
-            # the file may have been replaced after its number was read
+            # Accept any logged hash: another process may have replaced the file in the meantime.
             if digest in self._read_logged_hashes():
                 return
         if digest is None:
@@ -347,7 +348,7 @@ class Store:
             )
 
     def find_faults(self) -> list[str]:
-        """Return the differences between the log and the past releases, one line each."""
+        """Return a message for each past release that is missing from the log or the folder."""
         logged_releases, stored_ids = self.read_logged_releases(), set(self.list_release_ids())
         faults = [
             f"{self.locate_past_release(number)}: no line of {self._chain.path} names it."
@@ -363,21 +364,21 @@ class Store:
         return sorted(faults)
 
     def _find_unpruned_ids(self) -> set[str]:
-        """Return the numbers of releases that readers saw and that were not pruned."""
+        """Return the numbers of releases that were once published and have not been pruned."""
         lines = self._chain.read().lines
         pruned_ids = {number for line in lines for number in line.get("pruned", ())}
         seen_ids = {line["release_id"] for line in lines if line.get("outcome") in SEEN}
         return (self.read_logged_releases().keys() & seen_ids) - pruned_ids
 
     def compute_next_id(self) -> str:
-        """Return a number above all releases and builds in the folder and in the log."""
+        """Return the next release number, above all numbers used in the folder and the log."""
         current = self.read_current_manifest()
         number = current.release_id if current else "0"
         numbers = (*self.list_release_ids(), *self.list_held_ids(), *self.read_logged_releases())
         return f"{int(max(number, *numbers, key=int)) + 1:0{DIGITS}d}"
 
     def read_logged_releases(self) -> dict[str, dict[str, Any]]:
-        """Return the hash and the listed fields of each release in the log, by number.
+        """Return the SHA-256 and the summary of each release in the log, by release number.
 
         Raises
         ------
@@ -393,7 +394,7 @@ class Store:
         return {release["file_sha256"] for release in self.read_logged_releases().values()}
 
     def add_release(self, new_file: Path, release_id: str) -> None:
-        """Move a closed release file to the past releases, after recording its SHA-256."""
+        """Log the SHA-256 of a new release file, and move the file to the past releases."""
         _require_no_wal(new_file)
         new_file.chmod(0o444)
         sync(new_file)
@@ -406,7 +407,7 @@ class Store:
         sync(path.parent)
 
     def publish_release(self, release_id: str) -> Path | None:
-        """Publish a past release by replacing the published file in a single step.
+        """Publish a past release by atomically replacing the file that readers open.
 
         Readers that have the old file open keep it, and others get the old or the new file, never a
         partial one. The SHA-256 beside the file is removed before that step and written after it,
@@ -446,13 +447,13 @@ class Store:
         return moved_log
 
     def add_held_build(self, incoming: Path, release_id: str) -> None:
-        """Move the folder of an unpublished build to the held builds, atomically."""
+        """Move the folder of an unpublished build to the folder of held builds atomically."""
         open_to_readers(incoming, files=0o444)
         integrity.record_folder(incoming)
         incoming.replace(self.locate_held_build(release_id))
 
     def require_intact_held_build(self, release_id: str) -> None:
-        """Raise if the files of a held build do not match their recorded hashes.
+        """Raise RefreshError if the files of a held build do not match their recorded hashes.
 
         Raises
         ------
@@ -467,7 +468,7 @@ class Store:
             )
 
     def prune_releases(self, *anchors: str) -> list[str]:
-        """Delete the oldest releases beyond the number to keep, and return their numbers.
+        """Delete the oldest releases in excess of `keep_count`, and return their numbers.
 
         The published release, the one before it and the anchors are never deleted.
         """
@@ -479,7 +480,7 @@ class Store:
             number for number in ids if number not in (current_id, *previous_ids, *anchors)
         ]
         pruned_ids = removable_ids[: max(len(ids) - self.keep_count, 0)]
-        # a missing release that is older than all others counts as pruned and needs no backup
+        # Record missing releases as pruned if they are older than all remaining releases.
         oldest = min({*ids} - {*pruned_ids}, default="")
         missing_ids = [number for number in self._find_unpruned_ids() - {*ids} if number < oldest]
         if pruned_ids or missing_ids:
@@ -490,14 +491,14 @@ class Store:
         return pruned_ids
 
     def prune_held_builds(self) -> list[str]:
-        """Delete the oldest held builds beyond the number to keep."""
+        """Delete the oldest held builds in excess of `keep_count`, and return their numbers."""
         pruned_ids = self.list_held_ids()[: -self.keep_count]
         for number in pruned_ids:
             shutil.rmtree(self.locate_held_build(number))
         return pruned_ids
 
     def append_to_log(self, outcome: dict[str, Any]) -> None:
-        """Append a line to the log of refreshes, atomically.
+        """Append an entry to the log of refreshes (refreshes.jsonl) atomically.
 
         Raises
         ------
@@ -507,7 +508,7 @@ class Store:
         self._chain.append(lambda lines: outcome)
 
     def read_refreshes(self) -> list[dict[str, Any]]:
-        """Return the lines of the log of refreshes, except for added and pruned releases.
+        """Return the log entries of all refreshes, without entries for added or pruned releases.
 
         Raises
         ------
@@ -531,7 +532,7 @@ def _list_numbers(folder: Path, ending: str = "") -> list[str]:
 
 
 def require_id(release_id: str) -> str:
-    """Return a release number after checking its format, because paths contain it.
+    """Return a release number unchanged, after checking that it has six digits.
 
     Raises
     ------
