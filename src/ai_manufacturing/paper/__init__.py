@@ -1,4 +1,4 @@
-"""Code specific to this paper: its measure, maps, figure, commands and synthetic sample.
+"""Code that only this paper needs: site pages, figures, disclosure rules and synthetic data.
 
 All other packages are independent of the study: they read its names from seeds, and look up the
 constants below by name.

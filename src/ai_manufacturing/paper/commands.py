@@ -1,4 +1,4 @@
-"""Commands that write the synthetic sample and the synthetic registers."""
+"""Command-line commands that generate synthetic data."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SEED = click.option("--seed", type=int, default=2020, show_default=True, help="R
     help="First and last year, 2008:2022; by default those of dbt_project.yml.",
 )
 def synthetic(out: Path, seed: int, years: range | None) -> None:
-    """Write a synthetic extract set in a vendor's layout."""
+    """Generate synthetic data files in the layout of a data vendor."""
     from ai_manufacturing.landing import LandingError
     from ai_manufacturing.paper.synthetic import write_sample
     from ai_manufacturing.system import settings
@@ -47,7 +47,7 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
     show_default=True,
 )
 def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) -> None:
-    """Write synthetic registers of firms and patents, of any size, in bounded memory."""
+    """Generate synthetic registers of firms and patents of any size, in bounded memory."""
     from ai_manufacturing.landing import LandingError
     from ai_manufacturing.paper.synthetic.registers import write_registers
 

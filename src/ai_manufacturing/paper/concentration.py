@@ -1,4 +1,4 @@
-"""Spatial concentration of AI firms and patents over time, including the share of the east."""
+"""Build charts of the spatial concentration of AI firms and patents, for the maps page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the concentration figures, the city clusters, and the growth around the break."""
+    """Return charts of concentration statistics, and rows on clusters and growth rates."""
     data = release.fetch_frame(SQL["shares"])
     moran = release.fetch_frame(SQL["moran"])
     return {
@@ -55,7 +55,7 @@ def draw_lines(
     label_limit: int,
     height: int,
 ) -> alt.TopLevelMixin:
-    """Return a line chart of TABLE by year, with one line per group that has a colour.
+    """Return a line chart by year with one line for each value of a grouping column.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def draw_lines(
     y : alt.Y
         Vertical encoding.
     colours, labels : mapping of str to str
-        Colour and legend label of each value of `group`.
+        Colour and legend label of each value of `group`; values without a colour are not drawn.
     tooltip : list of alt.Tooltip
         Fields of the tooltip.
     label_limit, height : int
@@ -94,7 +94,7 @@ def draw_lines(
 def _draw_figure(
     name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...] = ()
 ) -> Figure:
-    """Draw a statistic of the spatial distribution by year, with one line per measure."""
+    """Draw one concentration statistic by year, with a line each for AI firms and patents."""
     rows = data[["measure", "year", name, *also]].dropna()
     measures = set(rows["measure"])
     colours = {measure: COLOURS[measure] for measure in COLOURS if measure in measures}

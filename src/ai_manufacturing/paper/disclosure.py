@@ -1,4 +1,4 @@
-"""Decide which sums over cities may be published if the values of single cities may not.
+"""Find totals over cities that can be published without disclosing the value of any city.
 
 A sum is safe if no city's value can be inferred from it. It must include at least three cities
 above zero (threshold rule). The total of all cities except the two largest must also be at least a
@@ -14,8 +14,9 @@ Hundepool et al., Handbook on Statistical Disclosure Control, chapter 4 (magnitu
 
 import duckdb
 
-FEWEST_UNITS = 3  # minimum number of cities above zero in a sum
-# p of the p% rule: minimum total without the two largest cities, relative to the largest.
+# Threshold rule: minimum number of cities with a positive value in a published total.
+FEWEST_UNITS = 3
+# p% rule: the total without its two largest cities must be at least this share of the largest city.
 P_PERCENT = 0.10
 
 CONCENTRATION = "marts.fct_spatial_concentration"
@@ -25,7 +26,7 @@ FACTS = "reports.rpt_published_facts"
 
 
 def select_publishable_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Return SQL conditions for the rows whose sums may be published, by table and column.
+    """Return SQL conditions, by table and column, that select the rows that may be published.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def select_publishable_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, 
 
 
 def _is_safe(condition: str = "true") -> str:
-    """Return a SQL expression for whether the sum of `value` over rows of a group is safe."""
+    """Return a SQL expression that tests the sum of `value` against both disclosure rules."""
     rows = f"filter (where {condition})"
     return (
         f"coalesce(count(*) {rows} >= {FEWEST_UNITS} and sum(value) {rows}"
@@ -70,7 +71,7 @@ def _is_safe(condition: str = "true") -> str:
 
 
 def _list_safe_sums(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create temporary tables of the published sums with flags for the safe ones."""
+    """Create temporary tables that flag which published totals satisfy the disclosure rules."""
     connection.execute("""
         create or replace temp table counted_cities as
         select
@@ -94,8 +95,8 @@ def _list_safe_sums(connection: duckdb.DuckDBPyConnection) -> None:
         f"create or replace temp table safe_sums as select measure, year, {rule_columns}"
         " from counted_cities group by measure, year"
     )
-    # Check the paper's classes, both parts of the class 1_to_100, and the number of cities between
-    # a class boundary and the ranks 5 and 10 that are published alongside.
+    # Readers can subtract class totals from the published totals of the top 5 and top 10 cities.
+    # Check the classes, both parts of class 1_to_100, and the number of cities in each difference.
     last = "year = (select max(year) from built.reports.rpt_spatial_classes)"
     newest_firms = f"from counted_cities where measure = 'ai_firms' and {last}"
     connection.execute(f"""

@@ -1,4 +1,4 @@
-"""Draw Figure 1 as SVG: event-study effects by year with intervals, and the printed values."""
+"""Draw Figure 1 of the paper, an event-study plot, with estimated and printed effects."""
 
 import math
 from pathlib import Path
@@ -14,13 +14,13 @@ from ai_manufacturing.system.text import SUBSTITUTE_MARK
 SQL = load_statements(__file__)
 
 TEMPLATE = Path(__file__).parent / "figure_1.svg"
-WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # panel size and left and top margins, in pixels
+WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # panel size, left and top margin in pixels
 
 NUMBERS = ("estimate", "conf_low", "conf_high", "printed_estimate")
 
 
 def write_figure(database: Path, path: Path) -> None:
-    """Draw the figure from a release or warehouse as SVG.
+    """Write Figure 1 as an SVG file, with estimates from a release or warehouse database.
 
     Each outcome has a panel; the panels share a vertical axis.
 

@@ -1,6 +1,6 @@
-"""Firms on the first page: growth of AI firms and of all firms, and the firm registers.
+"""Build the home page's section on the growth of AI firms and on the firm registers.
 
-The measure M_AI assumes that the ratio of the two counts is constant.
+The chart compares AI firms with all firms. The measure M_AI assumes that their ratio is constant.
 """
 
 from typing import Any
@@ -17,18 +17,18 @@ SQL = load_statements(__file__)
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the figure of AI firms and all firms, and the firm registers."""
+    """Return a growth chart of AI firms and all firms, and a summary of each firm register."""
     return {"firms": _draw_growth(release, text), "registers": _read_registers(release)}
 
 
 def _draw_growth(release: Release, text: Catalogue) -> Figure | None:
-    """Draw AI firms and all firms as indices, with the first year as 100.
+    """Draw the numbers of AI firms and all firms by year, as indices with the first year = 100.
 
     Returns None if either series was not delivered.
     """
     data = release.fetch_frame(
-        # The query derives the national number of firms from published sums, AI firms and their
-        # share, because city values may be withheld.
+        # Compute the national number of firms as AI firms divided by their share of all firms,
+        # because the city values that sum to it may be withheld.
         SQL["growth"]
     )
     if data["year"].nunique() < 2:
@@ -68,7 +68,7 @@ def _draw_growth(release: Release, text: Catalogue) -> Figure | None:
 
 
 def _read_registers(release: Release) -> list[dict[str, Any]]:
-    """Return each firm register with row counts, and its firms by year, province and section."""
+    """Return the firm registers with firm counts by year, province and industry section."""
     sources = release.fetch_rows(SQL["registers"])
     for source in sources:
         source["groups"] = {

@@ -1,4 +1,4 @@
-"""The maps page: AI firms and patents by city and year, spatial clusters and concentration."""
+"""Build the site's maps page: AI firms and patents by city and year, and spatial clusters."""
 
 import json
 from pathlib import Path
@@ -25,19 +25,19 @@ from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
 SQL = load_statements(__file__)
 
-# Upper bounds of the paper's classes. Its classes overlap at 100, which spatial_classes.csv assigns
-# to the upper one.
+# Upper bounds of the classes 1–99 and 100–200. The classes printed in the paper overlap at 100,
+# which seeds/spatial_classes.csv assigns to the upper class.
 PAPER_THRESHOLDS = (99, 200)
 BOUNDARIES = Path(__file__).parent / "boundaries" / "provinces.geojson"
-# Quantities to map: the count, the count per 10,000 firms, and the measure of equation 2.
+# Columns that can be mapped: count, count per 10,000 firms, and the measure of equation 2.
 QUANTITIES = ("measure_count", "per_10k_firms", "m_ai")
-# Colour of each cluster: high or low values in the city, then in its neighbours; NS is not
-# significant. The colours remain distinguishable in greyscale.
+# Colours of local Moran clusters, distinguishable in greyscale. HL, for example, is a city with a
+# high value and neighbours with low values; NS is not significant.
 QUADRANTS = {"HH": "#a3161a", "HL": "#e9a08c", "LH": "#9cc3e6", "LL": BLUE, "NS": "#dfe2e6"}
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the maps, their province outlines, and the measures that were not delivered."""
+    """Return the template variables of the maps page: maps, province outlines and missing data."""
     data = release.fetch_frame(SQL["counts"])
     clusters = release.fetch_frame(SQL["clusters"])
     cities = release.fetch_frame(SQL["cities"])
@@ -46,7 +46,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": _draw_map(data, cities, text) if measures else None,
         "clusters": _draw_clusters(clusters, cities, text) if len(clusters) else None,
         "outlines": encode_json(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
-        # The reason is null if no city has a count: the measure was then not delivered at all.
+        # The reason is null if no city has a count, because no data were delivered.
         "missing": release.fetch_rows(SQL["missing"]),
         "withheld": release.find_withheld_providers("marts.fct_spatial_distribution"),
         "concentration": concentration.build_content(release, text),
@@ -59,7 +59,10 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _compute_breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return the class boundaries of each quantity; the paper defines classes of counts only."""
+    """Return the class boundaries of each mapped quantity, from the paper and by terciles.
+
+    The paper defines classes for counts only; other quantities use terciles in both cases.
+    """
     newest = rows[rows["year"] == rows["year"].max()]
     breaks: dict[str, dict[str, tuple[float, float]]] = {}
     for quantity in QUANTITIES:
@@ -73,7 +76,7 @@ def _compute_breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, floa
 
 
 def format_class_labels(thresholds: tuple[float, float]) -> list[str]:
-    """Return a label with the numeric range of each class."""
+    """Return the legend labels of the four map classes, such as "0" and "1–99"."""
     lower, upper = thresholds
     if isinstance(lower, int):
         return ["0", f"1–{lower}", f"{lower + 1}–{upper}", f"> {upper}"]
@@ -88,7 +91,7 @@ def _draw_on_outlines(
     language: str,
     text: Catalogue,
 ) -> alt.LayerChart | alt.FacetChart:
-    """Draw circles at the cities' coordinates over the outlines, with controls and tooltips."""
+    """Overlay city circles on the province outlines, and add controls and tooltips."""
     land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(
         fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6
     )
@@ -126,7 +129,7 @@ def _draw_map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
             labels[measure][quantity] = {
                 classes: format_class_labels(bounds) for classes, bounds in quantity_breaks.items()
             }
-        # Use the same scale in all years, so that the slider shows growth.
+        # Scale the circles by the maximum over all years, so that the year slider shows growth.
         most[measure] = rows[quantities].astype(float).max().replace(0, 1).to_dict()
     measures = [*breaks]
 
@@ -184,7 +187,7 @@ def _draw_map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
                     rangeMin=10,
                 )
                 .legend(
-                    orient="bottom",  # two legends side by side do not fit on a phone
+                    orient="bottom",  # legends side by side do not fit on a phone
                     symbolFillColor="#fff",
                     symbolStrokeColor="#333",
                     tickCount=3,
@@ -225,7 +228,7 @@ def _draw_map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
 
 
 def _make_measure_drop_down(name: str, measures: list[str], language: str, text: Catalogue) -> Any:
-    """Return the drop-down for selecting a measure."""
+    """Return a chart parameter with a drop-down list of measures."""
     labels = [text.find_label(measure, language) for measure in measures]
     return make_drop_down(
         name, measures, labels, measures[0], text.format_text("measure", language)

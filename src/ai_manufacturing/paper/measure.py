@@ -1,4 +1,7 @@
-"""The measure page: the fixed-ratio test, agreement between sources, and the AI dictionary."""
+"""Build the site's page on how AI firms and patents are measured.
+
+The page shows the test of a fixed AI share, agreement between data sources, and the AI dictionary.
+"""
 
 from typing import Any
 
@@ -10,7 +13,7 @@ SQL = load_statements(__file__)
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the fixed-ratio test, the agreement between sources, and the AI dictionary."""
+    """Return the fixed-ratio test, the agreement between data sources, and the AI dictionary."""
     test = release.fetch_rows("select * from reports.rpt_fixed_ratio_test order by measure, year")
     agreement = release.fetch_rows(SQL["agreement"])
     last_by_measure = {

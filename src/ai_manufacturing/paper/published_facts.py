@@ -1,4 +1,4 @@
-"""Numbers that the paper prints outside its tables: classes of cities and figures in the text."""
+"""Compare numbers that the paper prints outside its tables with their values in these data."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ai_manufacturing.system.text import Catalogue
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the printed classes and numbers, each with its value in these data."""
+    """Return the city classes and numbers printed in the paper, each with its reproduced value."""
     return {
         "spatial": release.fetch_rows(
             "select * from reports.rpt_spatial_classes order by row_number"

@@ -1,4 +1,4 @@
-"""Questions about the paper, answered with these data, for the credibility page."""
+"""Build the credibility page's section of questions about the paper, with answers."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ai_manufacturing.system.text import Catalogue
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the remarks on the paper with their figures."""
+    """Return the questions about the paper and their answers from rpt_paper_remarks."""
     return {
         "remarks": release.fetch_rows(
             "select * from reports.rpt_paper_remarks order by remark_number, figure_number"

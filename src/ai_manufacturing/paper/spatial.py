@@ -1,4 +1,4 @@
-"""Global and local Moran's I of AI firms and patents across cities."""
+"""Estimate global and local Moran's I of AI firms and patents across cities."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,23 +15,24 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_o
 from ai_manufacturing.estimators.sentences import NOTHING, Sentence, split_sentences
 from ai_manufacturing.system import contracts
 
+# Must contain the same measures as fct_spatial_distribution.
 MEASURES = (
     "ai_firms",
     "ai_patent_applications",
     "ai_patent_grants",
-)  # the measures in fct_spatial_distribution
-NEIGHBOURS = 6  # nearest cities that count as neighbours; see docs/decisions/estimators.md
+)
+NEIGHBOURS = 6  # number of nearest neighbours per city; see docs/decisions/estimators.md
 PERMUTATIONS = 999
 SEED = 2020
 FEWEST_CITIES = 10
 
-# Tolerance for ties between a draw and the statistic, which differ by rounding if their terms are
-# summed in another order. It is relative to the statistic if that exceeds one.
+# Tolerance for counting a permuted statistic as equal to the observed one, relative to statistics
+# above one. Summing the same terms in another order changes the result by rounding error.
 TIE = 1e-10
 
 
 class GlobalMoran(NamedTuple):
-    """Moran's I of all cities.
+    """Global Moran's I with its permutation test.
 
     Attributes
     ----------
@@ -52,7 +53,7 @@ class GlobalMoran(NamedTuple):
 
 
 class LocalMoran(NamedTuple):
-    """Local Moran's I by city.
+    """Local Moran's I of each city with its permutation p-value.
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class LocalMoran(NamedTuple):
 
 
 def weight_nearest_neighbours(cities: pd.DataFrame) -> csr_array:
-    """Return spatial weights that connect each city with its NEIGHBOURS nearest cities.
+    """Return k-nearest-neighbour spatial weights between cities, with k = NEIGHBOURS.
 
     Distances are great-circle distances.
 
@@ -95,13 +96,15 @@ def weight_nearest_neighbours(cities: pd.DataFrame) -> csr_array:
         np.radians(read_numbers(cities, name)) for name in ("longitude", "latitude")
     )
     across = np.cos(latitude)
-    # Straight-line distances through the sphere rank cities in the same order as great circles.
+    # Straight-line distances between points on the unit sphere increase with great-circle
+    # distances, so both yield the same nearest neighbours.
     points = np.column_stack(
         [across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)]
     )
     _, nearest = cKDTree(points).query(points, k=NEIGHBOURS + 1)
     others = nearest != np.arange(len(points))[:, np.newaxis]
-    # If several cities coincide, a city may be missing from its own list of nearest points.
+    # A city may be missing from its own list of nearest points if other cities have the same
+    # coordinates. Drop the farthest point instead.
     others[others.all(axis=1), -1] = False
     size = len(points) * NEIGHBOURS
     return csr_array(
@@ -111,7 +114,7 @@ def weight_nearest_neighbours(cities: pd.DataFrame) -> csr_array:
 
 
 def compute_global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
-    """Test for spatial autocorrelation with Moran's I.
+    """Compute global Moran's I and test it with random permutations of the values.
 
     Parameters
     ----------
@@ -151,7 +154,7 @@ def compute_global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
 
 
 def compute_local_moran(values: Floats, weights: csr_array) -> LocalMoran:
-    """Test each city for similarity to its neighbours with local Moran's I.
+    """Compute local Moran's I of each city and test it with conditional permutations.
 
     Parameters
     ----------
@@ -179,7 +182,7 @@ def compute_local_moran(values: Floats, weights: csr_array) -> LocalMoran:
     statistics = (len(values) - 1) * deviations * lags / variation
     neighbour_counts = np.diff(weights.indptr)
     stream = np.random.RandomState(SEED)
-    # A draw selects positions among the other cities; all cities use the same positions.
+    # Each draw selects positions among the other cities. All cities share the same draws.
     draws = np.array(
         [
             stream.choice(len(values) - 1, size=neighbour_counts.max(), replace=False)
@@ -203,7 +206,7 @@ def compute_local_moran(values: Floats, weights: csr_array) -> LocalMoran:
 
 
 class Tables(NamedTuple):
-    """Warehouse tables used for spatial autocorrelation.
+    """Warehouse tables from which Moran's I is estimated.
 
     Attributes
     ----------
@@ -224,7 +227,7 @@ class Tables(NamedTuple):
 
 
 def estimate_global_autocorrelation(tables: Tables) -> pa.Table:
-    """Compute Moran's I of log(1 + count) for each measure and year.
+    """Compute global Moran's I of log(1 + count) for AI firms and AI patents by year.
 
     Parameters
     ----------
@@ -244,10 +247,10 @@ def estimate_global_autocorrelation(tables: Tables) -> pa.Table:
 
 
 def estimate_local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
-    """Compute local Moran's I of log(1 + count) for each measure in three years.
+    """Compute local Moran's I of log(1 + count) in the first year, event year and last year.
 
-    All cities with a count are included. The years are the event year, and the first and last year
-    of the measures.
+    AI firms, patent applications and patent grants are estimated separately, each over all cities
+    with a count.
 
     Parameters
     ----------
@@ -278,7 +281,7 @@ def _estimate_by_year(
     rows: Callable[[pd.DataFrame, Floats, csr_array], list[dict[str, Any]]],
     model: str,
 ) -> pa.Table:
-    """Combine the rows of all measures and years, with a reason row for each that fails."""
+    """Estimate each measure and year separately; a failure becomes a row with its reason."""
     measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
     rows_with_places = measures.merge(tables.coordinates, on="city_id", how="left").sort_values(
         "city_id"
@@ -333,7 +336,7 @@ def _check(values: Floats) -> None:
 
 
 def _compute_p_values(statistics: Floats, draws: Floats) -> Floats:
-    """Return two-sided p-values: twice the smaller tail, at most one.
+    """Return two-sided permutation p-values: twice the smaller tail share, capped at one.
 
     The rows of `draws` are permutations. The p-value of esda is one-sided and counts ties on
     one side only. It therefore makes a value appear rare even if nearly all draws share it, such as

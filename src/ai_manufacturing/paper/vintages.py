@@ -1,4 +1,4 @@
-"""GDP vintages by province, for the quality page."""
+"""Build the quality page's section on GDP data vintages by province."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from ai_manufacturing.system.text import Catalogue
 
 SQL = load_statements(__file__)
 
-READING = "table_1_col_1_revised_gdp"  # specification of the headline with revised GDP
+READING = "table_1_col_1_revised_gdp"  # specification of the main estimate with revised GDP
 VINTAGES = ("revised", "unrevised", "mixed", "cannot be told")  # in display order
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the provinces by GDP vintage, and the headline with revised GDP if it is estimated."""
+    """Return provinces grouped by GDP vintage, and the main estimate with revised GDP."""
     provinces = release.fetch_rows(
         "from reports.rpt_gdp_vintages order by list_position($vintages, vintage), province_id",
         vintages=[*VINTAGES],

@@ -1,4 +1,4 @@
-"""The synthetic sample: a simulated vendor delivery with known true parameters.
+"""Generate synthetic data with known true parameters, in the layout of a data vendor.
 
 `truth` defines the true parameters and lists the printed numbers that no such sample can reproduce.
 `panel` draws city-years from the parameters, and `files` splits them over industries and writes the

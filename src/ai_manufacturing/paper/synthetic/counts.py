@@ -1,4 +1,7 @@
-"""Draw firms, AI firms and invention patents in sections B to E, by unit and year."""
+"""Draw synthetic counts of firms, AI firms and invention patents by city and year.
+
+All counts are for industry sections B to E.
+"""
 
 from dataclasses import dataclass
 
@@ -16,22 +19,21 @@ from ai_manufacturing.paper.synthetic.paths import (
 )
 from ai_manufacturing.paper.synthetic.truth import PerEventYear
 
-# Numbers of cities with AI applications, with AI grants, and without any grants in 2010.
-AI_APPLICATION_CITY_COUNT = 205
-AI_GRANT_CITY_COUNT = 185
+AI_APPLICATION_CITY_COUNT = 205  # cities with at least one AI patent application
+AI_GRANT_CITY_COUNT = 185  # cities with at least one AI patent grant
 CITIES_WITHOUT_GRANTS_IN_2010 = 3
 
-FIRMS_PER_100M_CNY = 5.5  # firms in the last year per 100 million CNY of GDP
-MEDIAN_APPLICATIONS = 900  # applications of a median city in the last year
+FIRMS_PER_100M_CNY = 5.5  # firms per 100 million CNY of GDP in the last year
+MEDIAN_APPLICATIONS = 900  # patent applications of a median city in the last year
 GRANTS_PER_APPLICATION = 0.3
 AI_SHARE_OF_APPLICATIONS_2020 = 0.03
 AI_SHARE_OF_GRANTS_2020 = 0.013
-LEAST_FIRMS = 20  # minimum number of firms per unit and year
+LEAST_FIRMS = 20  # lower bound on the number of firms in a city-year
 
 
 @dataclass(frozen=True, eq=False)
 class Flows:
-    """Year-end stock, entries and exits, units by years."""
+    """Firms at year end, entries and exits, as arrays of shape (cities, years)."""
 
     stock: Integers
     entries: Integers
@@ -40,19 +42,22 @@ class Flows:
 
 @dataclass(frozen=True, eq=False)
 class Patents:
-    """All and AI applications, or all and AI grants, units by years."""
+    """All patents and AI patents, as arrays of shape (cities, years).
+
+    An instance contains either applications or grants.
+    """
 
     total: Integers
     ai: Integers
 
 
 def scale_to_years(ai_2020: Integers, total: Integers) -> Floats:
-    """Return M of equation 2: the AI share of 2020 times the count of each year."""
+    """Return M of equation 2: the AI share in 2020 times the total count of each year."""
     return ai_2020[:, None] / total[:, -1:] * total
 
 
 def draw_firms(draws: Draws, geography: Geography) -> Integers:
-    """Draw the number of firms from national growth, a city-specific growth rate and noise."""
+    """Draw firm counts with a national trend, a city-specific growth rate and AR(1) noise."""
     truth, reach = draws.truth, draws.truth.firm_growth_slope_range
     slope = draws.root @ draws.rng.uniform(-reach, reach, (len(draws.root), 1))
     noise = draws.draw_autoregressive_noise(truth.firm_noise_sd, truth.firm_noise_persistence)
@@ -65,7 +70,7 @@ def draw_firms(draws: Draws, geography: Geography) -> Integers:
 
 
 def spread_shift(shift: PerEventYear, years: Integers) -> Floats:
-    """Return a shift per year.
+    """Expand treatment shifts by event year to one value per calendar year.
 
     The shift is zero in 2015. Years before 2011 and after 2019 are not printed and repeat the
     nearest shift.
@@ -76,7 +81,7 @@ def spread_shift(shift: PerEventYear, years: Integers) -> Floats:
 def draw_flows(
     rng: Generator, last_stock: Integers, entry_shares: Floats, leaving: Floats
 ) -> Flows:
-    """Draw stocks and flows backwards from the last stock, so that stocks are never negative.
+    """Draw firm entries and exits backwards from the final stock, which keeps stocks nonnegative.
 
     Parameters
     ----------
@@ -104,7 +109,10 @@ def draw_flows(
 
 
 def draw_ai_firms(draws: Draws, geography: Geography) -> Flows:
-    """Draw AI firms; entry and exit rates shift in cities with a high secondary share."""
+    """Draw AI firms, with entry and exit rates that shift by event year in treated cities.
+
+    Treated cities have a high share of the secondary sector in GDP.
+    """
     truth, years = draws.truth, draws.years
     is_treated = geography.is_secondary_dominant
     entry_noise, exit_noise = (
@@ -121,7 +129,7 @@ def draw_ai_firms(draws: Draws, geography: Geography) -> Flows:
 
 
 def draw_patents(draws: Draws, geography: Geography, firms: Integers) -> tuple[Patents, Patents]:
-    """Draw patent applications and grants, which share a noise term and depend on firms."""
+    """Draw patent applications and grants, which share a noise term and increase with firms."""
     truth, years, trend = draws.truth, draws.years, draws.years_to_last
     shared_noise = draws.draw_outcome_noise(truth.patent_shared_noise_sd)
     common = (
@@ -142,8 +150,8 @@ def draw_patents(draws: Draws, geography: Geography, firms: Integers) -> tuple[P
     applications = total(level)
     grants = total(level + np.log(GRANTS_PER_APPLICATION))
     has_ai_grants = geography.patent_rank < AI_GRANT_CITY_COUNT
-    # The printed 2,030 observations are 185 x 11 - 5: three missing logs of zero grants and two
-    # missing R&D values.
+    # Set the 2010 grants of the three smallest cities to zero. Their missing logs and two missing
+    # R&D values reproduce the printed number of observations, 2,030 = 185 x 11 - 5.
     smallest = np.argsort(np.where(has_ai_grants, geography.size, np.inf), kind="stable")
     grants[smallest[:CITIES_WITHOUT_GRANTS_IN_2010], 0] = 0
 
@@ -151,7 +159,7 @@ def draw_patents(draws: Draws, geography: Geography, firms: Integers) -> tuple[P
         noise = draws.draw_outcome_noise(truth.ai_patent_noise_sd)
         means = counts * ai_share * np.exp(log_growth + noise)
         ai = np.where(active[:, None], draws.rng.poisson(means), 0)
-        # Active cities have at least one AI patent in the last year.
+        # Ensure that active cities have at least one AI patent in the last year.
         ai[active, -1] = np.maximum(ai[active, -1], 1)
         return Patents(counts, np.minimum(ai, counts))
 

@@ -1,4 +1,7 @@
-"""Split the drawn city-years over industries, and write yearly files with Chinese headers."""
+"""Write the synthetic sample as one CSV file per year, with Chinese column headers.
+
+Counts by city and year are first split over industries and patent types.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +32,7 @@ NOTICE = (
 )
 
 SCOPE_SECTIONS = ("B", "C", "D", "E")
-# Internet and software divisions, which are outside the paper's scope but have most AI firms.
+# Internet and software divisions, which contain most AI firms but are not industry.
 OUTSIDE_DIVISIONS = ("64", "65")
 PATENT_DIVISIONS = (
     "06",
@@ -49,8 +52,8 @@ PATENT_DIVISIONS = (
     "48",
 )
 OUTSIDE_PATENT_DIVISION = "65"
-# Relative frequency by division. Other divisions have weight 1 for all firms and patents, and
-# weight 0 for AI firms and AI patents.
+# Relative frequencies of firms, AI firms and patents by industry division. Unlisted divisions have
+# weight 1 for firms and patents, and weight 0 for AI firms and AI patents.
 FIRM_WEIGHTS = {
     **dict.fromkeys(("07", "12", "16"), 0.02),
     **dict.fromkeys(("06", "08", "09", "11", "25", "28", "45", "46"), 0.2),
@@ -71,8 +74,8 @@ AI_WEIGHTS = {
 }
 PATENT_WEIGHTS = {"39": 8, "38": 7, "35": 6, "34": 5, "26": 5, "40": 4, "36": 4}
 
-# Patent types (invention, utility model, design), with their number per invention and their AI
-# share relative to inventions. Inventions themselves come from the panel.
+# Patent types (invention, utility model, design), each with the number of patents per invention and
+# the AI share relative to inventions. The tuple is empty for inventions, which counts.py draws.
 PATENT_TYPES: dict[str, tuple[float, ...]] = {
     "发明": (),
     "实用新型": (1.8, 0.4),
@@ -109,7 +112,7 @@ YEARBOOK_HEADERS = {
 
 
 def require_synthetic_folder(out: Path) -> None:
-    """Raise LandingError if a folder contains files and is not a synthetic extract set."""
+    """Raise LandingError if a folder contains files other than synthetic data."""
     if out.is_dir() and any(out.iterdir()) and read_extract_set(out).kind != "synthetic":
         raise LandingError(
             f"{out} holds delivered files. Nothing was written; choose an empty folder."
@@ -119,7 +122,7 @@ def require_synthetic_folder(out: Path) -> None:
 def write_description(
     out: Path, name: str, seed: int, period: dict[str, Any], truth: dict[str, Any]
 ) -> None:
-    """Write extract_set.yml, the description of a synthetic extract set."""
+    """Write extract_set.yml with the name, seed and true parameters of synthetic data."""
     description = {
         "name": name,
         "kind": "synthetic",
@@ -134,7 +137,7 @@ def write_description(
 
 
 def write_sample(out: Path, seed: int, period: range) -> None:
-    """Write a synthetic extract set, byte-identical for identical arguments.
+    """Write a synthetic sample, with byte-identical files for identical arguments.
 
     Parameters
     ----------
@@ -161,7 +164,7 @@ def write_sample(out: Path, seed: int, period: range) -> None:
     years = {
         "first_year": period[0],
         "last_year": period[-1],
-        # The draw uses its last year as the base year if it does not include the project's.
+        # Use the last year as base year if the period does not include the project's base year.
         "base_year": base_year if base_year in period else period[-1],
     }
     write_description(
@@ -170,7 +173,14 @@ def write_sample(out: Path, seed: int, period: range) -> None:
 
 
 def split(total: Integers, shares: Floats) -> Integers:
-    """Split totals (units by years) by shares (units by parts) into integers with the same sum.
+    """Split integer totals in proportion to shares, so that the parts sum to the total.
+
+    Parameters
+    ----------
+    total : NDArray[np.int64]
+        Totals, units by years.
+    shares : NDArray[np.float64]
+        Relative sizes of the parts, units by parts.
 
     Returns
     -------
@@ -184,7 +194,7 @@ def split(total: Integers, shares: Floats) -> Integers:
 
 
 def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Integers:
-    """Assign every firm to a division, so that stocks and flows are consistent by division.
+    """Assign firms to industry divisions, with consistent stocks, entries and exits in each.
 
     The firms of a unit exit in the order of their entry.
 
@@ -221,7 +231,7 @@ def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Integers:
 
 
 def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Integers:
-    """Split stocks over divisions and draw exits; entries follow from stocks and exits."""
+    """Split the stocks of non-AI firms over divisions, draw exits, and derive the entries."""
     shares = weights * np.exp(0.5 * rng.standard_normal((len(stock), len(weights))))
     before_first = np.rint(0.93 * stock[:, :1]).astype(np.int64)
     cells = split(np.hstack([before_first, stock]), shares)
@@ -232,7 +242,7 @@ def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Int
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Counts of a draw by unit, part (such as industry) and year.
+    """Synthetic counts by city, category (such as industry) and year, with column headers.
 
     Attributes
     ----------
@@ -250,7 +260,7 @@ class Cells:
 
 
 def firm_cells(seed: int, panel: CityYears) -> Cells:
-    """Split a draw's firms over industries.
+    """Split the number of firms in each city-year over industry divisions.
 
     Parameters
     ----------
@@ -285,7 +295,7 @@ def firm_cells(seed: int, panel: CityYears) -> Cells:
 
 
 def patent_cells(seed: int, panel: CityYears) -> Cells:
-    """Split a draw's patents over industries and types.
+    """Split the number of patents in each city-year over industry divisions and patent types.
 
     Parameters
     ----------
@@ -302,7 +312,7 @@ def patent_cells(seed: int, panel: CityYears) -> Cells:
     ai_weights = _weights(codes[:-1], AI_WEIGHTS, 0)
     ai_shares = ai_weights / ai_weights.sum()
 
-    # The dimensions are headers, units, divisions, types and years.
+    # The array has shape (headers, cities, divisions, patent types, years).
     counts = np.zeros(
         (4, len(panel.firms), len(codes), len(PATENT_TYPES), len(panel.years)), dtype=np.int64
     )
@@ -324,7 +334,7 @@ def patent_cells(seed: int, panel: CityYears) -> Cells:
 def _draw_other_patents(
     rng: Generator, inventions: Patents, per_invention: float, ai_share: float
 ) -> Patents:
-    """Draw the patents of another type in proportion to the inventions."""
+    """Draw utility model or design patents in proportion to invention patents."""
     relative = per_invention * np.exp(0.2 * rng.standard_normal(inventions.total.shape))
     total = np.rint(inventions.total * relative).astype(np.int64)
     ai = rng.poisson(inventions.ai * relative * ai_share)
@@ -332,7 +342,7 @@ def _draw_other_patents(
 
 
 def _write_counts(path: Path, years: Integers, cells: Cells) -> None:
-    """Write the cells with a nonzero count to one file per year.
+    """Write one CSV file per year with the rows that have a nonzero count.
 
     Parameters
     ----------
@@ -365,7 +375,7 @@ def _write_city_yearbook(out: Path, panel: CityYears) -> None:
 
 
 def _write_province_yearbook(out: Path, rng: Generator, panel: CityYears) -> None:
-    """Write provincial GDP, which differs from the sum of its cities by about 1 %."""
+    """Write provincial GDP, which differs randomly from the sum of its cities by about 1 %."""
     folder = out / "province_yearbook"
     folder.mkdir(parents=True, exist_ok=True)
     provinces = read_units()[["province_id", "province_name_zh"]]
@@ -386,7 +396,7 @@ def _weights(codes: pd.Series, by_code: Mapping[str, float], otherwise: int) -> 
 
 
 def _write_csv(path: Path, year: int, unit: NDArray[np.intp], columns: dict[str, Any]) -> None:
-    """Write one year's file, with city code, city name and the synthetic mark in each row."""
+    """Write one year's CSV file; each row has a city code, a city name and a synthetic mark."""
     cities = read_units().iloc[unit]
     table = pa.table(
         {

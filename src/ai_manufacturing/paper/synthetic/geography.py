@@ -1,4 +1,4 @@
-"""Draw each unit's size, population and AI firms in 2020, and its presence in the yearbook."""
+"""Draw the time-invariant attributes of synthetic cities, such as size and AI firms in 2020."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,16 +9,16 @@ import pandas as pd
 from ai_manufacturing.paper.synthetic.paths import Draws, Flags, Floats, Integers
 from ai_manufacturing.system.settings import project_root
 
-YEARBOOK_SHARE = 260 / 367  # share of the units of seeds/cities.csv with yearbook rows
+YEARBOOK_SHARE = 260 / 367  # share of the rows of seeds/cities.csv that appear in the yearbook
 
-# AI firms in 2020 as printed: five named cities, 46 cities with 10 to 100 firms and 124 cities with
-# 1 to 9, with a total of 2,923.
+# AI firms in 2020 as printed in the paper: five named cities, 46 cities with 10 to 100 firms and
+# 124 cities with 1 to 9 firms. The total is 2,923.
 TOP_FIVE_AI_FIRMS = {"深圳": 643, "苏州": 165, "广州": 150, "东莞": 135, "上海": 120}
 MIDDLE_AI_FIRMS = np.rint(10 + 85 * np.linspace(1, 0, 46) ** 3.6).astype(np.int64)
 SINGLE_DIGIT_AI_FIRMS = np.rint(1 + 8 * np.linspace(1, 0, 124) ** 2.9).astype(np.int64)
 
-# Approximate levels in 2020: GDP (100 million CNY), resident and registered population (10,000
-# persons).
+# Approximate levels of large cities in 2020: GDP (100 million CNY), resident population and
+# registered population (10,000 persons).
 KNOWN_CITIES = {
     "上海": (38700, 2490, 1475),
     "北京": (36100, 2190, 1400),
@@ -36,17 +36,19 @@ KNOWN_CITIES = {
     "郑州": (12000, 1260, 900),
     "东莞": (9700, 1050, 264),
 }
-MEDIAN_GDP: float = np.log(1900.0)  # log of 100 million CNY
-LARGEST_UNNAMED_GDP = np.log(10000.0)  # log of 100 million CNY; cap for cities not listed above
-# Regional log premium of GDP, and log GDP per capita (CNY) of a median city by region.
+MEDIAN_GDP: float = np.log(1900.0)  # log of GDP in 100 million CNY
+# Cap on the log GDP (100 million CNY) of cities that are not in KNOWN_CITIES.
+LARGEST_UNNAMED_GDP = np.log(10000.0)
+# Mean difference between a city's log GDP and MEDIAN_GDP, by region.
 REGION_SIZE = {"east": 0.35, "central": 0.05, "northeast": -0.35, "west": -0.30}
+# Log GDP per capita (CNY) of a city with median GDP, by region.
 REGION_INCOME = {"east": 11.20, "central": 10.85, "northeast": 10.70, "west": 10.75}
-EASTERN_AI_PREMIUM = 0.15  # added to the log propensity for AI in the east
+EASTERN_AI_PREMIUM = 0.15  # added to the log propensity for AI of eastern cities
 
 
 @dataclass(frozen=True, eq=False)
 class Geography:
-    """Time-invariant attributes, with one value per unit.
+    """Time-invariant attributes of cities, as arrays with one value per city.
 
     Attributes
     ----------
@@ -74,12 +76,12 @@ class Geography:
 
     @property
     def relative_size(self) -> Floats:
-        """Log GDP relative to a median city."""
+        """Log GDP of each city minus the log GDP of a median city."""
         return self.size - MEDIAN_GDP
 
     @property
     def is_secondary_dominant(self) -> Flags:
-        """Whether a city's secondary share in 2015 is above the median, units by 1.
+        """Whether the secondary sector's share of GDP in 2015 is above the median, as a column.
 
         These cities are treated in equation 3.
         """
@@ -89,17 +91,17 @@ class Geography:
 
 @cache
 def read_units() -> pd.DataFrame:
-    """Read seeds/cities.csv with one row per unit and all columns as text."""
+    """Read seeds/cities.csv as a data frame with all columns as strings."""
     return pd.read_csv(project_root() / "seeds" / "cities.csv", dtype="str")
 
 
 def rank_descending(values: Floats) -> Integers:
-    """Return 0 for the largest value, 1 for the next, and so on."""
+    """Return the rank of each value in descending order, starting at 0 for the largest."""
     return np.argsort(np.argsort(-values, kind="stable"), kind="stable")
 
 
 def draw_geography(draws: Draws) -> Geography:
-    """Draw sizes, populations and secondary shares, and rank the units by propensity for AI.
+    """Draw the GDP, population, secondary-sector share and AI activity of each city.
 
     Only the secondary shares, which define treatment in event studies, are correlated between
     units.
@@ -123,8 +125,8 @@ def draw_geography(draws: Draws) -> Geography:
     registered = resident + 0.04 - 0.08 * (size - MEDIAN_GDP) + draws.draw_independent_noise(0.06)
     for name, levels in KNOWN_CITIES.items():
         size[names == name], resident[names == name], registered[names == name] = np.log(levels)
-    # The five cities with most AI firms have low secondary shares, so they are untreated in the
-    # event studies.
+    # Give the five cities with the most AI firms low secondary shares, which makes them untreated
+    # in the event studies.
     top_five = np.isin(names, list(TOP_FIVE_AI_FIRMS))
     secondary_share = np.clip(0.44 + 0.06 * draws.draw_correlated_noise(), 0.28, 0.58)
     secondary_share[top_five] = draws.rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))

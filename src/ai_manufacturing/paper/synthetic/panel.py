@@ -1,4 +1,4 @@
-"""Draw the synthetic sample by unit and year."""
+"""Draw all city-year variables of the synthetic sample."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,9 @@ from ai_manufacturing.paper.synthetic.yearbook import draw_yearbook
 
 @dataclass(frozen=True, eq=False)
 class CityYears:
-    """One draw of the sample, in arrays of units (the rows of seeds/cities.csv) by years.
+    """Synthetic city-year panel, as arrays of shape (cities, years).
+
+    Cities are in the order of seeds/cities.csv.
 
     Attributes
     ----------
@@ -50,7 +52,7 @@ class CityYears:
 def draw_city_years(
     seed: int, period: range, truth: Truth = TRUTH, root: Floats | None = None
 ) -> CityYears:
-    """Draw all quantities of the files by unit and year.
+    """Draw a synthetic city-year panel of firms, patents and yearbook variables.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Synthetic registers of firms and patents with any number of rows.
+"""Generate synthetic registers of firms and patents with any number of rows.
 
 DuckDB draws and writes them file by file, in bounded memory. Each row is a function of its number
 and the seed. For each type of fault that is set aside, one row in five thousand contains it.
@@ -23,16 +23,17 @@ from ai_manufacturing.system.settings import project_root
 from ai_manufacturing.system.sql_text import quote_literal
 
 ROWS_PER_FILE = 5_000_000
-SLOTS = 4096  # rows of the lookup table that converts uniform draws into weighted draws
-AI_SHARE = 0.012  # share of firms with an AI phrase in their business scope
-FAULT_ONE_IN = 5000  # one row in this many has a given type of fault
+SLOTS = 4096  # rows of the lookup table that turns uniform draws into weighted draws
+AI_SHARE = 0.012  # share of firms whose business scope contains an AI phrase
+FAULT_ONE_IN = 5000  # each type of data error occurs in one of this many rows
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# Phrases of business scopes (经营范围). Trap phrases resemble AI phrases but do not indicate AI.
+# Words and phrases from which firms' business scopes (经营范围) are composed. TRAP_PHRASES resemble
+# AI phrases, but do not indicate an AI firm.
 GOODS = _words("""
     五金产品 机械设备 建筑材料 电子产品 日用百货 服装服饰 针纺织品 塑料制品 橡胶制品 金属制品
     仪器仪表 电线电缆 通用零部件 汽车零部件 化工产品 农副产品 食品添加剂 家用电器 办公用品 家具
@@ -54,7 +55,8 @@ AI_PHRASES = _words("""
 TRAP_PHRASES = _words("智能家居销售（不含人工智能） 人工智能除外的软件开发 学习用品销售 智能卡销售")
 APPROVAL = "（依法须经批准的项目，经相关部门批准后方可开展经营活动）"
 
-# Parts of patent titles. The bar in an AI title marks the position of the object.
+# Words and phrases from which patent titles are composed. The bar in an AI title marks the position
+# of the object.
 OBJECTS = _words("""
     轴承 阀门 电机 变压器 电缆 焊接夹具 数控机床 输送带 搅拌器 过滤器 换热器 锂电池 太阳能组件
     显示面板 印刷电路板 传感器 混凝土 钢梁 脚手架 煤矿支架 汽车座椅 制动器 纺织机 注塑模具 涂料
@@ -70,7 +72,7 @@ ENGLISH_TITLES = (
     "Method for preparing a catalyst",
     "Deep learning based inspection",
 )
-# Relative frequency of firms by division; other divisions have weight 1.
+# Relative frequency of firms by industry division; unlisted divisions have weight 1.
 FIRM_WEIGHTS = {
     "51": 25,
     "52": 25,
@@ -105,7 +107,7 @@ def write_registers(
     file_format: str = "parquet",
     patent_years: range = range(2008, 2022),
 ) -> None:
-    """Write a synthetic extract set of registers.
+    """Write synthetic firm and patent registers as Parquet or CSV files.
 
     Parameters
     ----------
@@ -133,7 +135,7 @@ def write_registers(
     ) as connection:
         connection.execute("set preserve_insertion_order = false")
         _make_slots(connection)
-        # Each file covers cities with neighbouring codes, like registers published by province.
+        # Each file covers cities with adjacent codes, like registers published by province.
         files = -(-firms // ROWS_PER_FILE)
         parts = zip(_parts(firms, files), _parts(SLOTS, files), strict=True)
         for number, (rows, slots) in enumerate(parts, 1):
@@ -147,7 +149,7 @@ def write_registers(
 
 
 def _parts(whole: int, count: int) -> list[range]:
-    """Split the numbers below `whole` into `count` ranges of nearly equal length."""
+    """Split range(whole) into `count` consecutive ranges of nearly equal length."""
     return [range(whole * part // count, whole * (part + 1) // count) for part in range(count)]
 
 
@@ -160,12 +162,12 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
 
 
 def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the lookup table for drawing cities, divisions and IPC subclasses by weight."""
+    """Create a lookup table for drawing cities, divisions and IPC subclasses by weight."""
     seeds = project_root() / "seeds"
     cities = read_units()["city_id"]
     divisions = pd.read_csv(seeds / "industries.csv", dtype="str")["industry_code"]
     subclasses = pd.read_csv(seeds / "ipc_industries.csv", dtype="str")["ipc"]
-    # The weights concentrate a quarter of the firms in a few cities; every city has a slot.
+    # Zipf-like weights concentrate a quarter of the firms in a few cities.
     city_weights = {city: 400 / (10 + rank) for rank, city in enumerate(cities[::-1])}
     slots = pd.DataFrame(
         {
@@ -180,7 +182,7 @@ def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _slots(values: pd.Series, weights: Mapping[str, float]) -> NDArray[np.str_]:
-    """Repeat each value in proportion to its weight, at least once, to fill SLOTS rows."""
+    """Return an array of length SLOTS that repeats each value in proportion to its weight."""
     weight = values.map(weights).fillna(1.0)
     shares = (weight / weight.sum() * (SLOTS - len(values))).astype(int).clip(lower=1)
     return np.resize(values.repeat(shares), SLOTS)
@@ -191,7 +193,7 @@ def _list(values: Sequence[str]) -> str:
 
 
 def _pick(values: Sequence[str], part: int) -> str:
-    """Return a SQL expression that draws one of the values."""
+    """Return a SQL expression that draws one of the values pseudo-randomly."""
     return f"{_list(values)}[1 + ({_hash(part)} % {len(values)})::integer]"
 
 

@@ -1,7 +1,7 @@
-"""True parameters of the synthetic sample.
+"""Define the true parameters from which the synthetic sample is drawn.
 
-The parameters are the same for every seed. Parameters marked *Solved* are values for which the
-default estimator, averaged over many seeds, equals the printed number;
+The parameters are the same for every seed. Parameters described as *calibrated* are values for
+which the default estimator, averaged over many seeds, equals the printed number;
 docs/decisions/specifications.md names the program that solves for them. The other parameters are
 chosen to bring the mean standard errors within a factor of two of the printed ones, except in
 Table 6 column 2. The persistence of GDP is chosen to give lagged GDP a mean system GMM
@@ -39,34 +39,35 @@ PerEventYear = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Truth:
-    """True parameters, with standard deviations and yearly growth rates on the log scale.
+    """True parameters of the synthetic sample.
 
-    In the names, `firms` is ln(1 + M), where M is equation 2 of the paper for firms; `applications`
-    and `grants` are the logs of all invention patent applications and grants in sections B to E.
+    Standard deviations and yearly growth rates are on the log scale. In the names, `firms` is
+    ln(1 + M), where M is equation 2 of the paper for firms; `applications` and `grants` are the
+    logs of all invention patent applications and grants in sections B to E.
     """
 
-    # Solved for Table 1 and Table 4 column 2: long-run effects on ln GDP in high-income cities.
+    # Long-run effects on log GDP in high-income cities, calibrated to Table 1 and Table 4 column 2.
     gdp_on_firms: float = 0.0250
     gdp_on_applications: float = 0.0429
     gdp_on_grants: float = 0.0075
     gdp_on_mediators: float = 0.8051
-    # Solved for Table 2: effects on the log secondary share of GDP.
+    # Effects on the log share of the secondary sector in GDP, calibrated to Table 2.
     secondary_share_on_firms: float = 0.0404
     secondary_share_on_applications: float = 0.0125
     secondary_share_on_grants: float = 0.0016
-    # Solved for Table 3: effects on log secondary and log manufacturing employment.
+    # Effects on log secondary-sector and log manufacturing employment, calibrated to Table 3.
     secondary_employment_on_firms: float = 0.1202
     secondary_employment_on_applications: float = 0.0406
     secondary_employment_on_grants: float = 0.0203
     manufacturing_employment_on_firms: float = 0.0459
     manufacturing_employment_on_applications: float = 0.0387
     manufacturing_employment_on_grants: float = 0.0279
-    # Solved for Table 4 column 1: effect on log resident population, holding registered population
-    # fixed.
+    # Effect on log resident population with registered population held fixed, calibrated to Table 4
+    # column 1.
     resident_population_on_firms: float = 0.0733
 
-    # Solved for Tables 5 and 6: log shifts of rates by event year in cities with a high secondary
-    # share in 2015.
+    # Shifts of log rates by event year in treated cities, which have a high secondary-sector share
+    # in 2015. Calibrated to Tables 5 and 6.
     entry_shift: PerEventYear = (
         -0.3059,
         -0.4833,
@@ -99,20 +100,21 @@ class Truth:
         -0.0467,
     )
 
-    # Chosen: firms in sections B to E. Each city adds its own growth rate, drawn uniformly between
-    # minus and plus the range.
+    # Growth and noise of the number of firms in industry sections B to E. Each city's growth rate
+    # also has a uniform component between minus and plus firm_growth_slope_range.
     firm_growth_to_2016: float = 0.10
     firm_growth_after_2016: float = 0.15
     firm_growth_slope_range: float = 0.17
     firm_noise_sd: float = 0.08
     firm_noise_persistence: float = 0.7
-    # Chosen: invention patents. Applications and grants have a common and an individual noise term.
+    # Growth and noise of invention patents. Applications and grants share one noise term, and each
+    # have one of their own.
     patent_growth: float = 0.10
     patents_on_city_firms: float = 0.3
     patent_shared_noise_sd: float = 0.35
     patent_own_noise_sd: float = 0.50
-    # Chosen: ln GDP adjusts partially to its long-run value each year. Firms have a smaller effect
-    # in low-income cities.
+    # Log GDP adjusts partially to its long-run level each year. The effect of firms is smaller by
+    # high_income_difference in low-income cities.
     gdp_growth: float = 0.09
     gdp_persistence: float = 0.45
     gdp_noise_sd: float = 0.06
@@ -120,25 +122,25 @@ class Truth:
     gdp_on_unit_employment: float = 0.06
     gdp_on_rd_personnel: float = 0.02
     high_income_difference: float = 0.12
-    # Chosen: other outcomes.
+    # Growth and noise of the other outcomes.
     outcome_noise_persistence: float = 0.35
     secondary_share_growth: float = -0.015
     secondary_share_noise_sd: float = 0.11
     secondary_employment_noise_sd: float = 0.15
     manufacturing_employment_noise_sd: float = 0.19
     resident_population_noise_sd: float = 0.02
-    # Chosen: controls. The five added controls are above-scale firms, loans, FDI, education and
-    # science spending; the mean of their logs is the mediator.
+    # Effects of firms on the control variables. The mediator is the mean log of above-scale firms,
+    # loans, FDI, education spending and science spending.
     unit_employment_on_firms: float = 0.05
     rd_personnel_on_firms: float = 0.10
     mediators_on_firms: float = 0.17
     mediator_noise_sd: tuple[float, ...] = (0.06, 0.06, 0.15, 0.06, 0.10)
-    # Chosen: AI firms. Rates are entries and exits in a year divided by the stock at its end.
+    # Yearly entries and exits of AI firms, as shares of the AI firms at the end of the year.
     entry_rate_to_2016: float = 0.149
     entry_rate_after_2016: float = 0.262
     exit_rate: float = 0.055
     flow_noise_sd: float = 0.25
-    # Chosen: AI invention patents relative to all invention patents of the city.
+    # Growth and noise of AI invention patents, relative to all invention patents of the city.
     ai_application_growth_to_2016: float = 0.10
     ai_application_growth_after_2016: float = 0.20
     ai_grant_growth: float = 0.12
@@ -149,7 +151,7 @@ TRUTH = Truth()
 
 
 def list_true_parameters() -> dict[str, float]:
-    """Return the true parameters with one number per name.
+    """Return the true parameters as a flat dict of numbers by name.
 
     The name of an event-year shift ends with the printed row (`entry_shift_before5`), and the name
     of a noise parameter of the added controls with a number.

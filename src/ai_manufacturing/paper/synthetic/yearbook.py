@@ -1,4 +1,4 @@
-"""Draw the city yearbook: controls, GDP, sectors, employment, and missing values."""
+"""Draw the synthetic city yearbook: GDP, sectors, employment, controls and missing values."""
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from ai_manufacturing.paper.synthetic.paths import (
     set_mean_growth,
 )
 
-# Missing values, as (year, number of cities), that reproduce the printed numbers of observations:
-# 2,858 = 260 x 11 - 2, 2,598 = 260 x 10 - 2, 2,596 = 2,598 - 2, 2,852 = 2,858 - 6 and
+# Missing values, as (year, number of cities). They reproduce the numbers of observations in the
+# paper: 2,858 = 260 x 11 - 2, 2,598 = 260 x 10 - 2, 2,596 = 2,598 - 2, 2,852 = 2,858 - 6 and
 # 1,785 = 255 x 7.
 RD_MISSING = (2010, 2)
 RESIDENT_POPULATION_MISSING = (2011, 6)
@@ -27,7 +27,7 @@ SECTOR_EMPLOYMENT_MISSING_YEAR = 2020
 YEARS_WITHOUT_ADDED_CONTROLS = range(2010, 2014)
 CITIES_WITHOUT_ADDED_CONTROLS = 5
 
-# Level in a median city in 2020, elasticity with respect to size, and yearly log growth.
+# Level in a median city in 2020, elasticity with respect to GDP, and yearly log growth rate.
 ADDED_CONTROLS = {
     "above_scale_firm_count": (900, 1.0, 0.01),
     "loans_100m_cny": (2200, 1.2, 0.13),
@@ -41,7 +41,7 @@ DIGITS = {"gdp_per_capita_cny": 0, "rd_personnel": 0, "above_scale_firm_count": 
 
 
 def draw_yearbook(draws: Draws, geography: Geography, measures: Floats) -> dict[str, Floats]:
-    """Draw the yearbook series.
+    """Draw all series of the synthetic city yearbook.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def draw_yearbook(draws: Draws, geography: Geography, measures: Floats) -> dict[
 
 
 def _draw_controls(draws: Draws, geography: Geography, m_firms: Floats) -> dict[str, Floats]:
-    """Draw the logs of population, unit employment, R&D personnel and the five added controls."""
+    """Draw the logs of population, employment, R&D personnel and the other control variables."""
     truth = draws.truth
     draw_noise, draw_scatter = draws.draw_outcome_noise, draws.draw_independent_noise
     size = geography.relative_size
@@ -119,7 +119,7 @@ def _draw_controls(draws: Draws, geography: Geography, m_firms: Floats) -> dict[
 def _draw_gdp(
     draws: Draws, geography: Geography, measures: Floats, controls: dict[str, Floats]
 ) -> Floats:
-    """Draw ln GDP, which adjusts partially to its long-run value each year."""
+    """Draw log GDP, which adjusts partially to its long-run level each year."""
     truth = draws.truth
     long_run = (
         _reaction(draws, "gdp", measures)
@@ -131,8 +131,8 @@ def _draw_gdp(
     path = adjust_partially(long_run, truth.gdp_persistence, 1 - truth.gdp_persistence)
     noise = draws.draw_autoregressive_noise(truth.gdp_noise_sd, truth.gdp_persistence)
     gdp = anchor_at_last(geography.size, set_mean_growth(path, truth.gdp_growth) + noise)
-    # Firms have a smaller effect in low-income cities, where GDP per capita in the first year is
-    # at most the median.
+    # Firms have a smaller effect in low-income cities, whose GDP per capita in the first year does
+    # not exceed the median.
     first_income = gdp[:, 0] - controls["resident_population_10k"][:, 0]
     low_income = first_income <= np.median(first_income[geography.in_yearbook])
     lag: Floats = (
@@ -142,7 +142,7 @@ def _draw_gdp(
 
 
 def _draw_employment(draws: Draws, measures: Floats, unit_employment: Floats) -> dict[str, Floats]:
-    """Draw the logs of secondary employment and of its part in manufacturing."""
+    """Draw log employment in the secondary sector and in manufacturing."""
     truth = draws.truth
     shared_noise = draws.draw_outcome_noise(truth.secondary_employment_noise_sd)
     own_sd = np.sqrt(
@@ -168,7 +168,7 @@ def _draw_employment(draws: Draws, measures: Floats, unit_employment: Floats) ->
 
 
 def _draw_shares(draws: Draws, geography: Geography, measures: Floats) -> tuple[Floats, Floats]:
-    """Draw the primary and secondary shares of GDP."""
+    """Draw the shares of the primary and secondary sectors in GDP."""
     truth = draws.truth
     path = set_mean_growth(
         _reaction(draws, "secondary_share", measures), truth.secondary_share_growth
@@ -185,7 +185,7 @@ def _draw_shares(draws: Draws, geography: Geography, measures: Floats) -> tuple[
 
 
 def _reaction(draws: Draws, outcome: str, measures: Floats) -> Floats:
-    """Return the total effect of firms, applications and grants on an outcome."""
+    """Return the sum of the effects of firms, patent applications and grants on an outcome."""
     effects = [
         getattr(draws.truth, f"{outcome}_on_{measure}")
         for measure in ("firms", "applications", "grants")
@@ -194,12 +194,12 @@ def _reaction(draws: Draws, outcome: str, measures: Floats) -> Floats:
 
 
 def _remove_missing(draws: Draws, series: dict[str, Floats], geography: Geography) -> None:
-    """Set values to missing so that observation counts match the printed tables."""
+    """Set values to NaN, so that the numbers of observations match the paper's tables."""
     years, in_yearbook, size = draws.years, geography.in_yearbook, geography.size
     for values in series.values():
         values[~in_yearbook] = np.nan
-    # Exclude the smallest cities, which have no grants in 2010, so that no observation is dropped
-    # for two reasons.
+    # Exclude the smallest cities: they have no grants in 2010, so missing R&D values there would
+    # not drop additional observations.
     with_grants = np.flatnonzero(geography.patent_rank < AI_GRANT_CITY_COUNT)
     by_size = np.argsort(size[with_grants], kind="stable")
     larger = with_grants[by_size[CITIES_WITHOUT_GRANTS_IN_2010:]]
