@@ -1,4 +1,4 @@
-"""Measure by simulation how often the alternative designs of a claim give the right verdict.
+"""Simulate how often the alternative designs of a published claim give the right verdict.
 
 Regressors, controls, cities and flags come from a built warehouse. Each claim's outcome is its fit
 without the measure, plus an effect from TRUTHS and noise from NOISES. Each draw is estimated under
@@ -80,8 +80,8 @@ NOISES = ("real residuals", "redrawn noise")
 JUDGED = ("no effect", "the printed effect", "a trend of each city")
 
 
-# True effects with such a limit are also simulated with redrawn noise, to check that the results do
-# not depend on the noise model.
+# True effects with a limit on wrong answers are also simulated with redrawn noise, to check that
+# the results do not depend on the noise model.
 WORLDS = [
     *(World(truth, NOISES[0]) for truth in TRUTHS),
     *(World(truth, NOISES[1]) for truth in JUDGED),
@@ -158,7 +158,7 @@ class DrawnInputs(Inputs):
 
 @dataclass(frozen=True)
 class RealDesign:
-    """Two-way fixed-effects claims that a warehouse can estimate, with all their designs."""
+    """Published claims that a warehouse can re-estimate, with their alternative designs."""
 
     inputs: Inputs
     claims: Mapping[tuple[str, int], Claim]
@@ -216,7 +216,7 @@ def _redrawn(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) 
 
 @cache
 def real_design(warehouse: Path) -> RealDesign:
-    """Read the claims of Tables 1 to 4, except regressors that are computed from the outcome."""
+    """Read the claims of Tables 1 to 4, except if the outcome enters the regressor."""
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
         found = read_warehouse_inputs(connection)
     designs = samples.seed_table("claim_designs").query("question != 'reading'")

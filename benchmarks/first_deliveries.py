@@ -170,7 +170,7 @@ FURTHER: dict[str, Fault] = {
 
 
 def coefficients(delivery: first_deliveries.Delivery) -> pd.DataFrame:
-    """Estimate the coefficients that the paper prints, from a delivery."""
+    """Estimate the paper's coefficients from the data of a delivery."""
     inputs = samples.inputs(first_deliveries.city_years(delivery))
     found = tables.estimate_coefficients(
         specifications.read_specifications(inputs.specifications), inputs

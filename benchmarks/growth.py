@@ -1,4 +1,4 @@
-"""Measure how time, memory and disk use grow with firms, cities, years, models and files.
+"""Measure how time, memory and disk use grow with firms, cities, years, regressions and files.
 
 Each point is one run in a separate process, and another process draws its inputs. Cities and
 specifications are rows of seeds, so their points build a copy of the project with longer seeds.
@@ -132,7 +132,7 @@ class Fit:
 
 
 def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
-    """Fit a power law and a straight line to measurements, and return the closer law.
+    """Fit a power law and a straight line to measurements, and return the closer law if it fits.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ def cities(scratch: Scratch, size: int) -> dict[str, str]:
 
 
 def specifications(scratch: Scratch, size: int) -> dict[str, str]:
-    """Write a synthetic sample in a project that repeats the regressions `size` times in total."""
+    """Write a synthetic sample in a project with `size` regressions, repeating the paper's."""
 
     def another(row: dict[str, str], number: int) -> dict[str, str]:
         named = {

@@ -22,7 +22,8 @@ from ai_manufacturing.system.settings import period
 from benchmarks import measuring
 from tests.lib import samples
 
-# Start at a seed that is neither the default nor used to solve for or check the true parameters.
+# First simulation seed, distinct from the default seed and from the seeds on which the true
+# parameters were solved or checked.
 FIRST_SEED = 700_000
 GMM = "table_4_col_4"
 
@@ -70,7 +71,7 @@ def markdown(table: pd.DataFrame, digits: dict[str, int]) -> str:
 
 
 def reproduction(compared: pd.DataFrame) -> tuple[str, list[str]]:
-    """Return a Markdown report on the share of printed coefficients inside, and missed targets."""
+    """Return a Markdown report on how many printed coefficients are reproduced, and missed targets."""
     per_seed = compared.groupby("seed")["inside"].sum()
     printed, seeds = len(compared) // len(per_seed), len(per_seed)
     mean, with_many = per_seed.mean(), (per_seed >= MANY_INSIDE).mean()

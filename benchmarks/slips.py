@@ -44,7 +44,7 @@ LEAST_CITIES = 5
 
 
 class Warehouse:
-    """Series of a warehouse, with their use in specifications and effect on the headline.
+    """Series of a warehouse, with their use in specifications and effect on the headline estimate.
 
     Attributes
     ----------
@@ -194,7 +194,7 @@ def measured(path: str) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Run the trials for a warehouse, and update the rows of its series in the seed."""
+    """Run the trials for a warehouse, and update the rows of its series in found_slips.csv."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

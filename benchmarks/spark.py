@@ -70,7 +70,7 @@ def memory_of_others() -> dict[int, float]:
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[float]]:
-    """Yield a list that contains the peak memory of child processes in MB after the block."""
+    """Yield a list that holds the peak memory of descendant processes in MB after the block."""
     peak, stop = [0.0], threading.Event()
 
     def watch() -> None:

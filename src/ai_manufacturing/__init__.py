@@ -1,4 +1,4 @@
-"""Library behind the warehouse's dbt Python models and its command line."""
+"""Python library behind the dbt models and the command line of the warehouse."""
 
 import os
 

@@ -23,7 +23,7 @@ OUTPUT_FILE = "dbt.txt"  # file with dbt's console output
 RESULTS_FILE, PARSE_FILE = "run_results.json", "partial_parse.msgpack"
 CURVE_PERMUTATIONS = "500"  # default for releases; other builds run no permutations
 
-# If less disk space is free, in bytes, the disk counts as full. A DuckDB block is at least a
+# Free disk space, in bytes, below which the disk counts as full. A DuckDB block is at least a
 # quarter of this size.
 MIN_FREE_BYTES = 2**20
 # Matches the text that dbt prints before the exception of a failed Python model.

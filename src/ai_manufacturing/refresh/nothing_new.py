@@ -30,7 +30,7 @@ def require_new(
     may_lack_estimates: bool,
     on_event: OnEvent,
 ) -> str | None:
-    """Raise if the inputs equal those of a build already published, rolled back or held.
+    """Raise an error if a build of the same inputs was already published, rolled back or held.
 
     Parameters
     ----------

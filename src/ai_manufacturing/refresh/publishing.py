@@ -26,7 +26,7 @@ from ai_manufacturing.releases.store import PUBLISHED, WAREHOUSE, Store
 from ai_manufacturing.system import clock, settings
 from ai_manufacturing.system.disk import sync
 
-# ---------------------------------------------------------------- locking and errors
+# ---------------------------------------------------------------- locking
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def _warn_about_log(moved_log: Path | None, on_event: OnEvent) -> None:
         warn(on_event, f"{event}; the log was moved to {moved_log}.")
 
 
-# ---------------------------------------------------------------- checks of the extract set
+# ---------------------------------------------------------------- extract set
 
 
 def require_same_set(
@@ -151,7 +151,7 @@ def describe_extracts() -> str:
 
 
 def _start_way_out(origin: Origin, replaced_origin: Origin) -> str:
-    """Return the beginning of a remedy that ends with the setting to change.
+    """Return the first words of the remedy for a mismatch between extract sets.
 
     If the files may continue the replaced extract set, the remedy suggests its name.
     """

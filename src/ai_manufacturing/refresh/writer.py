@@ -91,7 +91,7 @@ def open_new_release(
     *,
     reads_files: bool = True,
 ) -> Iterator[NewRelease]:
-    """Copy the public schemas of a warehouse to a new release file, closed after the block.
+    """Copy the released schemas of a warehouse to a new release file, as a context manager.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def _copy_release(
     *,
     has_previous: bool,
 ) -> Manifest:
-    """Write all parts of a release except its anchor, and return its manifest."""
+    """Write a release without its anchor, the baseline for drift, and return its manifest."""
     previous_manifest = (
         load_manifest(duckdb_client.open_cursor(connection, "old")) if has_previous else None
     )

@@ -190,7 +190,7 @@ def check_package(
         )
         if not may_run(description):
             raise ReplicationError(f"{archive}: not run, so no number is compared.")
-        # Open no database of the package before the user has agreed to run it.
+        # Do not open the package's database until the user has agreed to run the package.
         contents.require_release(folder)
         broken_rules: list[str] = []
         signature_faults: list[str] = []

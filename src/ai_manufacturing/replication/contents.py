@@ -175,8 +175,8 @@ def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -
         )
         allowed_keys = _find_allowed_keys(connection, manifest)
     _write_code(manifest, folder / CODE)
-    # The exhibits are computed from this copy of the release, so that they reveal no more than it
-    # does.
+    # The exhibits are computed from this copy, so that they contain only values that the packaged
+    # release contains.
     if with_restricted_files:
         shutil.copyfile(release, folder / RELEASE)
     else:

@@ -65,7 +65,7 @@ def has_locked_versions(folder: Path) -> bool:
 
 
 def run_package(folder: Path, new_environment: bool) -> Run:
-    """Run run.sh of a package with an empty HOME and a minimal environment.
+    """Run the program run.sh of a package with an empty HOME and a minimal environment.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ def _join_lines(text: str) -> str:
 
 
 class Signature(Declared):
-    """Signed form in which a person certifies both STATEMENTS for a release."""
+    """Signed form in which a person certifies the rights to the data of a release."""
 
     extract_set: Text
     release: Text

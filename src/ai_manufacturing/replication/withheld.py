@@ -66,7 +66,7 @@ def summarise_tables(
 
 
 def remove_failing_rows(log: str) -> str:
-    """Remove failing rows of the gate from a run's log, because they contain city values."""
+    """Remove rows that failed the gate from the log of a run, because they contain city values."""
     return FAILING_ROWS.sub(r"\1rows withheld", log)
 
 

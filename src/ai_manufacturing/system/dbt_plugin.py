@@ -1,4 +1,4 @@
-"""Locate, open and record the warehouse file, in a dbt-duckdb plugin."""
+"""Plugin for dbt-duckdb that locates, opens and records the warehouse file."""
 
 import atexit
 import gc
@@ -70,8 +70,8 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Attach the warehouse to which the dev target defers, and start workers for a full run."""
         defer_to = os.environ.get("DEFER_TO")
-        # Attach the deferred-to warehouse here instead of in the profile, because dbt re-parses the
-        # whole project whenever the profile changes.
+        # Attach the warehouse named in DEFER_TO here instead of in the profile, because dbt
+        # re-parses the whole project whenever the profile changes.
         if defer_to and self.creds and self.creds.schema == "dev":
             path = settings.project_root() / defer_to
             conn.execute(f"attach {quote_literal(path)} as warehouse (read_only)")

@@ -25,12 +25,13 @@ Words = tuple[str, str]  # the English and the Chinese text
 SUBSTITUTE_MARK = "†"
 # Separators in composite names, such as interactions, mapped to their form in labels.
 SEPARATORS = {":": " × ", "=": ": ", "+": " + "}
+# Suffixes of measures that refer to another year or to neighbouring cities.
 VARIANT_SUFFIXES = (
     "_next_year",
     "_last_year",
     "_later",
     "_neighbours",
-)  # suffixes of measures that refer to another year or to neighbouring cities
+)
 
 # Matches a variable name within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the
 # scope in parentheses that may follow a series.
@@ -214,7 +215,7 @@ class Catalogue:
         return text
 
     def find_labels_of_kind(self, kind: str, value: str) -> Words:
-        """Return both labels of a value, preferring a label that is specific to its kind.
+        """Return the English and Chinese labels of a value, preferring labels specific to its kind.
 
         The label of `kind=value` takes precedence, for values that mean something else elsewhere.
         """

@@ -102,7 +102,7 @@ def get_pool() -> Pool | None:
 
 @functools.lru_cache(maxsize=1)
 def _start_pool(size: int, run: str) -> Pool:
-    """Create the worker pool of a dbt run, or return it if it exists.
+    """Create the worker pool of a dbt run, or return the existing pool.
 
     Pools are not shared between runs, because relations may have changed.
     """
@@ -116,7 +116,7 @@ def _start_pool(size: int, run: str) -> Pool:
 
 
 def run_in_worker(model: Model) -> Model:
-    """Decorate a dbt Python model to run in a worker.
+    """Decorate a dbt Python model so that it runs in a worker process.
 
     The file in python_models must have the model's name.
     """
