@@ -285,7 +285,7 @@ def cities(scratch: Scratch, size: int) -> dict[str, str]:
 
 
 def specifications(scratch: Scratch, size: int) -> dict[str, str]:
-    """Write a synthetic sample in a project with `size` regressions, repeating the paper's."""
+    """Write a synthetic sample in a project with `size` regressions, by repeating seed rows."""
 
     def another(row: dict[str, str], number: int) -> dict[str, str]:
         named = {

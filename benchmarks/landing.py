@@ -53,7 +53,7 @@ def by_duckdb(folder: Path, warehouse: Path) -> int:
 
 
 def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
-    """Write landed rows to a DuckDB table, as dbt does for a Python model; return their number."""
+    """Write landed rows to a DuckDB table, as dbt does for a Python model; return the row count."""
     with duckdb_client.connect(
         str(warehouse), config={"threads": 2, "memory_limit": LIMIT}
     ) as connection:

@@ -49,7 +49,7 @@ def is_configured(path: Path) -> bool:
 
 
 def is_trusted(path: Path) -> bool:
-    """Return whether a file is configured or was recorded by one of this user's commands."""
+    """Return whether a file is a configured warehouse or release, or was written by this user."""
     return is_configured(path) or _find_record(path) is not None
 
 
