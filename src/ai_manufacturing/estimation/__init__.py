@@ -1,1 +1,1 @@
-"""Turn the rows of regression_specifications.csv into rows of coefficients."""
+"""Estimate the regressions declared in regression_specifications.csv, and tabulate them."""

@@ -1,4 +1,4 @@
-"""Match failed expectations of the gate to the data behind an estimate."""
+"""Look up which failed data quality expectations affect the data behind an estimate."""
 
 import json
 from collections import defaultdict
@@ -11,12 +11,13 @@ from ai_manufacturing.gate import validation
 
 Key = tuple[str, str]  # series and scope
 CityYear = tuple[str, int]
-UsedCityYears = Mapping[Key, set[CityYear]]  # city-years of each series that an estimate uses
+# Maps each (series, scope) to the city-years that an estimate uses.
+UsedCityYears = Mapping[Key, set[CityYear]]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A failed expectation, with the city-years, years and series that fail it.
+    """A failed data quality expectation, with the series, years and city-years that fail.
 
     Attributes
     ----------
@@ -41,7 +42,7 @@ class Finding:
         find_scope: Callable[[str], str],
         cities_by_province: Mapping[str, Collection[str]],
     ) -> "Finding":
-        """Parse a row of gate_results.
+        """Create a Finding from a row of the table gate_results.
 
         find_scope returns the scope of a series if the row omits it. cities_by_province maps a
         province to its cities, all of which fail if the row names the province and a year.
@@ -63,8 +64,8 @@ class Finding:
                     city_years[key] |= {(city_id, row["year"]) for city_id in cities}
                 elif "year" in row:
                     years[key].add(row["year"])
-        # Drop the prefix "... that no shown estimate uses: ", because an estimate with this warning
-        # does use the series or year.
+        # Remove prefixes such as "Years that no headline estimate uses: ", which would be wrong in
+        # a warning about an estimate that does use these years or series.
         sentences = (
             validation.remove_warning_prefix(text)
             for text in (result.description, result.description_zh)
@@ -73,22 +74,22 @@ class Finding:
 
     @property
     def clause(self) -> Sentence:
-        """The expectation without its full stop, for quoting within a sentence."""
+        """Text of the expectation without its final full stop, to embed in a longer sentence."""
         return Sentence(self.expectation.en.rstrip("."), self.expectation.zh.rstrip("。"))
 
     def find_broken_series(self, used_city_years: UsedCityYears) -> list[str]:
-        """Return the series used by an estimate that fail as a whole."""
+        """Return the series used by an estimate that fail the expectation as a whole."""
         return sorted(series for series, _ in self.series & used_city_years.keys())
 
     def find_broken_years(self, used_city_years: UsedCityYears) -> dict[str, set[int]]:
-        """Return the failing years used by an estimate, by series."""
+        """Return the years used by an estimate that fail the expectation, grouped by series."""
         broken: defaultdict[str, set[int]] = defaultdict(set)
         for key, years in self.years.items():
             broken[key[0]] |= years & {year for _, year in used_city_years.get(key, ())}
         return {series: years for series, years in broken.items() if years}
 
     def find_broken_city_years(self, used_city_years: UsedCityYears) -> set[CityYear]:
-        """Return the failing city-years used by an estimate."""
+        """Return the city-years used by an estimate that fail the expectation."""
         broken: set[CityYear] = set()
         for key, failing in self.city_years.items():
             broken |= failing & used_city_years.get(key, set())

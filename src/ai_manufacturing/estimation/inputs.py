@@ -1,4 +1,4 @@
-"""Tables that the estimates read, and the sample and warnings of each specification."""
+"""Load the tables used for estimation, and select each regression's sample and warnings."""
 
 import threading
 from collections import defaultdict
@@ -26,10 +26,11 @@ from ai_manufacturing.gate import result_tables, validation
 from ai_manufacturing.system import settings
 
 Value = TypeVar("Value")
-PANEL_ROLES = ("outcome", "control", "completeness")  # roles of variables taken from the panel
-# Role and column name of the measure as another provider reports it.
+# Roles of the variables that are columns of the city-year panel.
+PANEL_ROLES = ("outcome", "control", "completeness")
+# Role and column name of the AI measure from a second data provider, used as an instrument.
 SECOND_MEASURE = "second_measure"
-# Value columns of fct_ai_measure, and all columns that the estimates read from it.
+# Numeric columns that estimation reads from the table fct_ai_measure.
 VALUE_COLUMNS = ["weight", "scaling_value", *TRANSFORMS.values()]
 MEASURE_COLUMNS = [
     "city_id",
@@ -44,7 +45,7 @@ MEASURE_COLUMNS = [
 
 @dataclass(frozen=True)
 class Sample:
-    """The city-years of a specification.
+    """City-year rows that a regression specification is estimated on.
 
     Attributes
     ----------
@@ -68,25 +69,28 @@ class Sample:
 
     @cached_property
     def city_years(self) -> set[CityYear]:
-        """(city_id, year) of each observation."""
+        """Set of the (city_id, year) pairs of all observations."""
         rows = self.rows[self.is_estimated]
         return {*zip(rows["city_id"], rows["year"], strict=True)}
 
     @cached_property
     def cities(self) -> set[str]:
-        """Cities with at least one observation."""
+        """Ids of the cities with at least one observation."""
         return {city_id for city_id, _ in self.city_years}
 
     @cached_property
     def city_years_with_lags(self) -> set[CityYear]:
-        """(city_id, year) of all rows of these cities, including those for lags and instruments."""
+        """Set of (city_id, year) pairs, including rows that only provide lags or instruments.
+
+        Cities without an observation are excluded.
+        """
         rows = self.rows[self.rows["city_id"].isin(self.cities)]
         return {*zip(rows["city_id"], rows["year"], strict=True)}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Tables that the estimates read.
+    """Warehouse tables used for estimation, as DataFrames, with cached look-ups.
 
     Attributes
     ----------
@@ -130,7 +134,7 @@ class Inputs:
     event_window: tuple[int, int]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the tables without cached results.
+        """Return the tables and settings to pickle, without cached results.
 
         A worker process recomputes the few results that it needs.
         """
@@ -138,11 +142,11 @@ class Inputs:
 
     @cached_property
     def extract_set(self) -> str | None:
-        """Name of the extract set that the panel was built from; None for an empty panel."""
+        """Name of the set of data extracts behind the panel; None if the panel is empty."""
         return None if self.panel.empty else str(self.panel["extract_set"].iloc[0])
 
     def sample(self, specification: Specification) -> Sample:
-        """Return the city-years that a specification can use.
+        """Select the city-year rows that a specification can be estimated on.
 
         The sample is cached and shared between callers, so do not modify it.
 
@@ -234,14 +238,14 @@ class Inputs:
         return Sample(rows, is_observation, singletons, positions)
 
     def list_series(self, specification: Specification) -> list[Any]:
-        """Return a specification's rows of marts.dim_specification_series, ordered by position.
+        """Return a specification's rows of marts.dim_specification_series, sorted by position.
 
         Raises
         ------
         SpecificationError
             If the specification names a variable, weighting or grouping that the seeds do not list.
         """
-        if self.series.empty:  # as in `dbt build --empty`
+        if self.series.empty:  # true after `dbt build --empty`, which loads no rows
             return []
         where = f"regression_specifications.csv, {specification.specification_id}"
         rows = self._series.get(specification.specification_id, [])
@@ -272,11 +276,11 @@ class Inputs:
         return rows
 
     def reference_group(self, grouping: str) -> str | None:
-        """Return the reference group of a grouping; None if it contains no cities."""
+        """Return the name of a grouping's reference group; None if no city belongs to it."""
         return self._reference_groups.get(grouping)
 
     def find_printed_estimates(self, specification: Specification) -> dict[str, float]:
-        """Return the coefficients that the paper prints for a specification, by term."""
+        """Return the coefficients printed in the paper for a specification, keyed by term."""
         estimates = self.published_estimates
         rows = estimates[
             (estimates["table_id"] == specification.table_id)
@@ -285,12 +289,12 @@ class Inputs:
         return dict(zip(rows["term"], rows["estimate"].astype(float), strict=True))
 
     def is_mechanical(self, specification: Specification) -> bool:
-        """Return whether the measure's scaling series is an outcome."""
+        """Return whether the AI measure is scaled by a series that is itself an outcome."""
         rows = self._select_measure_rows(self._measure_key(specification))
         return bool(rows["is_mechanical"].any())
 
     def describe_substitutions(self, specification: Specification) -> Sentence:
-        """Describe the substitutes that a specification uses.
+        """Describe the data that a specification uses in place of the paper's data.
 
         Lists the specification's own substitutions first, then those of its series, and finally the
         years replaced because the period of the extract set does not include them.
@@ -331,7 +335,7 @@ class Inputs:
             yield sentence("nearest_year", year=year, asked=asked_year, names=[*variables])
 
     def list_warnings(self, specification: Specification, sample: Sample) -> list[Sentence]:
-        """Return the gate's warnings about the data that an estimate uses.
+        """Return the data quality warnings that apply to the data behind an estimate.
 
         Parameters
         ----------
@@ -394,7 +398,7 @@ class Inputs:
     def find_flagged_city_years(
         self, specification: Specification, sample: Sample
     ) -> set[CityYear]:
-        """Return the city-years used by an estimate that fail an expectation.
+        """Return the city-years used by an estimate that fail a data quality expectation.
 
         Notes on `list_warnings` define the data that an estimate uses.
         """
@@ -405,7 +409,7 @@ class Inputs:
         )
 
     def find_broken_years(self, specification: Specification, sample: Sample) -> set[int]:
-        """Return the years that fail as a whole for a series that the estimate uses."""
+        """Return the years in which a series used by the estimate fails for all cities at once."""
         used_city_years = self._find_used_city_years(specification, sample)
         broken: set[int] = set()
         for finding in self._findings:
@@ -413,7 +417,7 @@ class Inputs:
         return broken
 
     def find_broken_series(self, specification: Specification, sample: Sample) -> list[str]:
-        """Return the series used by the estimate that fail as a whole."""
+        """Return the series used by the estimate that fail a data quality check as a whole."""
         used_city_years = self._find_used_city_years(specification, sample)
         return sorted(
             {
@@ -440,7 +444,7 @@ class Inputs:
         return used_city_years
 
     def get_or_compute(self, key: tuple[Any, ...], compute: Callable[[], Value]) -> Value:
-        """Return a cached result computed from these tables, or compute and cache it.
+        """Return the cached result for a key, computing and caching it on the first call.
 
         The cache is shared by all models of a run. The key must identify the computation and all
         its other inputs.
@@ -473,20 +477,20 @@ class Inputs:
 
     @cached_property
     def _requested_years(self) -> dict[str, tuple[int, int]]:
-        """First and last year that each specification requests."""
+        """First and last year that each specification requests, keyed by specification_id."""
         columns = ["specification_id", "asked_first_year", "asked_last_year"]
         rows = self.specifications[columns].itertuples(index=False, name=None)
         return {name: (first, last) for name, first, last in rows}
 
     @cached_property
     def _headline_series(self) -> set[Key]:
-        """Series of headline specifications, which the gate judges for every provider."""
+        """(series, scope) pairs of headline specifications, checked whichever provider they use."""
         keys = self.series.loc[self.series["is_headline"].astype(bool), ["series", "scope"]]
         return set(keys.itertuples(index=False, name=None))
 
     @cached_property
     def _groups(self) -> dict[Any, pd.Series]:
-        """Group of each city, by grouping."""
+        """For each grouping, a Series that maps city_id to the name of the city's group."""
         groups = self.groups.set_index("city_id").groupby("grouping")["group_name"]
         return dict(iter(groups))
 
@@ -508,7 +512,7 @@ class Inputs:
 
     @cached_property
     def _sample_ids(self) -> dict[str, Any]:
-        """Sample of each specification; None if one of its series is missing."""
+        """Sample id of each specification; None if one of its series is missing."""
         return dict(
             self.specifications[["specification_id", "sample_id"]].itertuples(
                 index=False, name=None
@@ -517,7 +521,7 @@ class Inputs:
 
     @cached_property
     def _positions(self) -> dict[str, tuple[Any, Any]]:
-        """Panel positions of each sample's rows, and flags of the rows that are observations."""
+        """Panel row positions of each sample, with a flag for rows that are observations."""
         positions = self._cells.get_indexer(
             pd.MultiIndex.from_frame(self.samples[["city_id", "year"]])
         )
@@ -536,7 +540,7 @@ class Inputs:
         return self.measures.iloc[self._measure_rows.get(key, [])]
 
     def read_measure(self, key: tuple[str, str, str]) -> pd.DataFrame:
-        """Return the values of a measure, weighting and scope, aligned with the panel.
+        """Return a measure's values for one weighting and scope, reindexed to the panel's rows.
 
         Values are missing for city-years without the measure.
         """
@@ -548,15 +552,15 @@ class Inputs:
         return self.get_or_compute(("measure", *key), align_with_panel)
 
     def select_measure(self, specification: Specification) -> "pd.Series[Any]":
-        """Return the transformed measure of a specification, aligned with the panel."""
+        """Return a specification's transformed AI measure, reindexed to the panel's rows."""
         return self.read_measure(self._measure_key(specification))[
             TRANSFORMS[specification.transform]
         ]
 
     def shift_measure(self, specification: Specification, sample: Sample, by: int) -> Floats:
-        """Return the measure of each row's city `by` years later.
+        """Return, for each row, the AI measure of the same city `by` years later.
 
-        It is missing if the panel does not contain that year.
+        The value is NaN if the panel does not contain that year.
         """
         measure = self.select_measure(specification)
         cells = pd.MultiIndex.from_arrays(
@@ -568,7 +572,7 @@ class Inputs:
     def _measure_key(
         self, specification: Specification, role: str = "measure"
     ) -> tuple[Any, str, str]:
-        """Return the measure, weighting and scope that identify rows of fct_ai_measure.
+        """Return a specification's (measure, weighting, scope) key in the table fct_ai_measure.
 
         The measure is None if the specification has no variable with the role.
         """
@@ -580,17 +584,17 @@ class Inputs:
         return next(measures, None), specification.weighting, specification.scope
 
     def look_up_groups(self, grouping: str, cities: pd.Series) -> pd.Series:
-        """Return the group of each city; missing for cities without a group."""
+        """Map city ids to the names of their groups; missing for cities without a group."""
         return cities.map(self._groups.get(grouping, {}))
 
     def number_strata(self, cities: pd.Series) -> Codes:
-        """Return the stratum of each city, 0, 1, ..., for permuting weights within strata.
+        """Return the stratum code of each city, 0, 1, ..., for permutations within strata.
 
         A stratum is a combination of groups in all stratifying groupings (region and size). Cities
         without a group form strata of their own.
         """
         rows = self.groups[self.groups["is_stratum"].astype(bool)]
-        # Sort the groupings, because the order of the strata affects the random draws.
+        # Sort the groupings so that the strata codes, and hence the random draws, are reproducible.
         names = sorted(rows["grouping"].unique(), reverse=True)
         labels = [self.look_up_groups(name, cities).fillna("none") for name in names]
         everyone = pd.Series(0, cities.index)
@@ -599,7 +603,7 @@ class Inputs:
 
     @cached_property
     def _findings(self) -> list[Finding]:
-        """Failed expectations of the gate that did not withhold the estimates."""
+        """Failed data quality expectations that only warn and do not withhold the estimates."""
         failures = self.gate_results[self.gate_results["success"].eq(False)]
         cities = self.panel.groupby("province_id")["city_id"].unique().to_dict()
         return [Finding.parse_row(row, self._find_scope, cities) for row in failures.itertuples()]
@@ -613,7 +617,7 @@ class Inputs:
         return set(self.series.loc[self.series["scope"] == "total", "series"])
 
 
-# Warehouse relation of each table attribute of Inputs.
+# Warehouse relation that each table attribute of Inputs is read from.
 RELATIONS = {
     "specifications": "intermediate.int_specifications_sampled",
     "panel": "intermediate.int_city_year_variables",
@@ -629,7 +633,7 @@ RELATIONS = {
 
 
 def read_warehouse_inputs(connection: duckdb.DuckDBPyConnection, **others: pd.DataFrame) -> Inputs:
-    """Read the inputs of a built warehouse, without checking its gate.
+    """Load the estimation tables of a built warehouse without checking its data quality gate.
 
     Keyword arguments, named as in RELATIONS, override tables of the warehouse.
     """
@@ -645,7 +649,7 @@ def read_warehouse_inputs(connection: duckdb.DuckDBPyConnection, **others: pd.Da
     )
 
 
-# Cache with a single entry, because all estimate models of a run read the same tables.
+# Stores only the latest Inputs, because all estimation models of a dbt run read the same tables.
 _CACHED_INPUTS: dict[tuple[Any, ...], Inputs] = {}
 _CACHE_LOCK = threading.Lock()
 
@@ -653,7 +657,7 @@ _CACHE_LOCK = threading.Lock()
 def read_inputs(
     event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRelation
 ) -> Inputs:
-    """Read the inputs of the estimates after checking that the gate passed.
+    """Load the estimation tables after checking that the data quality gate passed.
 
     Keyword arguments are the table attributes of Inputs and judged_relations. The inputs are cached
     until a table changes.
@@ -682,8 +686,8 @@ def read_inputs(
         content = (event_year, first, last, *fingerprints)
         if content not in _CACHED_INPUTS:
             frames = {name: relation.df() for name, relation in tables.items()}
-            # Estimates build many sets of cities, and an Arrow-backed column would create a new
-            # string for every element.
+            # Store city ids as Python objects: estimation builds many sets of them, and iterating
+            # over an Arrow-backed column creates a new string for every element.
             frames["panel"] = frames["panel"].astype({"city_id": object})
             _CACHED_INPUTS.clear()
             _CACHED_INPUTS[content] = Inputs(

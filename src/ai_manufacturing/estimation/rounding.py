@@ -1,4 +1,4 @@
-"""Remarks on estimates that use series printed in large whole units."""
+"""Add remarks to estimates whose data are rounded to large units, such as 10,000 persons."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,19 +13,21 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import Effects
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
-# Suffixes of series names with a large unit. Counts of firms or persons are integers by nature and
-# have no rounding error.
+# Suffixes of series names that indicate a large unit. Counts of firms or persons have none of them,
+# because they are exact integers without rounding error.
 LARGE_UNITS = ("_10k", "_100m_cny", "_1m_usd")
-WHOLE = 0.9  # share of integer values above which a series counts as printed in whole units
-MATERIAL = 0.01  # smallest share of rounding error in the variance that produces a remark
-# Sentence about rounding for each role of a variable.
+# A series counts as rounded to whole units if more than this share of its values are integers.
+WHOLE = 0.9
+# Minimum share of a variable's residual variance due to rounding for which a remark is added.
+MATERIAL = 0.01
+# Key in sentences.yml of the remark about rounding, by the variable's role in the regression.
 REMARKS = {"outcome": "rounded_outcome", "control": "rounded_control"}
 
 
 def find_remarks(
     specification: Specification, series: Sequence[Any], sample: Sample
 ) -> list[Sentence]:
-    """Return remarks on how rounding affects the logged variables of an estimate.
+    """Return a remark for each logged variable of a regression with material rounding error.
 
     Parameters
     ----------
@@ -72,9 +74,9 @@ def find_remarks(
 def _compute_shares(
     cities: pd.Series, periods: pd.Series, logs: Floats, other_columns: Floats, values: Floats
 ) -> tuple[float, float]:
-    """Return rounding's share of the residual variance, in all cities and in the smaller half.
+    """Return the share of residual variance due to rounding, for all and for small cities.
 
-    Cities are ranked by their mean value. Shares are capped at 1.
+    Small cities are the half with the smaller mean values. Shares are capped at 1.
     """
     codes = pd.factorize(cities)[0]
     effects = Effects(codes, pd.factorize(periods)[0])

@@ -1,4 +1,4 @@
-"""Turn specifications into table rows, with a reason if one cannot be estimated."""
+"""Build tables of estimates, with a reason for each regression that cannot be estimated."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ def build_estimates_table(
     make_rows: Callable[[Specification], Iterable[Row]],
     make_reason_columns: Callable[[Specification], Row] = lambda specification: {},
 ) -> pa.Table:
-    """Collect the rows of all specifications into one table; all estimate tables use it.
+    """Build an Arrow table of estimates from the rows of each specification.
 
     Parameters
     ----------
@@ -69,13 +69,13 @@ def build_estimates_table(
 
 
 def get_rows_or_reason(make_rows: Callable[[], Iterable[Row]], **columns: Any) -> list[Row]:
-    """Return the rows, or a single row with the reason if they cannot be estimated."""
+    """Return the rows of a function, or one row with the reason if it raises NotEstimable."""
     answer = get_result_or_reason(lambda: [*make_rows()])
     return [make_reason_row(answer, **columns)] if isinstance(answer, Sentence) else answer
 
 
 def make_reason_row(reason: Sentence, **columns: Any) -> Row:
-    """Return a row with status not_estimable and the reason."""
+    """Return a table row with the status not_estimable and the reason for it."""
     return {**columns, "status": "not_estimable", "reason": reason}
 
 

@@ -1,4 +1,8 @@
-"""Drop singletons from the samples; iterative removal cannot be expressed in the SQL models."""
+"""Remove singleton observations from the regression samples.
+
+This is done in Python, because the removal is repeated until no singleton remains, which the SQL
+models cannot express.
+"""
 
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +21,7 @@ SAMPLE_SCHEMA = pa.schema(
 
 
 def drop_singletons(rows: pd.DataFrame) -> pa.Table:
-    """Drop singletons, city-years alone in their city or period, from all samples at once.
+    """Drop singletons, that is, city-years alone in their city or period, from every sample.
 
     Parameters
     ----------

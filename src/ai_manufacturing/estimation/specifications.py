@@ -11,14 +11,14 @@ from ai_manufacturing.estimators.event_study import Endpoints
 from ai_manufacturing.estimators.fixed_effects import Covariance
 from ai_manufacturing.system.declared import Row, describe_errors, require_pattern
 
-# Column of fct_ai_measure for each transform of the measure.
+# Column of the table fct_ai_measure that contains each transform of the AI measure.
 TRANSFORMS = {
     "level": "measure_10k",
     "ln": "ln_measure",
     "ln1p": "ln1p_measure",
     "asinh": "asinh_measure",
 }
-# Type of standard errors and cluster column for each value of column covariance.
+# Type of standard error and cluster column for each allowed value of the column covariance.
 COVARIANCES: dict[str, tuple[Covariance, str]] = {
     "city": ("clustered", "city_id"),
     "province": ("clustered", "province_id"),
@@ -30,7 +30,7 @@ FIXED_EFFECTS = ("city year", "city group-year", "city province-year")
 
 
 class SpecificationError(Exception):
-    """Raised if a row of regression_specifications.csv requests something unsupported."""
+    """Raised if the seed files declare a regression or check that is not supported."""
 
 
 def _require_one_of(names: Iterable[str]) -> AfterValidator:
@@ -70,7 +70,7 @@ Pair = Annotated[tuple[str, str], BeforeValidator(_parse_pair)]
 
 
 class FixedEffectsOptions(Row):
-    """Options of estimator fixed_effects.
+    """Options of the fixed effects estimator: additional variables that must be observed.
 
     Attributes
     ----------
@@ -87,13 +87,13 @@ class FixedEffectsOptions(Row):
 
 
 class EventStudyOptions(Row):
-    """Options of estimator event_study: the handling of years outside the window."""
+    """Options of the event study estimator: the treatment of years outside the event window."""
 
     endpoints: Endpoints = "kept"
 
 
 class DynamicPanelOptions(Row):
-    """Options of estimator dynamic_panel: the lagged column, and the instruments."""
+    """Options of the dynamic panel (GMM) estimator: the lagged variable and the instruments."""
 
     lagged: Literal["outcome", "measure"] = "outcome"
     lags: Annotated[tuple[int, int | None], BeforeValidator(_parse_lag_limits)] = (2, 4)
@@ -104,7 +104,7 @@ class DynamicPanelOptions(Row):
 
 
 class InstrumentOptions(Row):
-    """Options of estimator iv_fixed_effects: the instrument, as measure@provider."""
+    """Options of the instrumental variables estimator: the instrument, as measure@provider."""
 
     instrument: Annotated[str, require_pattern(r"\w+@\w+", "measure@provider")]
 
@@ -120,7 +120,7 @@ ESTIMATORS: dict[str, type[Options]] = {
 
 
 class Specification(Row):
-    """One regression: a row of regression_specifications.csv."""
+    """A regression as declared in one row of regression_specifications.csv."""
 
     specification_id: str
     table_id: str
@@ -145,7 +145,7 @@ class Specification(Row):
 
     @property
     def measure(self) -> str:
-        """The AI measure that transform, weighting and scope describe.
+        """Name of the AI measure, to which the transform, weighting and scope apply.
 
         It is the outcome in an event study, and the regressor otherwise.
         """
@@ -153,24 +153,24 @@ class Specification(Row):
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The regressors in output order: the measure or treatment, then the controls."""
+        """Names of the regressors in output order: the measure or treatment, then the controls."""
         return (self.regressor, *self.controls)
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """Groupings that the subsample, the interactions and the treatment use."""
+        """Names of the city groupings that define the subsample, interactions and treatment."""
         treatment = self.regressor if isinstance(self.options, EventStudyOptions) else None
         names = (self.subsample[0] if self.subsample else None, self.grouping, treatment)
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
     @property
     def period(self) -> str:
-        """Column of the period effects."""
+        """Name of the sample column that identifies the period effects."""
         return "year" if self.period_group is None else "period"
 
     @property
     def period_group(self) -> str | None:
-        """Column of the groups with separate year effects; None if all cities share them."""
+        """Column of the city groups with separate year effects; None if all cities share them."""
         groups = {"city group-year": self.grouping, "city province-year": "province_id"}
         return groups.get(self.fixed_effects)
 
@@ -196,7 +196,7 @@ class Specification(Row):
 
 
 def read_specifications(table: pd.DataFrame, estimator: str | None = None) -> list[Specification]:
-    """Parse the specifications of a seed table, optionally for one estimator only.
+    """Parse regression specifications from a seed table, optionally for one estimator only.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def read_specifications(table: pd.DataFrame, estimator: str | None = None) -> li
 
 
 def read_main_specification(table: pd.DataFrame) -> list[Specification]:
-    """Return the main specification, the first in seed order, or an empty list if there is none.
+    """Return a list with the first specification in seed order; empty if the seed has no rows.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Estimate specifications and return one table row per coefficient, for every estimator."""
+"""Estimate regression specifications, and tabulate their results with a row per coefficient."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -34,7 +34,7 @@ from ai_manufacturing.estimators.inference import Fit, Inference, two_sided_p_va
 from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
-# Statistics also reported with province clusters, as `<name>_province`.
+# Statistics that are also reported with clustering by province, as columns `<name>_province`.
 PROVINCE_STATISTICS = (
     "std_error",
     "p_value",
@@ -54,10 +54,10 @@ NULL_COLUMNS = dict.fromkeys(
         *(f"{name}_province" for name in PROVINCE_STATISTICS),
     ]
 )
-# Further standard errors reported for event studies, alongside the clustered ones.
+# Types of standard errors that event studies report in addition to clustered standard errors.
 UNCLUSTERED: tuple[Covariance, ...] = ("iid", "robust")
 
-# Specification columns repeated on each coefficient row.
+# Attributes of a specification that are copied to each of its coefficient rows.
 SPECIFICATION_COLUMNS = (
     "table_id",
     "column_number",
@@ -70,7 +70,7 @@ SPECIFICATION_COLUMNS = (
     "scope",
     "covariance",
 )
-# Attributes of a fit that are repeated on every row.
+# Attributes of a fitted regression that are copied to each of its coefficient rows.
 FIT_COLUMNS = (
     "observation_count",
     "city_count",
@@ -79,7 +79,7 @@ FIT_COLUMNS = (
     "r2_inclusive",
     "r2_within",
 )
-# Columns with one value per term, and the array of the fit that contains them.
+# Maps each output column with one value per coefficient to the attribute of the fitted regression.
 TERM_COLUMNS = {
     "estimate": "estimates",
     "std_error": "std_errors",
@@ -90,12 +90,12 @@ TERM_COLUMNS = {
 }
 # First-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3).
 WEAK_F = 10
-# Minimum number of cities in a group for a clustered standard error of the group's difference.
+# Minimum number of cities in a group for reporting clustered standard errors.
 FEWEST_CITIES = 10
 
 
 def estimate_coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Estimate specifications, each with its own estimator.
+    """Estimate regression specifications, and return their coefficients as an Arrow table.
 
     Parameters
     ----------
@@ -160,11 +160,12 @@ def estimate_coefficients(specifications: Iterable[Specification], inputs: Input
 def _compare_on_overlap(
     specification: Specification, default: Specification, inputs: Inputs
 ) -> Row:
-    """Return the coefficients of two readings on their common city-years, if their samples differ.
+    """Re-estimate a specification and its default variant on the city-years that both use.
 
-    The result is empty if either reading does not have a single comparable coefficient.
+    The result is empty if the samples are identical, or if one of the two regressions does not have
+    a single comparable coefficient.
     """
-    # A regression with group interactions has no single coefficient for all its cities.
+    # With group interactions, there is no single coefficient that applies to all cities.
     has_one_slope = default.grouping is None and isinstance(default.options, FixedEffectsOptions)
     other = get_result_or_reason(partial(inputs.sample, default))
     if (
@@ -179,7 +180,7 @@ def _compare_on_overlap(
     _, own_positions, other_positions = np.intersect1d(own.cells, other.cells, return_indices=True)
     own_rows, other_rows = own.rows.iloc[own_positions], other.rows.iloc[other_positions]
     periods = own_rows[specification.period], other_rows[default.period]
-    # Drop singletons under either reading's periods from both.
+    # Drop rows that are singletons in either specification, so that both use the same rows.
     common_rows = fixed_effects.find_rows_without_singletons(
         *(pd.factorize(column)[0] for column in (own_rows["city_id"], *periods))
     )
@@ -200,7 +201,7 @@ def _compare_on_overlap(
 
 
 def _describe_missing_years(specification: Specification, sample: Sample) -> list[Sentence]:
-    """Return a remark if the sample lacks the first or last year of its specification."""
+    """Return a warning if the sample does not reach the first or last year declared for it."""
     first, last = int(sample.rows["year"].min()), int(sample.rows["year"].max())
     if (first, last) == (specification.first_year, specification.last_year):
         return []
@@ -216,7 +217,7 @@ def _describe_missing_years(specification: Specification, sample: Sample) -> lis
 
 
 def _estimate_terms(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
-    """Return one row per term of a specification, without the specification's own columns."""
+    """Estimate a specification with its estimator, and return one table row per coefficient."""
     match specification.options:
         case FixedEffectsOptions():
             rows = _estimate_fixed_effects(specification, sample, inputs)
@@ -245,7 +246,10 @@ def _estimate_terms(specification: Specification, sample: Sample, inputs: Inputs
 
 
 def _test_printed_value(row: Row, printed_value: float | None) -> float | None:
-    """Return the province-clustered p-value of the difference from the printed coefficient."""
+    """Return the p-value of a test that the coefficient equals the value printed in the paper.
+
+    The test uses standard errors clustered by province.
+    """
     error = row.get("std_error_province")
     if printed_value is None or not error:
         return None
@@ -259,7 +263,7 @@ def _test_printed_value(row: Row, printed_value: float | None) -> float | None:
 def fit_fixed_effects(
     specification: Specification, sample: Sample, inputs: Inputs
 ) -> tuple[fixed_effects.FixedEffectsFit, tuple[str, ...]]:
-    """Fit a specification of estimator fixed_effects.
+    """Fit a two-way fixed effects regression, with group interactions if there is a grouping.
 
     Returns
     -------
@@ -297,7 +301,7 @@ def fit_fixed_effects(
 def fit_event_study(
     specification: Specification, options: EventStudyOptions, sample: Sample, inputs: Inputs
 ) -> event_study.EventStudyFit:
-    """Fit a specification of estimator event_study.
+    """Fit an event study regression to a sample of city-years.
 
     Raises
     ------
@@ -318,7 +322,7 @@ def fit_event_study(
 
 
 def add_treatment(specification: Specification, sample: Sample, inputs: Inputs) -> pd.DataFrame:
-    """Add column treated to an event study's sample: 0 in the reference group, 1 elsewhere."""
+    """Add a dummy `treated` to an event study sample: 0 in the reference group, 1 otherwise."""
     groups = sample.rows[specification.regressor].unique()
     if len(groups) > 2:
         raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
@@ -363,7 +367,7 @@ def _estimate_fixed_effects(
 
 
 def _make_rows_with_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[Row]:
-    """Return the estimates with CRV3 standard errors by province, which support conclusions."""
+    """Return one row per coefficient, with jackknife (CRV3) standard errors by province."""
     provinces = pd.factorize(sample.rows["province_id"].loc[fit.regression.index], sort=True)[0]
     rows = _make_estimate_rows(fit)
     for position, row in enumerate(rows):
@@ -374,7 +378,7 @@ def _make_rows_with_province(fit: fixed_effects.FixedEffectsFit, sample: Sample)
 
 
 def _make_province_columns(method: Callable[[], Inference]) -> Row:
-    """Return the `_province` columns from an inference method; empty if it is not estimable."""
+    """Return the columns `<statistic>_province` from an inference method; empty if it fails."""
     inference = get_result_or_reason(method)
     if isinstance(inference, Sentence):
         return {}
@@ -382,7 +386,7 @@ def _make_province_columns(method: Callable[[], Inference]) -> Row:
 
 
 def _find_small_groups(rows: pd.DataFrame, grouping: str) -> list[str]:
-    """Return the groups with too few cities for clustered standard errors, as "name count"."""
+    """Return "name count" for each group with too few cities for clustered standard errors."""
     cities = rows.groupby(grouping)["city_id"].nunique()
     return [f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES]
 
@@ -417,7 +421,7 @@ def _estimate_event_study(
 def list_dynamic_regressors(
     specification: Specification, options: DynamicPanelOptions
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Return a dynamic panel's regressors, starting with the lag, and its instrumented columns."""
+    """Return the regressors of a dynamic panel, the lag first, and the columns to instrument."""
     outcome, measure = specification.outcome, specification.regressor
     is_outcome_lag = options.lagged == "outcome"
     regressors = [f"L.{outcome if is_outcome_lag else measure}", measure, *specification.controls]
@@ -454,7 +458,7 @@ def _estimate_dynamic_panel(
     }
     provinces = sample.rows.drop_duplicates("city_id").set_index("city_id")["province_id"]
     clusters = pd.factorize(provinces.loc[fit.entities], sort=True)[0]
-    # Report the regressors only; the period effects and the constant follow them.
+    # Report only the regressors, which precede the period effects and the constant.
     rows = _make_estimate_rows(fit)[: len(regressors)]
     for position, row in enumerate(rows):
         row |= (
@@ -465,9 +469,9 @@ def _estimate_dynamic_panel(
 
 
 def estimate_with_instrument(specification: Specification, sample: Sample) -> list[Row]:
-    """Return one row per term of a specification of estimator iv_fixed_effects.
+    """Estimate a specification by two-stage least squares, and return one row per coefficient.
 
-    The measure also has CRV3 standard errors by province.
+    The row of the measure also contains CRV3 standard errors by province.
     """
     fit = two_measurements.fit(
         sample.rows,
@@ -497,7 +501,7 @@ def estimate_with_instrument(specification: Specification, sample: Sample) -> li
 
 
 def _make_estimate_rows(fit: Fit) -> list[Row]:
-    """Return one row per term with the columns that all estimators provide."""
+    """Return one row per coefficient of a fit, with the columns common to all estimators."""
     common = {name: getattr(fit, name, None) for name in FIT_COLUMNS}
     columns = {column: getattr(fit, name) for column, name in TERM_COLUMNS.items()}
     frame = pd.DataFrame(columns, index=pd.Index(fit.terms, name="term")).reset_index()
