@@ -1,1 +1,1 @@
-"""The paper's estimators, each tested against numbers from other software."""
+"""Panel data estimators used in the paper, tested against results of other software."""

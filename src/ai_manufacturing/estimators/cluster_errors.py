@@ -1,4 +1,4 @@
-"""Clustered and jackknife standard errors of one coefficient, and leave-one-out estimates."""
+"""Compute cluster-robust and jackknife standard errors, and leave-one-out estimates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,14 +20,14 @@ from ai_manufacturing.estimators.fixed_effects import (
 from ai_manufacturing.estimators.inference import LEVEL, Inference, infer_by_t, two_sided_p_values
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-# A direction of the basis vanishes with a cluster if less than this share of it remains.
+# A basis direction is dropped if removing a cluster leaves less than this share of its variation.
 VANISHED_SHARE = 1e-10
-# If the Gram matrix of a cluster has a smaller norm than this, I - gram can be solved directly.
+# If a cluster's Gram matrix has a smaller norm, I - gram is regular enough to be solved directly.
 SAFE_NORM = 0.999
 # A coefficient is unidentified if less than this share of its regressor's variation remains.
 UNIDENTIFIED = 1e-9
-# Maximum number of basis columns for solving all groups in one batch. Year effects and controls
-# have fewer columns, and province-year effects have more.
+# Maximum number of basis columns for which the systems of all groups are solved in one batch. Year
+# effects and controls have fewer columns, and province-year effects have more.
 MAX_BATCH_COLUMNS = 32
 # Largest share of the entities that `find_fewest_to_change` may remove.
 MAX_REMOVED_SHARE = 0.5
@@ -35,7 +35,7 @@ MAX_REMOVED_SHARE = 0.5
 
 @dataclass(frozen=True)
 class LeaveOneOutResult:
-    """The coefficient when one group is left out of the regression.
+    """Estimate of a coefficient after one group is dropped from the sample.
 
     Attributes
     ----------
@@ -138,7 +138,7 @@ def crv3_of_difference(
     clusters: Codes,
     other_rows: Codes,
 ) -> Inference:
-    """Return the difference of a coefficient between two regressions, with its CRV3 standard error.
+    """Return a coefficient's difference between two regressions, with a CRV3 standard error.
 
     The second regression omits some rows or includes more effects. Because the two share most of
     their rows, neither one's own standard error measures the uncertainty of the difference. The
@@ -173,7 +173,7 @@ def crv3_of_difference(
     clusters = renumber(clusters)
     first, second = _project_out_others(regression, position), _project_out_others(other, position)
     changes = -first.unit * _compute_slope_changes(regression, position, first, clusters)
-    # Removing a cluster that has no rows in `other` does not change its estimate.
+    # Skip clusters that have no rows in `other`: removing them does not change its slope.
     labels, codes = np.unique(clusters[other_rows], return_inverse=True)
     changes[labels] += second.unit * _compute_slope_changes(other, position, second, codes)
     difference = second.slope * second.unit - first.slope * first.unit
@@ -186,7 +186,7 @@ def crv3_of_difference(
 def crv3_of_ratio(
     numerator: PartialledOut, denominator: PartialledOut, position: int, clusters: Codes
 ) -> Inference:
-    """Return the ratio of two slopes on one design, with its CRV3 standard error.
+    """Return the ratio of the slopes of two regressions, with a CRV3 standard error.
 
     With a single instrument, two-stage least squares divides the reduced-form slope by the
     first-stage slope. This holds in the full sample and without each cluster.
@@ -262,7 +262,7 @@ def average_slopes(regression: PartialledOut, positions: Sequence[int]) -> Parti
 def leave_out_groups(
     regression: PartialledOut, position: int, groups: Codes
 ) -> list[LeaveOneOutResult]:
-    """Return the coefficient without each group, with the CRV3 standard error of the other groups.
+    """Re-estimate a coefficient without each group in turn, with CRV3 standard errors.
 
     Parameters
     ----------
@@ -296,11 +296,11 @@ def leave_out_groups(
     grams = np.stack([basis[rows].T @ basis[rows] for rows in rows_by_group])
     products = np.stack([basis[rows].T @ columns[rows] for rows in rows_by_group])
     squares = np.stack([term.x[rows] @ columns[rows] for rows in rows_by_group])
-    slopes = np.full((count, count), np.nan)  # [i, j]: slope without the groups i and j
+    slopes = np.full((count, count), np.nan)  # entry [i, j] is the slope without groups i and j
     for code in range(count):
         pairs = [sums[code:] + sums[code] for sums in (grams, products, squares)]
         for pair, sums in zip(pairs, (grams, products, squares), strict=True):
-            pair[0] = sums[code]  # leaves out only this group
+            pair[0] = sums[code]  # entry 0 leaves out only this group instead of a pair
         gram, right, square = pairs
         explained = _solve_downdate(gram, right)[1][:, 0]
         xx, xy = (term.x @ columns - square - explained).T
@@ -324,7 +324,7 @@ def leave_out_groups(
 def leave_out_entities(
     regression: PartialledOut, position: int, *, most: int | None = None
 ) -> list[LeaveOneOutResult]:
-    """Return the coefficient without each entity in turn, with entity-clustered standard errors.
+    """Re-estimate a coefficient without each entity in turn, clustering by entity.
 
     Parameters
     ----------
@@ -367,7 +367,7 @@ def leave_out_entities(
 
 
 def drop_rows(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[PartialledOut, Codes]:
-    """Return the regression without some rows, and the positions of the remaining rows.
+    """Drop rows from a regression, and return it with the positions of the remaining rows.
 
     Parameters
     ----------
@@ -404,7 +404,7 @@ def drop_rows(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Parti
 
 
 def find_fewest_to_change(regression: PartialledOut, position: int) -> list[int] | None:
-    """Remove the most influential entity repeatedly until the p-value exceeds .05.
+    """Find influential entities whose removal raises a coefficient's p-value above .05.
 
     Parameters
     ----------
@@ -462,7 +462,10 @@ def find_fewest_to_change(regression: PartialledOut, position: int) -> list[int]
 
 
 class _PartialRegression(NamedTuple):
-    """A regressor and the outcome net of effects and other regressors, in units of the design."""
+    """A regressor and the outcome after effects and other regressors are partialled out.
+
+    All attributes except `unit` are in units of the design.
+    """
 
     x: Floats
     y: Floats
@@ -474,14 +477,14 @@ class _PartialRegression(NamedTuple):
 
 
 def _project_out_others(regression: PartialledOut, position: int) -> _PartialRegression:
-    """Project the other regressors out of a regressor and the outcome.
+    """Partial all other regressors out of one regressor and out of the outcome.
 
     Raises NotEstimable if the fit is exact.
     """
     slopes, residuals, bread = fit_least_squares(regression)
     if not residuals.any():
         raise NotEstimable("no_error_of_exact_fit")
-    # The regressor's residual on the other regressors, divided by its squared length.
+    # The residual of this regressor on the others, divided by the residual's squared length.
     influence = regression.design @ bread[:, position]
     xx = 1 / float(influence @ influence)
     x, slope = influence * xx, float(slopes[position])
@@ -493,9 +496,9 @@ def _project_out_others(regression: PartialledOut, position: int) -> _PartialReg
 
 
 def _infer(term: _PartialRegression, variance: float, clusters: Codes) -> Inference:
-    """Return the test and interval of a slope, given its variance in units of the design.
+    """Return the t test and confidence interval of a slope, given its variance.
 
-    Raises NotEstimable if the variance is zero.
+    The variance is in units of the design. Raises NotEstimable if the variance is zero.
     """
     leverages = np.bincount(clusters, weights=term.x**2) / term.xx
     count = len(leverages)
@@ -514,7 +517,7 @@ def _infer(term: _PartialRegression, variance: float, clusters: Codes) -> Infere
 def _compute_slope_changes(
     regression: PartialledOut, position: int, term: _PartialRegression, clusters: Codes
 ) -> Floats:
-    """Return the change in the slope from removing each cluster in turn, shape (G,).
+    """Return the change in a slope when each of the G clusters is removed, shape (G,).
 
     Changes are in units of the design. Raises NotEstimable if there are fewer than two clusters, or
     if a single cluster identifies the slope.
@@ -531,17 +534,17 @@ def _compute_slope_changes(
 
 
 def _jackknife_variance(changes: Floats) -> float:
-    """Return the jackknife variance, given the change in the slope without each cluster."""
+    """Return the jackknife variance of a slope from its changes when a cluster is removed."""
     count = len(changes)
     return (count - 1) / count * float(changes @ changes)
 
 
 def _build_basis(regression: PartialledOut, position: int, groups: Codes) -> Floats:
-    """Return an orthonormal basis of the columns whose slopes change without a group.
+    """Return an orthonormal basis of the columns to re-estimate when a group is removed.
 
-    These are the other regressors and the period effects net of entity means; the shape is (n, r).
-    Period effects are omitted if each period occurs in one group only, as a province-year does:
-    removing the group then removes its periods and does not affect the other rows.
+    These columns are the other regressors and the period effects net of entity means; the shape is
+    (n, r). Period effects are omitted if each period occurs in one group only, as a province-year
+    does: removing the group then removes its periods and does not affect the other rows.
     """
     others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
     pairs = regression.times * (int(groups.max()) + 1) + groups
@@ -551,12 +554,15 @@ def _build_basis(regression: PartialledOut, position: int, groups: Codes) -> Flo
 
 
 def _compute_moments_without_each(term: _PartialRegression, basis: Floats, groups: Codes) -> Floats:
-    """Return x'x and x'y without each of the G groups, shape (G, 2); entities are not split."""
+    """Return x'x and x'y after each of the G groups is removed in turn, shape (G, 2).
+
+    Entities must be nested in groups.
+    """
     columns = np.column_stack([term.x, term.y])
     parts = [(basis[rows], columns[rows]) for rows in _list_rows_by_group(groups)]
     if basis.shape[1] > MAX_BATCH_COLUMNS:
         return term.x @ columns - np.stack([_downdate(*part)[1] for part in parts])
-    # Solve all groups in one LAPACK call, because the systems are too small to justify one each.
+    # Solve the systems of all groups in one LAPACK call, because each of them is small.
     grams = np.stack([rows_of_basis.T @ rows_of_basis for rows_of_basis, _ in parts])
     products = np.stack([rows_of_basis.T @ x_and_y for rows_of_basis, x_and_y in parts])
     moments = np.stack([x_and_y[:, 0] @ x_and_y for _, x_and_y in parts])
@@ -564,7 +570,7 @@ def _compute_moments_without_each(term: _PartialRegression, basis: Floats, group
 
 
 def _downdate(basis: Floats, columns: Floats) -> tuple[Floats, Floats]:
-    """Remove the rows of whole entities from the normal equations of x and y on the basis.
+    """Downdate the normal equations of x and y on a basis for the removal of entire entities.
 
     For an orthonormal basis R, the equations without the rows g are (I - R_g'R_g) a = R_g'x_g,
     where a is the change in the coefficients of x on R. An equivalent system in R_gR_g' has one
@@ -592,7 +598,7 @@ def _downdate(basis: Floats, columns: Floats) -> tuple[Floats, Floats]:
 
 
 class _SubsetFit(NamedTuple):
-    """A regressor's results on a subset of the entities.
+    """Residuals, standard error and p-value of a slope on a subset of the entities.
 
     `x` and `residuals` are zero in the rows of the other entities. `error`, the standard error in
     units of the design, and `p_value` are None if fewer than two clusters or no degrees of freedom
@@ -611,7 +617,7 @@ def _refit_subset(
     basis: Floats,
     is_remaining: NDArray[np.bool_],
 ) -> _SubsetFit:
-    """Re-estimate a slope on the remaining rows, which must not split entities."""
+    """Re-estimate a slope on a subset of the rows that contains only complete entities."""
     columns = np.column_stack([term.x, term.y])
     changes, _ = _downdate(basis[~is_remaining], columns[~is_remaining])
     x, y = ((columns + basis @ changes) * is_remaining[:, None]).T
@@ -634,7 +640,7 @@ def _refit_subset(
 
 
 def _list_rows_by_group(groups: Codes) -> list[Codes]:
-    """Return the row numbers of each group 0, 1, ..."""
+    """Return a list with the row positions of each group 0, 1, ..."""
     order = np.argsort(groups, kind="stable")
     ends = np.cumsum(np.bincount(groups))
     return np.split(order, ends[:-1])

@@ -1,4 +1,4 @@
-"""Read checked arrays from the columns of a sample, and sum over groups of rows."""
+"""Convert DataFrame columns to validated arrays and group codes, and sum rows by group."""
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,9 @@ Codes = NDArray[np.intp]
 
 
 def read_numbers(sample: pd.DataFrame, column: str, *, allow_missing: bool = False) -> Floats:
-    """Return a column as floats, shape (n,), or raise NotEstimable with the column's name.
+    """Return a column as a float array, or raise NotEstimable if it has invalid values.
 
-    Values must be finite. Missing values become NaN if `allow_missing`, and raise otherwise.
+    Values must be finite numbers. Missing values become NaN if `allow_missing`, or else raise.
     """
     try:
         values: Floats = sample[column].to_numpy(dtype=float, na_value=np.nan)
@@ -27,7 +27,7 @@ def read_numbers(sample: pd.DataFrame, column: str, *, allow_missing: bool = Fal
 
 
 def encode_groups(sample: pd.DataFrame, column: str) -> Codes:
-    """Encode the groups of a column as 0, 1, ... in sorted order, shape (n,).
+    """Encode the values of a column as integers 0, 1, ... in sorted order, shape (n,).
 
     Raises NotEstimable if a row has no group.
     """
@@ -39,10 +39,10 @@ def encode_groups(sample: pd.DataFrame, column: str) -> Codes:
 
 
 def renumber(codes: Codes) -> Codes:
-    """Renumber codes as 0, 1, ... without gaps, preserving their order; shape (n,)."""
+    """Renumber integer codes as 0, 1, ... without gaps, preserving their order."""
     return np.unique(codes, return_inverse=True)[1]
 
 
 def sum_by(codes: Codes, columns: Floats) -> Floats:
-    """Sum columns of shape (n, m) by code 0, 1, ...; the result has shape (codes, m)."""
+    """Sum the rows of an (n, m) array by group code; the result has shape (groups, m)."""
     return np.column_stack([np.bincount(codes, weights=column) for column in columns.T])

@@ -1,4 +1,7 @@
-"""Difference and system GMM for the last column of Table 4, matching Stata's xtabond2."""
+"""Difference and system GMM estimators for dynamic panels, matching Stata's xtabond2.
+
+The last column of the paper's Table 4 uses them.
+"""
 
 import itertools
 import re
@@ -18,18 +21,21 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, join_names, sentence
 
 Flags = NDArray[np.bool_]
-Controls = Literal["difference", "both"]  # equations that use a regressor as its own instrument
+# Equations in which a regressor without lag limits serves as its own instrument.
+Controls = Literal["difference", "both"]
 
-# Each tolerance is a share of a norm and so does not depend on units.
-# A slope is not identified if the instruments capture less than this share of its regressor.
+# A slope is not identified if the instruments capture less than this share of its regressor. Like
+# the next two tolerances, the share is relative to a norm and does not depend on units.
 UNIDENTIFIED = 1e-8
-# Eigenvalues of a moment covariance below this share of the largest count as rounding error.
+# Eigenvalues of a moment covariance below this share of the largest are treated as zero.
 SINGULAR = 1e-12
-# Differenced residuals smaller than this share of the differenced outcome are rounding error.
+# A fit is exact if differenced residuals have less than this share of the outcome's norm.
 EXACT = 1e-9
 
-ALL_PASS = 0.995  # Hansen p-values from here on print as 1.00
-REJECTED = 0.05  # significance level of the specification tests
+# Hansen p-value that prints as 1.00. A test above it has too many instruments to reject.
+ALL_PASS = 0.995
+# Significance level of the specification tests.
+REJECTED = 0.05
 # A variance inflation factor above this indicates near-collinearity: Marquardt (1970),
 # Technometrics 12(3).
 INFLATED = 10
@@ -37,7 +43,7 @@ INFLATED = 10
 
 @dataclass(frozen=True, eq=False)
 class DynamicPanelFit(Fit):
-    """GMM estimates of one specification.
+    """GMM estimates of a dynamic panel regression, with specification tests.
 
     The terms are the regressors in the requested order, the period effects ("year 2012") and, in
     system GMM, "constant". A period effect is relative to the last period before it without an
@@ -92,31 +98,31 @@ class DynamicPanelFit(Fit):
 
 
 class Moments(NamedTuple):
-    """Outcome, design and instruments of a dynamic panel.
+    """Outcome, regressor and instrument arrays of a dynamic panel.
 
     Difference rows are stacked above level rows. Unused rows are zero.
     """
 
-    terms: tuple[str, ...]  # k, as in DynamicPanelFit
-    entities: pd.Index  # labels of n entities
-    y: Floats  # (n, 2t) over the t periods of the grid
-    x: Floats  # (n, 2t, k)
+    terms: tuple[str, ...]  # names of the k terms, as in DynamicPanelFit
+    entities: pd.Index  # labels of the n entities
+    y: Floats  # (n, 2t) outcome: t difference rows, then t level rows
+    x: Floats  # (n, 2t, k) regressors, period effects and constant
     z: Floats  # (n, 2t, l) instruments, without columns that are zero in every row
     is_difference: Flags  # (n, t) rows used in the difference equation
     is_level: Flags  # (n, t) rows used in the level equation
-    is_level_instrument: Flags  # (l,) lagged differences in the level equation
+    is_level_instrument: Flags  # (l,) whether it is a lagged difference in the level equation
     iid_covariance: Floats  # (l, l) covariance of the moments under i.i.d. errors
     units: Floats  # (k,) factors that convert estimates to the units of the sample
 
     @property
     def zx(self) -> Floats:
-        """Z_i'X_i, shape (n, l, k)."""
+        """Products Z_i'X_i of instruments and design for each entity i, shape (n, l, k)."""
         products: Floats = self.z.transpose(0, 2, 1) @ self.x
         return products
 
     @property
     def zy(self) -> Floats:
-        """Z_i'y_i, shape (n, l)."""
+        """Products Z_i'y_i of instruments and outcome for each entity i, shape (n, l)."""
         products: Floats = (self.z.transpose(0, 2, 1) @ self.y[..., None])[..., 0]
         return products
 
@@ -255,7 +261,7 @@ def fit(
             (model.is_level if equation == "system" else model.is_difference).sum()
         ),
         city_count=n,
-        cluster_count=n,  # standard errors allow any correlation within an entity
+        cluster_count=n,  # standard errors are clustered by entity
         instrument_count=model.z.shape[2],
         tests=tests,
         not_instrumented=tuple(name for name in regressors if parse_lag(name)[0] not in lag_limits),
@@ -278,7 +284,7 @@ def build_moments(
     collapse: bool,
     controls: Controls,
 ) -> Moments:
-    """Build the outcome, design and instrument arrays for fit.
+    """Build the arrays of a dynamic panel estimation: outcome, regressors and instruments.
 
     Parameters and reasons for NotEstimable are documented in fit.
     """
@@ -301,13 +307,13 @@ def build_moments(
     if not is_difference.any():
         raise NotEstimable("no_two_periods")
     system = equation == "system"
-    # Difference GMM sets the level rows to zero, so only the difference rows count.
+    # Difference GMM uses only periods whose difference from the previous period is observed.
     is_level = is_level & (system | is_difference)
     has_rows = is_level.any(axis=1)
     grids = {name: grid[has_rows] for name, grid in grids.items()}
     x, is_level, is_difference = x[has_rows], is_level[has_rows], is_difference[has_rows]
 
-    # The design contains the regressors, the period effects and the constant.
+    # Build the design from the regressors, the period effects and, in system GMM, the constant.
     n, t = is_level.shape
     years = np.flatnonzero(is_level.any(axis=0))[int(system) :]
     terms = (
@@ -336,8 +342,8 @@ def build_moments(
         grids, x, is_difference, is_level & system, columns_and_lags, lag_limits, collapse, controls
     )
 
-    # `half` stacks B'Z_i over the entities, with B = [D; I], so half'half is Z'HZ. Dividing its
-    # columns by their lengths makes the instruments free of units.
+    # `half` stacks B'Z_i over the entities i, where B = [D; I] and D takes first differences, so
+    # half'half = Z'HZ. Its columns are scaled to unit length, so that instruments have no units.
     half = z[:, t:] + z[:, :t]  # the error e_t appears in the level and difference rows of t
     half[:, :-1] -= z[:, 1:t]  # e_t also appears, with a minus sign, in the difference row of t + 1
     norms = np.linalg.norm(half, axis=(0, 1))
@@ -390,19 +396,19 @@ def infer_by_cluster(fit: DynamicPanelFit, position: int, clusters: Codes) -> In
 
 
 class GmmStep(NamedTuple):
-    """One GMM step, weighted by A, the pseudo-inverse of a covariance of the moments."""
+    """Results of a GMM step with weight matrix A, the pseudo-inverse of a moment covariance."""
 
-    estimates: Floats  # (k,) bread X'ZA Z'y
+    estimates: Floats  # (k,) coefficients, bread X'ZA Z'y
     scores: Floats  # (n, l) Z_i'e_i
     bread: Floats  # (k, k) inverse of X'ZAZ'X
-    projection: Floats  # (k, l) bread X'ZA
+    projection: Floats  # (k, l) bread X'ZA, which maps Z'y to the estimates
     weighted_moments: Floats  # (l,) A Z'e
     distance: float  # e'ZAZ'e
     rank: int  # rank of A
 
 
 def parse_lag(regressor: str) -> tuple[str, int]:
-    """Split a regressor in Stata's notation into its column and lag.
+    """Split a regressor in Stata's notation, such as L2.gdp, into its column and lag.
 
     "gdp" becomes ("gdp", 0), "L.gdp" becomes ("gdp", 1) and "L2.gdp" becomes ("gdp", 2).
     """
@@ -413,9 +419,9 @@ def parse_lag(regressor: str) -> tuple[str, int]:
 def _place_on_grid(
     sample: pd.DataFrame, columns: Iterable[str]
 ) -> tuple[dict[str, Floats], NDArray[np.int64]]:
-    """Place columns on the complete grid of entities and periods.
+    """Reshape columns to a complete grid of entities and periods, with NaN in the gaps.
 
-    The grid makes lags independent of row order and gaps. Returns a grid per column, shape (n, t),
+    On the grid, lags do not depend on row order and gaps. Returns a grid per column, shape (n, t),
     with NaN for missing rows, and the periods, shape (t,).
     """
     entities, years = encode_groups(sample, "city_id"), sample["year"].to_numpy()
@@ -429,14 +435,14 @@ def _place_on_grid(
 
 
 def _shift(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any]:
-    """Shift a grid of shape (n, t, ...) to later periods, filling the first with `absent`."""
+    """Lag a grid of shape (n, t, ...), filling the first `lag` periods with `absent`."""
     earlier = np.full_like(grid, absent)
     earlier[:, lag:] = grid[:, : max(grid.shape[1] - lag, 0)]
     return earlier
 
 
 def _zero_outside(rows: Flags, grid: Floats) -> Floats:
-    """Set missing values, and values outside the given rows, to zero."""
+    """Set the missing values of a grid, and all values outside the given rows, to zero."""
     return np.where(rows & np.isfinite(grid), grid, 0.0)
 
 
@@ -463,9 +469,9 @@ def _build_instruments(
     collapse: bool,
     controls: Controls,
 ) -> tuple[Floats, Flags]:
-    """Return the instruments for the rows of the design x, and flags of the level instruments.
+    """Return the instruments, and flags of the lagged differences in the level equation.
 
-    The shapes are (n, 2t, l) and (l,). A flag is true for lagged differences in the level rows.
+    The shapes are (n, 2t, l) and (l,). Instruments have the same rows as the design x.
     """
     t = is_difference.shape[1]
     own_positions = [j for j, (name, _) in enumerate(columns_and_lags) if name not in lag_limits]
@@ -479,7 +485,7 @@ def _build_instruments(
     difference_rows, level_rows = np.hstack([is_difference, none]), np.hstack([none, is_level])
 
     def make_lags(grid: Floats, lags: Iterable[int], rows: Flags) -> list[Floats]:
-        """Return lags of a grid in the given rows, as a column per lag or per lag and period."""
+        """Return instrument columns of lagged values, one per lag or per lag and period."""
         columns = [_zero_outside(rows, np.tile(_shift(grid, lag), 2)) for lag in lags]
         if collapse:
             return columns
@@ -502,7 +508,7 @@ def _build_instruments(
 
 
 def factor_pseudo_inverse(covariance: Floats) -> Floats:
-    """Return F such that FF' is the pseudo-inverse of a covariance.
+    """Return a factor F such that FF' is the pseudo-inverse of a covariance matrix.
 
     F has shape (l, r) for a covariance of shape (l, l) and rank r.
     """
@@ -515,7 +521,7 @@ def factor_pseudo_inverse(covariance: Floats) -> Floats:
 def run_gmm_step(
     zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], weights_name: str
 ) -> GmmStep:
-    """Estimate k terms by GMM, weighting by the pseudo-inverse of a covariance of the moments.
+    """Estimate k coefficients by GMM, weighted by the pseudo-inverse of a moment covariance.
 
     `zx` holds Z_i'X_i, shape (n, l, k), and `zy` holds Z_i'y_i, shape (n, l); the covariance has
     shape (l, l). Raises NotEstimable if the weights do not identify every term; `weights_name`
@@ -526,7 +532,7 @@ def run_gmm_step(
         raise NotEstimable(
             "too_few_instruments", count=root.shape[1], weights=weights_name, terms=len(terms)
         )
-    # Reverse the order, so that effects come first and the reason names a regressor.
+    # Put the effects first, so that a failure of identification is attributed to a regressor.
     instrument_products = (root.T @ zx.sum(axis=0))[:, ::-1]
     lengths = np.linalg.norm(instrument_products, axis=0)
     q, r = np.linalg.qr(instrument_products / np.where(lengths > 0, lengths, 1.0))
@@ -556,14 +562,14 @@ def run_gmm_step(
 def _correct_windmeijer(
     zx: Floats, first: GmmStep, second: GmmStep, first_covariance: Floats
 ) -> Floats:
-    """Correct the two-step covariance, shape (k, k), for the sampling variance of its weights.
+    """Apply Windmeijer's finite-sample correction to the two-step covariance, shape (k, k).
 
     `d` is the derivative of the two-step estimates with respect to the one-step estimates
     (Windmeijer 2005, equation 3.2).
     """
-    # First sum: (e_i'Z_i A Z'e) Z_i'x_i.
+    # First term of the derivative: the sum over i of (e_i'Z_i A Z'e) Z_i'x_i.
     by_term = np.tensordot(first.scores @ second.weighted_moments, zx, axes=1)
-    # Second sum: Z_i'e_i (x_i'Z_i A Z'e).
+    # Second term of the derivative: the sum over i of Z_i'e_i (x_i'Z_i A Z'e).
     by_term += first.scores.T @ np.tensordot(zx, second.weighted_moments, axes=(1, 0))
     d = second.projection @ by_term
     return second.bread + d @ second.bread + second.bread @ d.T + d @ first_covariance @ d.T
@@ -572,7 +578,7 @@ def _correct_windmeijer(
 def _test_level_instruments(
     model: Moments, zx: Floats, zy: Floats, meat: Floats, full: GmmStep, df: int
 ) -> tuple[float, int]:
-    """Return the difference-in-Hansen statistic of the level instruments, with its df.
+    """Return the difference-in-Hansen statistic of the level instruments, and its df.
 
     The restricted fit reuses the full fit's covariance of the moments, so the statistic cannot be
     negative.
@@ -592,7 +598,7 @@ def _test_level_instruments(
 def _test_serial_correlation(
     errors: Floats, x: Floats, final: GmmStep, covariance: Floats, order: int
 ) -> float:
-    """Return the Arellano-Bond z statistic for serial correlation of an order.
+    """Return the Arellano-Bond z statistic for serial correlation of the given order.
 
     Takes the differenced residuals, shape (n, t), and the differenced design, shape (n, t, k). The
     variance combines the variance of the residual products, the variance of the estimates, and
@@ -610,13 +616,12 @@ def _test_serial_correlation(
 
 
 def _warn_of_near_collinearity(regressors: Sequence[str], second: GmmStep) -> tuple[Sentence, ...]:
-    """Return a warning if regressors are nearly collinear in the moments.
+    """Return a warning if some regressors are nearly collinear in the moments.
 
-    Nearly collinear regressors have large slopes of opposite signs.
-
-    A regressor's variance inflation factor is 1/(1 - R2), where R2 is from regressing its weighted
-    moments on the other regressors' moments, net of the period effects and the constant. It equals
-    the diagonal of the inverse correlation matrix of the two-step slopes.
+    Nearly collinear regressors have large slopes of opposite signs. A regressor's variance
+    inflation factor is 1/(1 - R2), where R2 is from regressing its weighted moments on the other
+    regressors' moments, net of the period effects and the constant. It equals the diagonal of the
+    inverse correlation matrix of the two-step slopes.
     """
     slopes = second.bread[: len(regressors), : len(regressors)]
     lengths = np.sqrt(np.diag(slopes))
@@ -637,7 +642,7 @@ def _warn_of_near_collinearity(regressors: Sequence[str], second: GmmStep) -> tu
 def _list_warnings(
     instruments: int, cities: int, tests: Mapping[str, float]
 ) -> tuple[Sentence, ...]:
-    """Return the caveats that the specification tests imply."""
+    """Return warnings about specification tests that cast doubt on the estimates."""
     hansen, level_hansen = tests["hansen_p_value"], tests["level_hansen_p_value"]
     ar1, ar2 = tests["ar1_p_value"], tests["ar2_p_value"]
     more_instruments = sentence(

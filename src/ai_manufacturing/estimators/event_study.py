@@ -1,4 +1,4 @@
-"""Event study with one event date: equation 3 of the paper, with a joint pre-trend test."""
+"""Estimate event studies with one event date (equation 3), and test for pre-trends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,15 @@ from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 Endpoints = Literal["kept", "binned", "dropped"]
 
-OMITTED_TIME = -1  # event time of the reference year, which has no term
-# Eigenvalues of a correlation matrix below this share of the largest count as rounding error.
+# Event time of the reference year, which is omitted from the regression.
+OMITTED_TIME = -1
+# Eigenvalues of a correlation matrix below this share of the largest are treated as zero.
 SINGULAR = 1e-10
 
 
 @dataclass(frozen=True)
 class WaldTest:
-    """A joint test that several coefficients are zero.
+    """Result of a Wald F test that several coefficients are jointly zero.
 
     Attributes
     ----------
@@ -45,7 +46,7 @@ class WaldTest:
 
 @dataclass(frozen=True, eq=False)
 class EventStudyFit(FixedEffectsFit):
-    """Estimates of an event study.
+    """Event study estimates: a fixed effects fit with event times and a pre-trend test.
 
     The event terms come first, in chronological order, followed by the controls.
 
@@ -66,14 +67,14 @@ class EventStudyFit(FixedEffectsFit):
 
 
 def name_term(event_time: int) -> str:
-    """Name an event time as in the paper: before5, current or after3, for example."""
+    """Return the paper's name of an event time, such as before5, current or after3."""
     if event_time == 0:
         return "current"
     return f"before{-event_time}" if event_time < 0 else f"after{event_time}"
 
 
 def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
-    """Test that coefficients are jointly zero, using the covariance of their fit.
+    """Test whether coefficients are jointly zero, using the covariance of their fit.
 
     Parameters
     ----------
@@ -208,7 +209,7 @@ def fit(
 
 
 class EventSample(NamedTuple):
-    """A sample with the terms of an event study as regressors, for linear and Poisson models.
+    """Sample with treatment-year dummies as regressors, for linear and Poisson event studies.
 
     Attributes
     ----------
@@ -233,7 +234,7 @@ def add_event_terms(
     endpoints: Endpoints = "kept",
     cluster: str = "city_id",
 ) -> EventSample:
-    """Add treatment-year interactions to a sample, with the checks that fit documents.
+    """Validate an event study sample, and add treatment-year interactions to it.
 
     Parameters and reasons for NotEstimable are documented in fit.
     """

@@ -1,4 +1,7 @@
-"""Two-way fixed effects (equation 1), with the standard errors of fixest and reghdfe."""
+"""Two-way fixed effects regression, with the standard errors of fixest and reghdfe.
+
+The paper's equation 1 is such a regression.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,23 +27,25 @@ from ai_manufacturing.estimators.sentences import Sentence, join_names, sentence
 
 Covariance = Literal["clustered", "iid", "robust"]
 
-# Each tolerance is a share of a norm and so does not depend on units.
-# The effects absorb a column if less than this share of its variation remains after removing them.
+# The effects absorb a column if less than this share of its norm remains after they are partialled
+# out. All tolerances are relative, so they do not depend on units.
 ABSORBED = 1e-6
-ROUNDING = 1e-12  # rounding error of a column, relative to its largest value
-# The collinearity tolerance is slightly looser than the 1e-5 of PanelOLS, so that this module's
-# error, which names the column, is raised first.
+# Rounding error of a column, relative to its largest value.
+ROUNDING = 1e-12
+# Tolerance for collinear regressors. It is slightly looser than the 1e-5 of PanelOLS, so that this
+# module's error, which names the column, is raised first.
 COLLINEAR = 2e-5
 # Eigenvalues of the period dummies' Gram matrix below this share of the largest count as zero.
 DEPENDENT = 1e-9
-EXACT = 1e-9  # residuals below this share of the outcome's within variation are rounding error
+# A fit is exact if the norm of its residuals is below this share of the demeaned outcome's norm.
+EXACT = 1e-9
 # A clustered standard error below this share of the unclustered one is rounding error.
 CANCELLED = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class FixedEffectsFit(Fit):
-    """Estimates of one specification, in the order of the requested regressors.
+    """Two-way fixed effects estimates, in the order of the requested regressors.
 
     Attributes
     ----------
@@ -110,7 +115,7 @@ def cluster_factor(observations: int, clusters: int, slopes: int, years: int) ->
 
 
 class Effects:
-    """Entity and period effects of one sample, factorised once and removed from any columns.
+    """Entity and period effects of a sample, factorised once to demean any number of columns.
 
     Parameters
     ----------
@@ -134,7 +139,7 @@ class Effects:
         counts = cells.reshape(entity_count, time_count).astype(float)
         self._sizes = counts.sum(axis=1)
         self._shares = counts / self._sizes[:, None]
-        # Gram matrix of the period dummies after the entity dummies are projected out.
+        # Gram matrix of the period dummies after the entity effects are partialled out.
         gram = np.diag(counts.sum(axis=0)) - counts.T @ self._shares
         strengths, directions = np.linalg.eigh(gram)
         regular = strengths > DEPENDENT * max(float(strengths[-1]), 1.0)
@@ -143,7 +148,7 @@ class Effects:
         self.rank = len(self._sizes) + int(regular.sum())
 
     def remove_from(self, columns: Floats) -> Floats:
-        """Project the dummies out of columns of shape (n, m), exactly even if unbalanced."""
+        """Partial the effects out of (n, m) columns; exact also for unbalanced panels."""
         residuals: Floats = (
             columns - (self._entity_dummies @ columns / self._sizes[:, None])[self._entities]
         )
@@ -154,7 +159,7 @@ class Effects:
 
     @cached_property
     def period_basis(self) -> Floats:
-        """Orthonormal basis of the period dummies net of entity means.
+        """Orthonormal basis of the period dummies after entity means are subtracted.
 
         The shape is (n, rank - number of entities).
         """
@@ -163,7 +168,7 @@ class Effects:
 
 
 def build_dummies(codes: Codes) -> sparse.csr_array:
-    """Return a factor's dummies with one row per group; multiplying by them sums by group."""
+    """Return a sparse dummy matrix, (groups, n), whose product with a column sums by group."""
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes))])
     rows = np.argsort(codes, kind="stable")
     shape = (len(ends) - 1, len(codes))
@@ -197,7 +202,7 @@ class TrendEffects:
         )
         lines = times - (self._entity_dummies @ times / np.bincount(entities))[entities]
         lengths = np.sqrt(self._entity_dummies @ lines**2)
-        has_line = lengths > 0  # an entity observed in one year has no trend
+        has_line = lengths > 0  # entities observed in a single year have no trend
         self._lines = lines / np.where(has_line, lengths, 1.0)[entities]
         periods = self._remove_trends(effects.period_basis)
         strengths, directions = np.linalg.eigh(periods.T @ periods)
@@ -206,7 +211,7 @@ class TrendEffects:
         self.rank = len(has_line) + int(has_line.sum()) + int(regular.sum())
 
     def remove_from(self, columns: Floats) -> Floats:
-        """Project effects and trends out of columns of shape (n, m)."""
+        """Partial the effects and trends out of columns of shape (n, m)."""
         within = self._remove_trends(self._effects.remove_from(columns))
         within -= self.period_basis @ (self.period_basis.T @ within)
         return within
@@ -219,7 +224,7 @@ class TrendEffects:
 
 @dataclass(frozen=True, eq=False)
 class PartialledOut:
-    """Data of a regression after the effects are partialled out.
+    """Outcome and regressors of a regression after the fixed effects are partialled out.
 
     Attributes
     ----------
@@ -254,7 +259,7 @@ class PartialledOut:
 
     @property
     def factor(self) -> float:
-        """Small-sample factor of the clustered covariance."""
+        """Small-sample factor by which the clustered covariance is multiplied."""
         n, k = self.design.shape
         return cluster_factor(n, self.cluster_count, k, self.time_count)
 
@@ -416,7 +421,7 @@ def partial_out(
     time: str = "year",
     cluster: str = "city_id",
 ) -> PartialledOut:
-    """Check a sample, drop its singletons, and partial the effects out of its columns.
+    """Validate a sample, drop its singletons, and partial the effects out of its columns.
 
     Parameters and reasons for NotEstimable are documented in fit.
 
@@ -432,7 +437,7 @@ def partial_out(
     rows = find_rows_without_singletons(*labels[:2])
     if len(rows) == 0:
         raise NotEstimable("nothing_left", time=time, count=len(sample))
-    # Sort the rows, so that the rounding of sums does not depend on the order in the delivery.
+    # Sort the rows, so that floating-point sums do not depend on the order of the input.
     rows = rows[np.lexsort((labels[1][rows], labels[0][rows]))]
     values = values[rows]
     entities, times, clusters = (renumber(codes[rows]) for codes in labels)
@@ -510,14 +515,14 @@ def add_entity_trends(
 
 
 class LeastSquares(NamedTuple):
-    """Slopes in the units of the design, with residuals and (X'X)^-1 for their covariance."""
+    """Least squares slopes and residuals of a design X, with the matrix (X'X)^-1."""
 
     slopes: Floats
     residuals: Floats
     bread: Floats
 
 
-@lru_cache(maxsize=2)  # consecutive calls are for terms of the same regression
+@lru_cache(maxsize=2)  # called once per coefficient of the same regression
 def fit_least_squares(regression: PartialledOut) -> LeastSquares:
     """Regress the partialled-out outcome on the design (Frisch-Waugh-Lovell)."""
     design = regression.design
@@ -532,7 +537,7 @@ def fit_least_squares(regression: PartialledOut) -> LeastSquares:
 def find_rows_without_singletons(
     entities: Codes, *periods: Codes, entity_effects: int = 1
 ) -> Codes:
-    """Drop rows that effects fit exactly until none is left, and return the other rows' positions.
+    """Return the positions of the rows that remain after singletons are dropped repeatedly.
 
     A row is dropped if it is alone in its period, for any of the given period factors, or if its
     entity has at most `entity_effects` rows. The result has shape (n',).
@@ -548,7 +553,7 @@ def find_rows_without_singletons(
 
 
 def _lacks_variation(within: Floats, original: Floats) -> NDArray[np.bool_]:
-    """Flag the columns, shape (n, k), that the effects absorb up to rounding error."""
+    """Flag each of k columns that the effects absorb up to rounding error."""
     rounding = ROUNDING * np.sqrt(len(original))
     thresholds = np.maximum(ABSORBED * np.linalg.norm(original, axis=0), rounding)
     return np.asarray(np.linalg.norm(within, axis=0) <= thresholds)

@@ -1,4 +1,4 @@
-"""Estimate and test slope differences between groups of cities in one regression."""
+"""Estimate differences in slopes between groups of cities, and test them by permutation."""
 
 from collections.abc import Sequence
 
@@ -65,7 +65,7 @@ def add_interactions(
 
 
 def label_group_years(sample: pd.DataFrame, group: str) -> pd.Series:
-    """Label each row with its group and year, for use as the periods of fixed_effects.fit."""
+    """Label each row with its group and year, to estimate separate year effects by group."""
     return sample[group].astype(str) + " " + sample["year"].astype(str)
 
 
@@ -116,7 +116,7 @@ def compute_permutation_p_values(
     Fisher (1935), The Design of Experiments; on few treated clusters, MacKinnon and Webb (2020),
     Journal of Econometrics 218(2).
     """
-    # Sort as partial_out does, so that rows correspond by position.
+    # Use the row order of partial_out, so that its arrays align with these rows.
     rows = sample.sort_values(["city_id", time], ignore_index=True)
     _, interactions = add_interactions(rows, regressor, group, reference)
     regression = fixed_effects.partial_out(rows, outcome, [regressor, *controls], time=time)
@@ -128,7 +128,7 @@ def compute_permutation_p_values(
     )
 
     def compute_statistics(labels: Codes) -> Floats:
-        """Return the |t| of each difference when the cities have these groups.
+        """Return |t| of each group difference if cities are assigned to the given groups.
 
         The test compares t statistics because the variation of the measure differs between cities,
         which makes raw slopes incomparable across permutations.

@@ -10,15 +10,16 @@ from scipy import special
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.sentences import Sentence
 
-LEVEL = 0.05  # significance level of tests and of the confidence intervals that invert them
-# Relative tolerance for ties between the statistics of draws; the sample itself is one of them.
+# Significance level of tests; confidence intervals have a level of one minus this.
+LEVEL = 0.05
+# Relative tolerance within which the statistic of a random draw counts as equal to the sample's.
 TIE = 1e-9
 POWER = 0.8  # power at which the minimum detectable effect is computed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """An estimate with the standard error, test and interval of one inference method.
+    """Coefficient estimate with the standard error, test and interval of an inference method.
 
     Attributes that do not apply to the method are None: a permutation test has no standard error,
     for example, and a clustered standard error has no draws.
@@ -71,7 +72,7 @@ class Inference:
 
     @property
     def detectable(self) -> float | None:
-        """The minimum detectable effect at 80 % power; None without a standard error."""
+        """Minimum detectable effect at 80 % power; None if there is no standard error."""
         if self.std_error is None or self.degrees_of_freedom is None:
             return None
         return compute_minimum_detectable_effect(self.std_error, self.degrees_of_freedom)
@@ -165,7 +166,7 @@ def divide_by_errors(estimates: Floats, std_errors: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)  # no __eq__: comparing arrays does not yield a single bool
 class Fit:
-    """Estimates of one regression; arrays are indexed by term.
+    """Base class of regression results, whose arrays have one element per term.
 
     Attributes
     ----------
@@ -193,7 +194,7 @@ class Fit:
 
     @property
     def statistics(self) -> Floats:
-        """T statistics, shape (k,); NaN if the standard error is zero."""
+        """Student's t statistics, shape (k,); NaN if the standard error is zero."""
         return divide_by_errors(self.estimates, self.std_errors)
 
     @property
@@ -213,7 +214,7 @@ class Fit:
         return self.estimates + critical_value(self.degrees_of_freedom) * self.std_errors
 
     def infer(self, position: int, **attributes: Any) -> Inference:
-        """Return the test and interval of the coefficient at a position in `terms`."""
+        """Return the t test and confidence interval of the coefficient at a position in `terms`."""
         estimate, std_error = float(self.estimates[position]), float(self.std_errors[position])
         return infer_by_t(
             estimate,

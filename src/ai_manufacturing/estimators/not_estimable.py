@@ -1,4 +1,4 @@
-"""The exception for specifications that cannot be estimated, with the reason to report."""
+"""Exception for regressions that cannot be estimated, with a reason to report to readers."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an error of the program
-    """Raised when a sample cannot identify or estimate a specification.
+    """Raised if the data do not allow a regression or test to be estimated.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an 
 
 
 def get_result_or_reason(estimate: Callable[[], Result]) -> Result | Sentence:
-    """Call a function, and return its result or the reason why it cannot be estimated."""
+    """Return the result of a function, or the reason if the function raises NotEstimable."""
     try:
         return estimate()
     except NotEstimable as finding:

@@ -1,4 +1,4 @@
-"""Format reasons, warnings and hypotheses in English and Chinese from one catalogue."""
+"""Format messages in English and Chinese from the templates in sentences.yml."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import yaml
 
 CATALOGUE = Path(__file__).with_name("sentences.yml")
-COMMAS = {"en": ", ", "zh": "、"}  # list separators by language
+COMMAS = {"en": ", ", "zh": "、"}  # list separator of each language
 
 
 class SentenceError(Exception):
-    """Raised if a sentence is not in the catalogue, or its values do not match its placeholders."""
+    """Raised if a message has no template, or if values do not match its placeholders."""
 
 
 class Sentence(NamedTuple):
-    """One sentence in English and in Chinese."""
+    """A sentence in English, with its Chinese translation."""
 
     en: str
     zh: str
@@ -28,7 +28,7 @@ NOTHING = Sentence("", "")  # the empty sentence
 
 
 def sentence(key: str, **values: Value) -> Sentence:
-    """Fill in a sentence from sentences.yml in both languages.
+    """Format a template of sentences.yml in English and Chinese.
 
     A value is a number, a name, a sequence of names, or another sentence.
 
@@ -63,12 +63,12 @@ def join_sentences(sentences: Iterable[Sentence]) -> Sentence:
 
 
 def join_names(names: Sequence[str]) -> Sentence:
-    """Join names with "and", and with its Chinese equivalent."""
+    """Join names with "and" in English and with "与" in Chinese."""
     return Sentence(" and ".join(names), "与".join(_format_value(name, "zh") for name in names))
 
 
 def split_sentences(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Split each sentence of a row into two columns: `<name>` and, in Chinese, `<name>_zh`."""
+    """Split each Sentence in a row into columns `<name>` (English) and `<name>_zh` (Chinese)."""
     columns: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Sentence):

@@ -1,4 +1,4 @@
-"""Instrument one measurement of a regressor with another measurement of it."""
+"""Instrument a mismeasured regressor with a second measurement of the same quantity."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ai_manufacturing.estimators.inference import Fit
 
 @dataclass(frozen=True, eq=False)
 class TwoMeasurementsFit(Fit):
-    """Two-stage least squares estimates: the regressor, then the controls.
+    """Two-stage least squares estimates of the regressor and the controls, in this order.
 
     Standard errors are clustered.
 
@@ -83,7 +83,7 @@ def fit(
     Pflueger (2013), "A robust test for weak instruments", Journal of Business and Economic
     Statistics 31(3).
     """
-    from linearmodels.iv import IV2SLS  # imported lazily because it takes a second
+    from linearmodels.iv import IV2SLS  # imported here, because the import takes a second
 
     regression = fixed_effects.partial_out(
         sample, outcome, (regressor, instrument, *controls), time=time, cluster=cluster
@@ -95,7 +95,7 @@ def fit(
         design[:, :1],
         design[:, 1:2],
     ).fit(cov_type="clustered", clusters=regression.clusters, debiased=False)
-    # IV2SLS puts the instrumented regressor last.
+    # IV2SLS reports the instrumented regressor last, so move it to the front.
     order = [len(controls), *range(len(controls))]
     units = np.delete(regression.units, 1)
     # The small-sample factor does not count the instrument as a parameter.

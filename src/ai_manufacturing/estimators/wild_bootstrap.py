@@ -15,7 +15,7 @@ from ai_manufacturing.estimators.sentences import sentence
 
 DRAWS = 9_999  # default number of random sign vectors
 SEED = 2020
-# Sign vectors are enumerated if fewer than this many are distinct, that is, up to 12 clusters.
+# Sign vectors are enumerated if there are fewer of them than this, that is, for up to 12 clusters.
 ENUMERATED_BELOW = 2**12
 # An interval that extends beyond 2**40 standard errors is reported as unbounded.
 DOUBLINGS = 40
@@ -111,13 +111,16 @@ def bootstrap_coefficient(
 def check_coefficient(
     regression: fixed_effects.PartialledOut, position: int, clusters: Codes
 ) -> None:
-    """Raise NotEstimable if bootstrap_coefficient would; the clusters must be coded 0, 1, ..."""
+    """Raise NotEstimable if a coefficient cannot be bootstrapped, without drawing samples.
+
+    The clusters must be coded 0, 1, ...
+    """
     BootstrapDistribution(regression, position, clusters, np.ones((1, int(clusters.max()) + 1)))
 
 
-@lru_cache(maxsize=4)  # tests with the same number of clusters share one matrix
+@lru_cache(maxsize=4)  # reused by all tests with the same number of clusters
 def draw_sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, bool]:
-    """Return sign vectors, shape (draws, clusters), and whether they are enumerated.
+    """Draw vectors of random signs (+1 or -1) per cluster, or enumerate all of them.
 
     Parameters
     ----------
@@ -127,7 +130,7 @@ def draw_sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, boo
 
     Returns
     -------
-    vectors : ndarray, read-only
+    vectors : ndarray, shape (draws, clusters), read-only
     is_enumerated : bool
     """
     is_enumerated = 2 ** (clusters - 1) < ENUMERATED_BELOW
@@ -148,11 +151,12 @@ def compute_monte_carlo_error(p_value: float, draws: int, is_enumerated: bool) -
 
 
 class BootstrapDistribution:
-    """Bootstrap t statistics of one term, for any null value `slope + delta` of its slope.
+    """Bootstrap distribution of a coefficient's t statistic under any null value.
 
-    All quantities are in units of the design. The residuals under the null are e - delta x, where e
-    is the residual of the full regression and x is the regressor net of the other regressors and
-    the effects. Every draw is linear in e and x, so their sums are computed once for all nulls.
+    The null value is `slope + delta`. All quantities are in units of the design. The residuals
+    under the null are e - delta x, where e is the residual of the full regression and x is the
+    regressor net of the other regressors and the effects. Every draw is linear in e and x, so their
+    sums are computed once for all nulls.
 
     Parameters
     ----------
@@ -189,7 +193,7 @@ class BootstrapDistribution:
         e = ols.residuals
         if not e.any():
             raise NotEstimable("no_bootstrap")
-        influence = regression.design @ ols.bread[:, position]  # slope = influence' outcome
+        influence = regression.design @ ols.bread[:, position]  # the slope equals influence @ outcome
         scores = influence * e
         sums = np.bincount(clusters, weights=scores)
         self._variance = float(sums @ sums)
@@ -209,11 +213,11 @@ class BootstrapDistribution:
         self._ee = np.einsum("ij,ij->i", scores_e, scores_e)
         self._ex = np.einsum("ij,ij->i", scores_e, scores_x)
         self._xx = np.einsum("ij,ij->i", scores_x, scores_x)
-        # A vector with a single sign reproduces the sample's own t.
+        # A vector whose signs are all equal reproduces the t statistic of the sample.
         self._same = (vectors == vectors[:, :1]).all(axis=1)
 
     def square_statistics(self, delta: float) -> Floats:
-        """Return the squared t of each draw, shape (draws,), without the small-sample factor."""
+        """Return each draw's squared t statistic, without the small-sample factor."""
         shifts = self._shift_e - delta * self._shift_x
         variances = self._ee - 2 * delta * self._ex + delta**2 * self._xx
         squares = np.full(len(shifts), np.inf)
@@ -222,7 +226,7 @@ class BootstrapDistribution:
         return squares
 
     def compute_p_value(self, delta: float, extra_draws: int) -> float:
-        """Return the share of draws at least as extreme as the sample.
+        """Return the p-value: the share of draws at least as extreme as the sample.
 
         `extra_draws` is 1 if the sample counts as an extra draw, and 0 if it is one of the draws.
         """
@@ -232,13 +236,13 @@ class BootstrapDistribution:
         return (extra_draws + extreme) / (extra_draws + len(self._shift_e))
 
     def find_interval(self, extra_draws: int) -> tuple[float, float]:
-        """Return the bounds of the interval of slopes that the test does not reject."""
+        """Return the bounds of the 95 % confidence interval, found by inverting the test."""
         return self.slope + self._find_end(-1, extra_draws), self.slope + self._find_end(
             +1, extra_draws
         )
 
     def _find_end(self, sign: int, extra_draws: int) -> float:
-        """Find the delta on one side of the estimate where the test starts to reject.
+        """Find the signed distance from the estimate at which the test starts to reject.
 
         The search doubles the step until the test rejects, and then bisects.
         """
@@ -264,7 +268,7 @@ def _build_score_matrix(
     influence: Floats,
     column: Floats,
 ) -> Floats:
-    """Return the cluster-by-cluster sums that determine the scores of any sign vector.
+    """Return the (G, G) matrix that maps a vector of cluster signs to cluster scores.
 
     Set the column to zero outside cluster h, and regress it on the effects and the regressors.
     Entry (g, h) of the (G, G) result sums its residuals times `influence` over the rows of g.
