@@ -71,7 +71,7 @@ def markdown(table: pd.DataFrame, digits: dict[str, int]) -> str:
 
 
 def reproduction(compared: pd.DataFrame) -> tuple[str, list[str]]:
-    """Report in Markdown how many printed coefficients are reproduced; also return missed targets."""
+    """Report in Markdown how many printed coefficients are reproduced; return missed targets."""
     per_seed = compared.groupby("seed")["inside"].sum()
     printed, seeds = len(compared) // len(per_seed), len(per_seed)
     mean, with_many = per_seed.mean(), (per_seed >= MANY_INSIDE).mean()
