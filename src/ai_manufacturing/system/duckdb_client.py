@@ -141,7 +141,7 @@ def attach(
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Connection from in_memory.
+        Connection from `open_in_memory`.
     databases : mapping of str to Path
         Files to attach, by catalog name.
     new_file : Path, optional
@@ -434,7 +434,7 @@ def open_attached(
     Parameters
     ----------
     spill : Path
-        As in in_memory.
+        As in `open_in_memory`.
     databases, new_file, allowed_folders, reads_files
         As in attach, which also documents the errors.
     """

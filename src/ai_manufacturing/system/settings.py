@@ -53,7 +53,7 @@ def _read_project() -> dict[str, Any]:
 
 @cache
 def _parse_project(text: str) -> dict[str, Any]:
-    import yaml  # imported here, because few commands read dbt_project.yml
+    import yaml  # imported on demand, because most settings do not need YAML
 
     project: dict[str, Any] = yaml.safe_load(text)
     return project
