@@ -1,4 +1,4 @@
-"""The paper's tables, with a choice of readings, standard errors, language and decimals.
+"""Represent the paper's regression tables and prepare them for printing.
 
 All export formats and pages use these classes.
 """
@@ -9,28 +9,30 @@ from dataclasses import dataclass
 from ai_manufacturing.estimators.sentences import COMMAS
 from ai_manufacturing.system.text import LANGUAGES, Words
 
-DECIMALS = (2, 3, 4)  # choices of decimals
-# Choices of standard errors below an estimate, with the kind of their line in printed_lines.csv.
+# Numbers of decimals that a user can select.
+DECIMALS = (2, 3, 4)
+# Types of standard errors below an estimate, with their line kinds in printed_lines.csv.
 ERRORS = {"city": "std_error", "province": "province_error", "wild": "wild_p_value"}
 DEFAULT_ERRORS = ("city", "province")
-NO_ERRORS = "none"  # choice to omit standard errors
+NO_ERRORS = "none"  # option value that omits standard errors
 DEFAULT_DECIMALS = 3
-# Kinds of lines with internal names, which printed tables omit.
+# Line kinds that are not printed, because they contain internal names.
 INTERNAL_LINES = ("specification",)
-# Kind of the first line below the estimates, which a horizontal rule precedes.
+# Line kind that starts the block below the estimates; a horizontal rule separates the two.
 FIRST_BELOW_ESTIMATES = "outcome"
-# English and Chinese punctuation: after the head of a note, and around the marks of a title.
+# English and Chinese punctuation between the head and the text of a note.
 NOTE_SEPARATORS = (": ", "：")
+# English and Chinese parentheses around the marks at the end of a title.
 TITLE_MARKS = (" ({})", "（{}）")
 
 
 class TableError(Exception):
-    """Raised for an unknown table, reading or standard error; the message lists the choices."""
+    """Raised if a table, specification or standard error is unknown; the message lists all."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: a number or words.
+    """A table cell that contains either a number or text.
 
     Attributes
     ----------
@@ -60,7 +62,7 @@ class Cell:
     most_decimals: int | None = None
 
     def text(self, language: str, decimals: int) -> str:
-        """Return the cell's printed text."""
+        """Return the cell as printed in a language, with a number of decimals."""
         if self.value is None:
             return self.words[LANGUAGES.index(language)]
         if self.most_decimals is not None:
@@ -69,7 +71,7 @@ class Cell:
         return f"{self.before}{number}{self.after}"
 
     def bound(self, decimals: int) -> str | None:
-        """Return the bound to print for a p-value that would round to zero, or None."""
+        """Return a bound such as "<0.001" for a p-value that would round to zero, or None."""
         least = 10**-decimals
         return (
             f"<{least:.{decimals}f}"
@@ -80,7 +82,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Note:
-    """A note below a table.
+    """A note to print below a regression table.
 
     Attributes
     ----------
@@ -97,7 +99,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table: its kind in printed_lines.csv and its label in English and Chinese."""
+    """A table line, with its kind from printed_lines.csv and its label in English and Chinese."""
 
     kind: str
     label: Words
@@ -105,7 +107,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Column:
-    """One reading of a column of the paper.
+    """One specification of a column in the paper, with its cells and notes.
 
     Attributes
     ----------
@@ -135,11 +137,11 @@ class Column:
     has_substitutes: bool
 
     def tag(self, language: str) -> str:
-        """Return the column's number in brackets for notes, with any non-default reading."""
+        """Return the bracketed column number, with the specification's name if not the default."""
         return f"({self.number}{self._reading(language)})"
 
     def title(self, language: str) -> str:
-        """Return the column heading with its number, and any non-default reading."""
+        """Return the column heading, with the specification's name if not the default."""
         return f"({self.number}) {self.heading[LANGUAGES.index(language)]}{self._reading(language)}"
 
     def _reading(self, language: str) -> str:
@@ -149,7 +151,7 @@ class Column:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of the paper with all its readings.
+    """A regression table of the paper, with every specification of each column.
 
     Attributes
     ----------
@@ -180,7 +182,7 @@ class PaperTable:
         language: str = "en",
         decimals: int = DEFAULT_DECIMALS,
     ) -> "PrintedTable":
-        """Return the table for printing, with a choice of readings and standard errors.
+        """Return a printable table with the selected specifications and standard errors.
 
         Parameters
         ----------
@@ -250,7 +252,7 @@ class PaperTable:
     def _collect_notes(
         self, columns: Sequence[Column], errors: Sequence[str], place: int
     ) -> list[str]:
-        """Return the general notes, followed by each specific note with its columns."""
+        """Return the general notes, then the specific notes with the columns they refer to."""
         language = LANGUAGES[place]
         error_choices = [error for error in ERRORS if error in errors]
         notes_by_head: dict[str, dict[str, list[str]]] = {}
@@ -274,7 +276,7 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a printed table: its kind and label, and a cell or None for each column."""
+    """A row of a printed table, with a cell for each column, or None if it has no value."""
 
     kind: str
     label: str
@@ -283,7 +285,7 @@ class Row:
 
 @dataclass(frozen=True)
 class PrintedTable:
-    """A table ready for printing, independent of the output format.
+    """A table prepared for printing, independent of the output format.
 
     Attributes
     ----------
@@ -312,18 +314,18 @@ class PrintedTable:
 
     @property
     def caption(self) -> str:
-        """Name and title of the table."""
+        """Name and title of the table, separated by a colon."""
         return f"{self.name}{NOTE_SEPARATORS[LANGUAGES.index(self.language)]}{self.title}"
 
     @property
     def headings(self) -> list[str]:
-        """Headings of the columns."""
+        """Column headings in the language of the table."""
         return [column.title(self.language) for column in self.columns]
 
     def text(self, cell: Cell | None) -> str:
-        """Return a cell's printed text; empty if the column lacks this line."""
+        """Return a cell as printed, or an empty string if the cell is None."""
         return "" if cell is None else cell.text(self.language, self.decimals)
 
     def texts(self, line: Row) -> list[str]:
-        """Return the printed texts of a line's cells."""
+        """Return the cells of a row as printed."""
         return [self.text(cell) for cell in line.cells]

@@ -1,4 +1,4 @@
-"""Read the paper's tables from a release or a built warehouse."""
+"""Read the paper's tables from a release or warehouse database."""
 
 import re
 from itertools import groupby
@@ -15,23 +15,23 @@ from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
 
 SQL = load_statements(__file__)
 
-# Kinds of lines that become notes below a table.
+# Line kinds that are printed as notes below the table.
 NOTE_KINDS = ("substitutions", "warnings", "not_estimable")
-DEFAULT_ERROR = "crv1_city"  # default standard errors, which need no note
-MISSING = "–"  # placeholder for a number that could not be estimated
+DEFAULT_ERROR = "crv1_city"  # default standard errors, which no note needs to mention
+MISSING = "–"  # printed in place of a number that could not be estimated
 
 Row = dict[str, Any]
 """A row of rpt_table_cells."""
 
 
 def read_table_names(connection: DuckDBPyConnection) -> dict[str, str]:
-    """Return the names of the printed tables of a release or a built warehouse, by id."""
+    """Return the names of the paper's tables by table id, from a release or warehouse."""
     rows = connection.execute(SQL["tables"]).fetchall()
     return dict(rows)
 
 
 def read_tables(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTable]:
-    """Return the paper's tables, by name.
+    """Return the paper's tables with their cells and notes, by table id.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def read_tables(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Pa
 
 
 def _collect_notes(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
-    """Return the sentences common to all tables of an extract set."""
+    """Return the notes that are printed below every table, by key."""
     extract_set, kind = read_origin(connection) or ("", "delivered")
     keys = [*(f"table_{error}" for error in ERRORS), "table_stars", "table_substitutes"]
     if kind == SYNTHETIC:
@@ -80,7 +80,7 @@ def _collect_notes(connection: DuckDBPyConnection, text: Catalogue) -> dict[str,
 
 
 def _build_column(rows: list[Row], text: Catalogue, is_copy: bool) -> Column:
-    """Return one reading of a column, from its rows of rpt_table_cells."""
+    """Build a table column for one specification from its rows in rpt_table_cells."""
     first = rows[0]
     by_kind = {row["line_kind"]: row for row in rows}
     errors = {kind: error for error, kind in ERRORS.items()}
@@ -143,5 +143,5 @@ def _build_cell(row: Row, has_substitutes: bool, text: Catalogue, is_copy: bool)
 
 
 def _fill_labels(en: str | None, zh: str | None, text: Catalogue) -> Words:
-    """Replace the names in English and Chinese sentences with their labels."""
+    """Replace variable names in an English and a Chinese sentence with their labels."""
     return (text.fill_labels(en or "", "en"), text.fill_labels(zh or "", "zh"))

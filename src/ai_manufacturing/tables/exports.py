@@ -1,4 +1,4 @@
-"""Export the panel, the estimates and the paper's tables to Stata, R, Excel, LaTeX and others.
+"""Export the panel, the estimates and the paper's tables to Stata, Excel, LaTeX and more.
 
 Every file identifies its data: each row, and the file's label, sheet or note, names the extract set
 and states whether it is synthetic.
@@ -29,12 +29,12 @@ from ai_manufacturing.tables.formats import ExportError as ExportError
 
 SQL = load_statements(__file__)
 
-# Lock file, and folder for unfinished files, both in the export folder.
+# Lock file and folder for incomplete files, both inside the export folder.
 LOCK, INCOMING = ".export.lock", ".export.incoming"
 FOLDER = Path("build/exports")
 WAY_OUT = "Name a folder with --out that this user may write to."
 PANEL = "panel"
-# Exported tables by file name: name in the dictionary, and relation with sort order.
+# Exported tables by file name, as (name in the data dictionary, relation with sort order).
 TABLES = {
     PANEL: ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
     "estimates": (
@@ -49,7 +49,7 @@ TABLES = {
 
 
 def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
-    """Write the export files of a release or a built warehouse.
+    """Write the export files of a release or warehouse in the given formats.
 
     Depending on the format they are the panel, estimates, specification curve and dictionary, or
     the paper's tables. Files are completed in a subfolder and then moved into place, so that a
@@ -78,8 +78,8 @@ def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
         If the warehouse is incomplete, or the folder is not writable or the disk is full.
     """
     source = _read_source(database)
-    # Ignore errors here, because the lock below reports them. The folder's permissions follow the
-    # user's umask.
+    # Ignore errors here, because acquiring the lock below raises them again. mkdir applies the
+    # user's umask to the folder.
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -87,12 +87,12 @@ def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
             return [path for name in file_formats for path in _write_files(source, folder, name)]
     except BadConfigurationError as error:
         raise ExportError(str(error)) from error
-    except OSError as error:  # raised by the lock
+    except OSError as error:  # raised if the lock file cannot be created
         raise _make_error(folder, error) from error
 
 
 def export_panel(database: Path, file_format: str) -> bytes:
-    """Return the content of the exported panel file, with one row per city and year.
+    """Return the city-year panel as the content of a file in the given format.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def export_panel(database: Path, file_format: str) -> bytes:
 
 
 def describe_restriction(database: Path) -> str:
-    """Return one line on the panel columns that may not be redistributed; empty if all may.
+    """Return a notice on panel columns that may not be redistributed, or an empty string.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def export_table(
     siunitx: bool = False,
     **choices: Any,
 ) -> Path:
-    """Write one table of the paper with a choice of readings and standard errors.
+    """Write one of the paper's tables to a file in the given format.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def export_table(
 def _write_files(source: Source, folder: Path, file_format: str) -> list[Path]:
     """Write all files to a temporary folder, then move each into place."""
     incoming = folder / INCOMING
-    shutil.rmtree(incoming, ignore_errors=True)  # left behind by an export that was killed
+    shutil.rmtree(incoming, ignore_errors=True)  # remove files left behind by a killed export
     name, paths = "", []
     try:
         incoming.mkdir()
@@ -230,7 +230,7 @@ def _write_files(source: Source, folder: Path, file_format: str) -> list[Path]:
 
 
 def _make_error(path: Path, error: OSError) -> ExportError:
-    """Return an error that names the file that could not be written, and a remedy."""
+    """Return an ExportError that names the file that could not be written, and a remedy."""
     what, remedy = disk.describe_failure(error, path)
     return ExportError(
         f"{what}; the files of the earlier export are unchanged. {remedy}, or name another folder"
@@ -280,7 +280,7 @@ def _make_incomplete_error(database: Path, error: duckdb.Error) -> ExportError:
 
 
 def _read_dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
-    """Return the dictionary of the exported columns, in the order of the files.
+    """Return the data dictionary of the exported columns, in the order of the files.
 
     The last column of each file is is_synthetic.
     """
@@ -303,7 +303,7 @@ def _read_tables(
     for name, (_, relation) in TABLES.items():
         query = f"select *, {synthetic} as is_synthetic from {relation}"
         rows = connection.sql(query).to_arrow_table()
-        # Skip a panel without numeric values: a public copy withholds all of them.
+        # Skip the panel if it has no numeric columns: a public copy can withhold all of them.
         if name == PANEL and not any(pa.types.is_floating(column.type) for column in rows.schema):
             continue
         tables.append(Table(name, rows, labels[name]))
@@ -311,7 +311,7 @@ def _read_tables(
 
 
 def _find_restricted_columns(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Return the panel columns that contain restricted values, with their providers."""
+    """Return the panel columns that may not be redistributed, with their data providers."""
     blank = [
         row["column_name"]
         for row in withholding.read_withheld_rows(connection)
@@ -326,7 +326,7 @@ def _find_restricted_columns(connection: DuckDBPyConnection) -> list[dict[str, A
 
 
 def _describe_columns(connection: DuckDBPyConnection, columns: list[dict[str, Any]]) -> str:
-    """Return one line on restricted columns; empty if there are none."""
+    """Return a one-line notice on restricted columns, or an empty string if there are none."""
     if not columns:
         return ""
     feeding = {provider for column in columns for provider in column["providers"]}
@@ -342,7 +342,7 @@ def _describe_columns(connection: DuckDBPyConnection, columns: list[dict[str, An
 
 
 def _format_label(column: dict[str, str]) -> str:
-    """Return the label of a column, marked if a substitute feeds it."""
+    """Return a column's label, marked if the column is computed from a substitute series."""
     substitution = column["substitution"]
     label = column["label_en"]
     return f"{SUBSTITUTE_MARK} {label} ({substitution})" if substitution else label

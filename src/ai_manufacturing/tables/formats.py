@@ -1,4 +1,4 @@
-"""Export formats, with their file suffixes and writers.
+"""Write tables and data in the supported export formats.
 
 A format writes printed tables of the paper, the rows of panel, estimates and dictionary, or both.
 """
@@ -36,8 +36,9 @@ LATEX_ESCAPES = str.maketrans(
         "–": "--",
     }
 )
-HEADING_WIDTH = 14  # characters per line of a heading or a text cell in LaTeX
-# Wider tables use a smaller font and two-line labels to fit the page.
+# Maximum number of characters per line in LaTeX headings and text cells.
+HEADING_WIDTH = 14
+# Tables with more columns use a smaller font and two-line row labels to fit the page.
 COLUMNS_IN_NORMAL_PRINT = 4
 NUMBER = re.compile(
     r"^(?P<before>[(\[{]?)(?P<minus>-?)(?P<whole>\d+)(?P<decimals>\.\d+)(?P<after>.*)$"
@@ -45,7 +46,8 @@ NUMBER = re.compile(
 """A printed number with decimals."""
 SIUNITX = "S[table-format=-{}.{},table-align-text-before=false,table-align-text-after=false]"
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_|<~])")
-WIDEST_LABEL, WIDEST_COLUMN, WIDTH_OF_NOTES = 40, 18, 110  # widths in a workbook, in characters
+# Widths in an Excel workbook, in characters.
+WIDEST_LABEL, WIDEST_COLUMN, WIDTH_OF_NOTES = 40, 18, 110
 # Write strings as text, even if they look like formulas, links or numbers.
 WORKBOOK_OPTIONS = {
     "in_memory": True,
@@ -53,27 +55,28 @@ WORKBOOK_OPTIONS = {
     "strings_to_urls": False,
     "strings_to_numbers": False,
 }
-PAGE_WIDTH = 6  # inches between the margins of a Word page
-WIDEST_SHARE = 0.45  # maximum width of the label column, as a share of PAGE_WIDTH
-LAST_LATIN = 255  # code points above this are displayed at double width
+PAGE_WIDTH = 6  # inches between the margins of a page in Word
+WIDEST_SHARE = 0.45  # maximum width of the label column, as a share of the page
+LAST_LATIN = 255  # characters with higher code points are displayed at double width
 LATIN_FONT, CHINESE_FONT = "Times New Roman", "SimSun"
-# Start of texts that a spreadsheet interprets as formulas, including full-width forms (OWASP, CSV
-# injection).
+# Leading characters that make a spreadsheet interpret a string as a formula, including full-width
+# forms. See OWASP on CSV injection.
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
-UNDATED = datetime(1960, 1, 1)  # timestamp of exports from a warehouse, which has no release date
-STATA_NAME_LENGTH = 32  # characters
-STATA_LABEL_LENGTH = 80  # characters
-# Text columns to export as integers with value labels, as Stata's factor variables require.
+UNDATED = datetime(1960, 1, 1)  # timestamp of warehouse exports, for lack of a release date
+# Maximum lengths of names and labels in Stata, in characters.
+STATA_NAME_LENGTH = 32
+STATA_LABEL_LENGTH = 80
+# String columns to export as integers with value labels, for use as factor variables in Stata.
 STATA_CATEGORIES = ("region", "estimator", "transform", "status", "covariance")
 
 
 class ExportError(Exception):
-    """Raised if a database cannot be exported, or an export cannot be written."""
+    """Raised if a database cannot be exported or an export file cannot be written."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table to export.
+    """A data table to export, with column labels.
 
     Attributes
     ----------
@@ -92,7 +95,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Source:
-    """Data and texts of an export.
+    """Tables, labels and notices to include in an export.
 
     Attributes
     ----------
@@ -128,15 +131,12 @@ class Source:
     restrictions: dict[str, str] = field(default_factory=dict)
 
     def find_restrictions(self, table: Table) -> dict[str, str]:
-        """Return a restriction notice for each column of a table with restricted values."""
+        """Return a notice for each column of a table that may not be redistributed."""
         return {
             name: f"Not to be passed on: values of {providers}."
             for name, providers in self.restrictions.items()
             if name in table.rows.column_names
         }
-
-
-# ---------------------------------------------------------------- a printed table
 
 
 def markdown(table: PrintedTable) -> str:
@@ -183,7 +183,7 @@ def html(table: PrintedTable) -> str:
 
 
 def latex(table: PrintedTable, siunitx: bool = False) -> str:
-    """Return the table as LaTeX, using booktabs and threeparttable.
+    """Return the table as LaTeX code that uses booktabs and threeparttable.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def latex(table: PrintedTable, siunitx: bool = False) -> str:
             lines.append(r"\midrule")
         cells = [_format_latex_cell(text, siunitx) for text in table.texts(line)]
         lines.append(_format_latex_row(escape_latex(line.label), cells))
-    # The braces prevent LaTeX from parsing a leading bracket as an optional argument.
+    # The empty group prevents LaTeX from parsing a leading bracket as an optional argument.
     notes = [rf"\item {{}}{escape_latex(note)}" for note in table.notes]
     newline = "\n"
     return rf"""% Needs the packages {uses}; if its notes are not all Latin, ctex and XeLaTeX too.
@@ -235,12 +235,12 @@ def latex(table: PrintedTable, siunitx: bool = False) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Escape LaTeX's special characters in a text."""
+    """Escape LaTeX special characters in a string."""
     return text.translate(LATEX_ESCAPES)
 
 
 def _count_whole_digits(table: PrintedTable) -> int:
-    """Return the maximum number of digits before the decimal point in a table."""
+    """Return the maximum number of digits before the decimal point in a table's cells."""
     numbers = [NUMBER.match(text) for line in table.rows for text in table.texts(line)]
     return max((len(number["whole"]) for number in numbers if number), default=1)
 
@@ -250,7 +250,7 @@ def _format_latex_row(label: str, cells: list[str]) -> str:
 
 
 def _format_latex_cell(text: str, siunitx: bool) -> str:
-    """Return a LaTeX cell; siunitx columns require braces around anything but decimal numbers."""
+    """Format a cell for LaTeX, with braces around text if siunitx aligns the column."""
     number = NUMBER.match(text)
     if number is None:
         words = _break_latex_lines(text) if len(text) > HEADING_WIDTH else escape_latex(text)
@@ -259,7 +259,7 @@ def _format_latex_cell(text: str, siunitx: bool) -> str:
     minus, digits = number["minus"], number["whole"] + number["decimals"]
     if siunitx:
         return f"{_add_braces(before)}{minus}{digits}{_add_braces(after)}"
-    # Typeset a leading hyphen as a minus sign.
+    # Typeset the hyphen of a negative number as a minus sign.
     return f"{before}{minus and '$-$'}{digits}{after}"
 
 
@@ -268,14 +268,14 @@ def _add_braces(text: str) -> str:
 
 
 def _break_latex_lines(text: str) -> str:
-    """Break a text into short lines, so that six columns fit on a page."""
+    """Break a string into short LaTeX lines, so that six columns fit on a page."""
     parts = textwrap.wrap(text, HEADING_WIDTH, break_long_words=False, break_on_hyphens=False)
     lines = r"\\".join(map(escape_latex, parts))
     return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{lines}\end{{tabular}}"
 
 
 def xlsx(table: PrintedTable) -> bytes:
-    """Return a workbook with one sheet.
+    """Return the table as an Excel workbook with one sheet.
 
     Cells contain unrounded numbers; number formats display them as printed, with brackets and
     stars.
@@ -323,12 +323,12 @@ def xlsx(table: PrintedTable) -> bytes:
 
 
 def _quote_format(text: str) -> str:
-    """Quote a text as a literal in a spreadsheet number format."""
+    """Quote a string as literal text in an Excel number format."""
     return f'"{text}"' if text else ""
 
 
 def word(table: PrintedTable) -> bytes:
-    """Return a Word document with an editable table in journal style."""
+    """Return the table as a Word document in the style of a journal."""
     import docx
     from docx.enum.table import WD_TABLE_ALIGNMENT
     from docx.oxml import OxmlElement
@@ -347,8 +347,8 @@ def word(table: PrintedTable) -> bytes:
     grid = document.add_table(rows=1 + len(table.rows), cols=1 + len(table.columns))
     grid.alignment = WD_TABLE_ALIGNMENT.CENTER
     grid.autofit = False
-    # Fit labels on one line, so that a standard error is directly below its coefficient, and divide
-    # the remaining width between the other columns.
+    # Keep each row label on one line, so that standard errors are directly below coefficients. The
+    # other columns share the remaining width.
     page = Inches(PAGE_WIDTH)
     label = min(
         Pt(9) * max(_estimate_width(line.label) for line in table.rows), page * WIDEST_SHARE
@@ -379,7 +379,7 @@ def word(table: PrintedTable) -> bytes:
 
 
 def _estimate_width(text: str) -> float:
-    """Estimate the width of a text in Chinese characters; a Latin character counts half."""
+    """Estimate the printed width of a string, counting Latin characters as half."""
     return 1.5 + sum(1 if ord(char) > LAST_LATIN else 0.5 for char in text)
 
 
@@ -399,7 +399,7 @@ def _remove_spacing(paragraph: "Paragraph") -> None:
 
 
 def _draw_borders(cells: tuple["WordCell", ...], **eighths: int) -> None:
-    """Draw borders on sides of a row's cells, with their thickness in eighths of a point."""
+    """Add borders to the given sides of a row's cells, in eighths of a point."""
     from docx.oxml import parse_xml
     from docx.oxml.ns import nsdecls
 
@@ -412,11 +412,8 @@ def _draw_borders(cells: tuple["WordCell", ...], **eighths: int) -> None:
         cell._tc.get_or_add_tcPr().append(borders)
 
 
-# ---------------------------------------------------------------- panel, estimates and dictionary
-
-
 def parquet(table: Table, source: Source) -> bytes:
-    """Return rows as Parquet, with column labels and the extract set in the metadata."""
+    """Return the table as Parquet, with column labels and the data source in the metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -440,17 +437,19 @@ def parquet(table: Table, source: Source) -> bytes:
 
 
 def csv(table: Table, source: Source) -> bytes:
-    """Return rows as CSV, escaping texts that a spreadsheet would interpret as formulas."""
+    """Return the table as CSV, escaping strings that a spreadsheet would run as formulas."""
     frame = table.rows.to_pandas()
     for name in frame.select_dtypes("str"):
         frame[name] = frame[name].str.replace(FORMULA, r"'\g<0>", regex=True)
-    # The byte order mark makes Excel read the Chinese names as UTF-8.
+    # The byte order mark makes Excel detect UTF-8, which Chinese names require.
     text: str = frame.to_csv(index=False, lineterminator="\r\n")
     return text.encode("utf-8-sig")
 
 
 def stata(table: Table, source: Source) -> bytes:
-    """Return rows as a Stata file; numbers with missing values become doubles (exact to 2^53).
+    """Return the table as a Stata file.
+
+    Numbers with missing values become doubles, which are exact up to 2^53.
 
     Raises
     ------
@@ -467,7 +466,7 @@ def stata(table: Table, source: Source) -> bytes:
         elif table.rows.schema.field(name).type == "bool":
             frame[name] = frame[name].astype("boolean").astype("Float32")
             value_labels[name] = {0: "no", 1: "yes"}
-        elif name in STATA_CATEGORIES and len(frame):  # pandas rejects empty categoricals
+        elif name in STATA_CATEGORIES and len(frame):  # pandas cannot export empty categoricals
             frame[name] = frame[name].astype("category")
         elif name in texts:
             frame[name] = frame[name].fillna("").astype("object")
@@ -500,7 +499,7 @@ def stata(table: Table, source: Source) -> bytes:
 
 
 def workbook(source: Source) -> bytes:
-    """Return a workbook with one sheet per table, and a sheet about the data."""
+    """Return an Excel workbook with one sheet per table, and a sheet about the data."""
     import xlsxwriter
 
     content = io.BytesIO()
@@ -531,11 +530,8 @@ def workbook(source: Source) -> bytes:
     return content.getvalue()
 
 
-# ---------------------------------------------------------------- the list
-
-
 class Format(NamedTuple):
-    """The file suffix and the writers of an export format.
+    """File suffix and writer functions of an export format.
 
     Attributes
     ----------
@@ -569,12 +565,15 @@ FORMATS = {
 
 
 def list_formats(*kinds: str) -> list[str]:
-    """Return the names of formats with at least one of the writers printed, rows and book."""
+    """Return the names of formats that have at least one of the given writers.
+
+    Writers are printed, rows and book.
+    """
     return [name for name, form in FORMATS.items() if any(getattr(form, kind) for kind in kinds)]
 
 
 def render_files(source: Source, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each file of an export."""
+    """Yield the file name and content of each file to export."""
     ending, write_table, write_rows, write_book = FORMATS[name]
     if write_rows:
         for table in source.tables:
@@ -587,5 +586,5 @@ def render_files(source: Source, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def encode_text(content: str | bytes) -> bytes:
-    """Encode a text as UTF-8, and return bytes unchanged."""
+    """Encode a string as UTF-8, and return bytes unchanged."""
     return content.encode() if isinstance(content, str) else content

@@ -1,4 +1,4 @@
-"""Add notes, which Stata's `notes` command lists, to a Stata file; pandas cannot write them.
+"""Add notes to a Stata file written by pandas, which does not support Stata's `notes`.
 
 Notes are stored as characteristics of the file (_dta) or of a variable: note0 contains their
 number, and note1 the first note. See https://www.stata.com/help.cgi?dta#characteristics, format
@@ -8,23 +8,24 @@ number, and note1 the first note. See https://www.stata.com/help.cgi?dta#charact
 import struct
 from collections.abc import Mapping
 
-WHOLE_FILE = "_dta"  # key for notes on the file instead of a variable
-NAME_LENGTH = 129  # bytes of a name in format 118, including the terminating zero
+WHOLE_FILE = "_dta"  # key for notes that apply to the file instead of a variable
+NAME_LENGTH = 129  # bytes per name in format 118, including the null terminator
 EMPTY = b"<characteristics></characteristics>"
 MAP, MAP_END = b"<map>", b"</map>"
-# Index of the first of the map's 14 offsets that follows the characteristics.
+# The map contains 14 file offsets. Those from this index on are after the characteristics, so they
+# shift when notes are inserted.
 FIRST_OFFSET_AFTER = 9
 
 
 def add_notes(content: bytes, notes: Mapping[str, list[str]]) -> bytes:
-    """Insert notes into a little-endian Stata file of format 118 without characteristics.
+    """Insert notes into a Stata file of format 118 that has no characteristics.
 
     Parameters
     ----------
     content : bytes
-        Content of the file as pandas writes it.
+        Content of a little-endian file, as pandas writes it.
     notes : mapping of str to list of str
-        Notes by variable name, or by WHOLE for the file.
+        Notes by variable name, or by WHOLE_FILE for the file.
     """
     characteristics = b"".join(
         _encode_characteristic(name, f"note{number}", text)
