@@ -533,7 +533,10 @@ HUGE = (
 @pytest.mark.parametrize("query", REFUSED)
 def test_only_one_select_is_a_question(query: str, opened: duckdb.DuckDBPyConnection) -> None:
     found = answer.run_query(opened, query.replace("{folder}", "/nowhere"))
-    assert found == {"error": "Ask one SELECT: this door reads, one statement at a time."}
+    assert found == {
+        "error": "Ask a single SELECT statement; the server only reads, and takes one statement at a"
+        " time."
+    }
 
 
 @pytest.mark.parametrize("query", NOT_REACHED)

@@ -50,14 +50,14 @@ def resolve_city(connection: duckdb.DuckDBPyConnection, city: str) -> str:
         " city_id"
     ).fetchall()
     labels = {
-        city_id: (f"{english} {chinese} ({city_id}, {province})", _normalise_name(english))
+        city_id: (f"{english} {chinese} ({city_id}, {province})", normalise_name(english))
         for city_id, english, chinese, _, province in rows
     }
-    searched_name = _normalise_name(city)
+    searched_name = normalise_name(city)
     city_ids = [
         row[0]
         for row in rows
-        if searched_name in map(_normalise_name, (*row[:4], row[1].partition(" (")[0]))
+        if searched_name in map(normalise_name, (*row[:4], row[1].partition(" (")[0]))
     ]
     if len(city_ids) == 1:
         return str(city_ids[0])
@@ -88,6 +88,6 @@ def resolve_city(connection: duckdb.DuckDBPyConnection, city: str) -> str:
     )
 
 
-def _normalise_name(name: str) -> str:
+def normalise_name(name: str) -> str:
     """Return a name in lower case, without spaces and punctuation."""
     return "".join(filter(str.isalnum, name.casefold()))

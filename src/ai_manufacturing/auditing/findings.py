@@ -27,7 +27,6 @@ PLACE_COLUMNS = (
     "year",
 )
 REMARK_COLUMNS = ("year_of_lost_cities", "hint")  # columns that are omitted if null
-MAX_LISTED_ROWS = 10  # maximum number of estimates listed in a message
 MAX_LISTED_RECORDS = 5  # maximum number of lost records listed in a message
 MAX_LINE_CHARS = 300  # longer warnings are truncated and refer to a table
 MAX_VALUE_CHARS = 120  # longer values of the input files are truncated in messages

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing.auditing import changes, findings
+from ai_manufacturing.auditing import changes
 from ai_manufacturing.auditing.wording import join_first
+
+MAX_LISTED_ESTIMATES = 10  # in a message
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Moves:
         if not self.judged_changes.exceeds(limit):
             return []
         estimates = [line for line in self.judged_changes.lines if " -> " in line]
-        largest = join_first(estimates, findings.MAX_LISTED_ROWS, "; ", "; and {} more")
+        largest = join_first(estimates, MAX_LISTED_ESTIMATES, "; ", "; and {} more")
         move = self.judged_changes.describe_move(limit)
         return [f"{move}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows: {largest}."]
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ai_manufacturing.auditing.city_names import normalise_name
 from ai_manufacturing.auditing.wording import join_first
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers, formats
@@ -84,11 +85,6 @@ def read_panel(path: Path) -> pd.DataFrame:
     rows = sheet.rows.to_pandas().fillna("").set_axis(sheet.headings, axis=1)
     rows = rows.set_axis(sheet.row_numbers)[sheet.row_numbers > (sheet.header_row or 0)]
     return rows.loc[:, (rows.columns != "") & ~rows.columns.duplicated()]
-
-
-def normalise_name(name: str) -> str:
-    """Return a name in lower case, without spaces and punctuation."""
-    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def map_city_names(names: Iterable[tuple[str, str]]) -> dict[str, str]:

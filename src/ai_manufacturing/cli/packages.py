@@ -83,7 +83,8 @@ def catalogue(path: Path | None, out: Path) -> None:
 @click.option(
     "--with-restricted",
     is_flag=True,
-    help="Show values that may not be passed on, for a site behind a door; each page says so.",
+    help="Show values that may not be passed on, for a site that only authorised people can open;"
+    " each page says so.",
 )
 def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted: bool) -> None:
     """Build the static site of a release or a warehouse, without restricted values."""
@@ -140,7 +141,7 @@ def _prepare_release(database: "Database", folder: Path) -> Path:
 @click.option(
     "--with-restricted",
     is_flag=True,
-    help="Answer with values that may not be passed on, for an assistant behind a door.",
+    help="Answer with values that may not be passed on, for an assistant that only authorised people can use.",
 )
 def mcp(path: Path | None, with_restricted: bool) -> None:
     """Run an MCP server on standard input and output for an AI assistant's questions.

@@ -65,7 +65,10 @@ def run_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
         }
     statements = release.extract_statements(sql)
     if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-        return {"error": "Ask one SELECT: this door reads, one statement at a time."}
+        return {
+            "error": "Ask a single SELECT statement; the server only reads, and takes one statement at a"
+            " time."
+        }
     withheld = withholding.read_withheld_rows(release)
     try:
         cursor = release.execute(statements[0])
