@@ -1,4 +1,4 @@
-"""Build the static site from a release file."""
+"""Build the static website of a release."""
 
 import re
 import shutil
@@ -44,9 +44,8 @@ from ai_manufacturing.system.text import SUBSTITUTE_MARK, Catalogue, render_pair
 from ai_manufacturing.tables import exports
 
 HERE = Path(__file__).parent
-EXTERNAL_FILES = (
-    "catalogue.html",
-)  # not in SHA256SUMS, because `make catalogue` replaces it in a finished site
+# Files to omit from SHA256SUMS, because `make catalogue` can replace them in a finished site.
+EXTERNAL_FILES = ("catalogue.html",)
 PAGES = {
     "index": findings,
     "credibility": credibility,
@@ -62,8 +61,8 @@ PAGES = {
 }
 
 # Content security policy: pages may load only files of the site. `file:` is needed because 'self'
-# does not match local files in every browser, and 'unsafe-inline' because tables and charts use
-# style attributes. The query page also needs WebAssembly and fetches the release.
+# does not match local files in all browsers, and 'unsafe-inline' because tables and charts use
+# style attributes. The query page also needs WebAssembly and fetches the release file.
 POLICY = (
     "default-src 'none'; script-src 'self' file:; style-src 'self' file: 'unsafe-inline'; img-src"
     " 'self' file: data:; base-uri 'none'; form-action 'none'"
@@ -75,13 +74,13 @@ QUERY_POLICY = (
 
 
 class SiteError(Exception):
-    """Raised if the site cannot be built; the message gives a remedy."""
+    """Raised if the website cannot be built; the message suggests a remedy."""
 
 
 def build(
     release_path: Path, out: Path, catalogue: Path | None = None, *, with_restricted: bool = False
 ) -> list[str]:
-    """Build the site of a release, and move it into place atomically.
+    """Build the website of a release, and move it into place atomically.
 
     Parameters
     ----------
@@ -108,7 +107,7 @@ def build(
         If the file is not a release, or CITATION.cff is invalid.
     """
     out = out.resolve()
-    # `make catalogue` may have written its page before the site exists.
+    # The folder may contain catalogue.html even if the site has not been built yet.
     others = {entry.name for entry in out.glob("*")} - {*EXTERNAL_FILES}
     if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
@@ -141,12 +140,12 @@ def _write_site(
 ) -> list[str]:
     (folder / "assets").mkdir(parents=True)
     (folder / downloads.FOLDER).mkdir()
-    # Build everything from this copy, so that pages and downloads cannot contain values that it
-    # withholds.
+    # Build the whole site from this copy, so that no page or download can contain a value that was
+    # removed from it.
     public_release = folder / downloads.FOLDER / downloads.RELEASE
     if with_restricted:
-        # Copy instead of linking, because users with write access to the site could change the
-        # published file through a link.
+        # Copy the file: through a link, users with write access to the site could change the
+        # published release.
         shutil.copyfile(release_path, public_release)
     else:
         terms.write_public_copy(release_path, public_release)
@@ -189,7 +188,7 @@ def make_environment(
     with_restricted: bool = False,
     has_catalogue: bool = False,
 ) -> jinja2.Environment:
-    """Return the template environment with the variables that all pages of a release share."""
+    """Return a Jinja environment with the global variables that all pages share."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(
             [folder / "templates" for folder in study_package.list_folders(HERE)]
@@ -197,7 +196,7 @@ def make_environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    # Accept only web addresses as links, because an untrusted release may contain javascript: URLs.
+    # Allow only http and https links, because an untrusted release may contain javascript: URLs.
     environment.tests["web_address"] = re.compile(r"https?://", re.IGNORECASE).match
     environment.globals |= {
         "t": text.render_text,
@@ -225,7 +224,7 @@ def make_environment(
 
 
 def build_page_content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the content of a page, with any addition by the study's package and its template.
+    """Return the template variables of a page, including any from the study's own package.
 
     The result is empty if the study does not declare anything for the page to show.
     """
@@ -240,15 +239,15 @@ def build_page_content(name: str, release: Release, text: Catalogue) -> dict[str
 
 
 def render_page(environment: jinja2.Environment, name: str, page_content: dict[str, Any]) -> str:
-    """Render the markup of a page."""
+    """Render the HTML of a page from its Jinja template."""
     policy = QUERY_POLICY if name == "query" else POLICY
     return environment.get_template(f"{name}.html").render(page=name, policy=policy, **page_content)
 
 
 def _bundle_vega() -> Path:
-    """Return the path of a script that bundles Vega, Vega-Lite and Vega-Embed.
+    """Return the path of a JavaScript bundle of Vega, Vega-Lite and Vega-Embed.
 
-    The script is cached, because bundling takes two seconds.
+    The bundle is cached, because creating it takes two seconds.
     """
     script_path = settings.project_root() / "build" / f"vega_{version('vl-convert-python')}.js"
     if not script_path.exists():
@@ -258,7 +257,7 @@ def _bundle_vega() -> Path:
 
 
 def _build_tag(release: Release, text: Catalogue) -> Markup:
-    """Return the tag for numbers of a synthetic extract set; empty for a delivered one."""
+    """Return an HTML tag that marks numbers as synthetic, or empty markup for real data."""
     if not release.manifest.origin.is_synthetic:
         return Markup("")
     return Markup(' <span class="tag">{}</span>').format(text.render_text("synthetic_tag"))

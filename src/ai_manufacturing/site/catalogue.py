@@ -1,4 +1,4 @@
-"""Write dbt's documentation as a single page that is marked with its extract set."""
+"""Generate dbt's documentation as a single HTML page that names its data in meta tags."""
 
 import html
 import re
@@ -10,9 +10,9 @@ from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.system import dbt_process
 from ai_manufacturing.system.disk import replace_bytes
 
-NAME = "catalogue.html"  # file name within the site
+NAME = "catalogue.html"  # file name in the site's folder
 META_TAG = '<meta name="{}" content="{}">'
-# Content security policy: dbt's page has inline scripts and styles and needs no network access.
+# Content security policy: dbt's page uses inline scripts and styles, but no network access.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; script-src'
     " 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' file: data:; font-src data:;"
@@ -21,11 +21,11 @@ POLICY = (
 
 
 class CatalogueError(Exception):
-    """Raised if a catalogue cannot be written or must not be shown; the message has a remedy."""
+    """Raised if dbt's documentation cannot be written, or describes other data than the site."""
 
 
 def write_catalogue(database: Database, out: Path) -> None:
-    """Generate dbt's documentation of a warehouse as a single file.
+    """Generate dbt's documentation of a warehouse as a single HTML file.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ def write_catalogue(database: Database, out: Path) -> None:
 
 
 def read_origin(path: Path) -> Origin | None:
-    """Return the extract set that a catalogue is marked with; None if it has no marks."""
+    """Return the extract set named in the meta tags of a catalogue page, or None."""
     page = path.read_text(encoding="utf-8")
     marks = [re.search(META_TAG.format(name, '([^"]*)'), page) for name in Origin._fields]
     return Origin(*(html.unescape(mark[1]) for mark in marks if mark)) if all(marks) else None
 
 
 def require_origin(path: Path, origin: Origin) -> None:
-    """Raise if a catalogue describes another extract set than the site.
+    """Raise CatalogueError if a catalogue page describes other data than the release.
 
     Raises
     ------

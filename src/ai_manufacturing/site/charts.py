@@ -1,4 +1,4 @@
-"""Charts with one data set, a Vega-Lite specification per language, and an alternative text."""
+"""Build Vega-Lite charts with texts in English and Chinese."""
 
 import json
 import math
@@ -14,12 +14,12 @@ from markupsafe import Markup
 from ai_manufacturing.system.text import LANGUAGES
 
 TABLE = alt.NamedData(name="table")
-CHART = alt.Chart(TABLE)  # base for the layers of a chart
+CHART = alt.Chart(TABLE)  # base chart from which layers are derived
 BLUE, LIGHT_BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#5e9bd1", "#b8500b", "#6b6b6b", "#2c7a4b"
-# Colours of classes from zero to the largest, distinguishable in greyscale.
+# Colours of value classes from zero to the highest, distinguishable in greyscale.
 CLASSES = ("#cfd4da", "#7db3e0", "#e08a2e", "#a3161a")
-# Maximum width of row labels in pixels. Phones truncate long labels, which the tooltip and the
-# table of values show in full.
+# Maximum width of row labels in pixels. Labels that are truncated on phones are shown in full in
+# the tooltip and in the data table.
 LABEL_LIMIT = alt.ExprRef("windowSize()[0] < 600 ? 150 : 420")
 CONFIG = {
     "font": (
@@ -38,7 +38,7 @@ CONFIG = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart on a page.
+    """A chart with its data, caption and one Vega-Lite specification per language.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Figure:
 
     @property
     def payload(self) -> Markup:
-        """Specifications and data for the script, as JSON for a script element."""
+        """Chart specifications and data as JSON, for embedding in a script element."""
         data = convert_to_columns(self.data)
         if self.shared is not None:
             data |= {"key": self.shared.columns[0], "shared": convert_to_columns(self.shared)}
@@ -75,7 +75,7 @@ class Figure:
 
 
 def make_tooltips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
-    """Return tooltips; a field is given by name with type, title and, optionally, format."""
+    """Return Altair tooltips for fields given as (name, title) or (name, title, format)."""
     return [
         alt.Tooltip(name, title=title, format=form[0] if form else alt.Undefined)
         for name, title, *form in fields
@@ -83,14 +83,14 @@ def make_tooltips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
 
 
 def make_drop_down(name: str, options: list[Any], labels: list[str], value: Any, title: str) -> Any:
-    """Return a chart parameter with a drop-down list."""
+    """Return an Altair parameter that is bound to a drop-down list."""
     return alt.param(
         name=name, value=value, bind=alt.binding_select(options=options, labels=labels, name=title)
     )
 
 
 def make_rule(color: str, *dashes: int, **channel: Any) -> alt.Chart:
-    """Return a rule across a chart at a value of one channel, `x` or `y`."""
+    """Return a straight line across a chart at a given `x` or `y` value."""
     ((name, at),) = channel.items()
     datum = {"x": alt.XDatum, "y": alt.YDatum}[name](at)
     dash = list(dashes) or alt.Undefined
@@ -98,12 +98,12 @@ def make_rule(color: str, *dashes: int, **channel: Any) -> alt.Chart:
 
 
 def build_label_expression(field: str, words: dict[str, str]) -> str:
-    """Return a Vega expression that replaces the values of a field with labels, if any."""
+    """Return a Vega expression that replaces a field's values with labels where available."""
     return f"({json.dumps(words, ensure_ascii=False)})[{field}] || {field}"
 
 
 def make_square_legend(title: str, **options: Any) -> alt.Legend:
-    """Return a legend of coloured squares.
+    """Return a legend of coloured squares instead of a colour gradient.
 
     A gradient legend uses a reference that browsers block on pages opened from a file.
     """
@@ -111,7 +111,7 @@ def make_square_legend(title: str, **options: Any) -> alt.Legend:
 
 
 def choose_ticks(low: float, high: float) -> list[float]:
-    """Return at most nine round numbers between two values, for axis ticks."""
+    """Return at most nine round axis ticks between `low` and `high`."""
     step = 10 ** math.floor(math.log10(high - low))
     step = next(step * part for part in (0.1, 0.2, 0.5, 1, 2) if (high - low) / (step * part) <= 8)
     return [
@@ -129,7 +129,7 @@ def draw_figure(
     note: Markup | str = "",
     shared: pd.DataFrame | None = None,
 ) -> Figure:
-    """Draw a chart in every language.
+    """Draw a chart once per language, and return it as a Figure.
 
     Parameters
     ----------
@@ -142,9 +142,8 @@ def draw_figure(
     """
     specifications = {}
     for language, description in zip(LANGUAGES, descriptions, strict=True):
-        with debug_mode(
-            False
-        ):  # skip altair's validation of each part, which takes longer than creating it
+        # Skip altair's schema validation, which takes longer than creating the chart.
+        with debug_mode(False):
             specification = draw(language).to_dict(validate=False)
         specification.pop("$schema", None)
         specifications[language] = {**specification, "config": CONFIG, "description": description}
@@ -152,7 +151,7 @@ def draw_figure(
 
 
 def convert_to_columns(data: pd.DataFrame) -> dict[str, Any]:
-    """Return a table as names and columns, which takes a third of the size of records in JSON."""
+    """Return a data frame as a dict of columns, which is more compact in JSON than records."""
     is_finite = data.notna() & ~data.isin([math.inf, -math.inf])
     values = data.astype(object).where(is_finite, None)
     return {
@@ -162,7 +161,7 @@ def convert_to_columns(data: pd.DataFrame) -> dict[str, Any]:
 
 
 def encode_json(content: Any) -> Markup:
-    """Return JSON that is safe to embed in a script element."""
+    """Encode data as JSON that can be embedded safely in a script element."""
     text = json.dumps(
         content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str
     )

@@ -1,4 +1,4 @@
-"""The cities page: a city's ranks, its peers, and the origin of its values."""
+"""Build the site's cities page: ranks, comparison with peer cities, and data provenance."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -22,11 +22,12 @@ from ai_manufacturing.system.text import Catalogue, Words
 
 SQL = load_statements(__file__)
 
-# Number of delivered rows to show per value, the largest first; the others are summed. A firm count
-# has one row per industry.
+# Maximum number of source rows to list per value, largest first; the rest are summed. A firm count,
+# for example, has one source row per industry.
 SHOWN_ROWS = 3
-HEIGHT = 300  # height of the chart in pixels
-# Keys of the texts that the page's script needs, in both languages.
+# Height of the chart in pixels.
+HEIGHT = 300
+# Keys of the translated texts that cities.js needs.
 SCRIPT_TEXTS = (
     "line_median",
     "among_all",
@@ -65,7 +66,7 @@ SCRIPT_TEXTS = (
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the ranks and series of all cities, and an empty chart for the script to fill."""
+    """Return the ranks and time series of all cities, and an empty chart filled by cities.js."""
     cities = release.fetch_rows("select * from marts.dim_city order by city_id")
     series_rows = _read_series(release)
     series = {row["series"]: row for row in series_rows if row["has_values"]}
@@ -135,7 +136,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def write_city_scripts(release: Release, text: Catalogue, folder: Path) -> None:
-    """Write a script for each city with its delivered rows, gaps, corrections and doubtful values.
+    """Write a JavaScript file per city with its source rows, gaps, corrections and data doubts.
 
     Writes nothing if no series has values.
     """
@@ -165,18 +166,18 @@ def write_city_scripts(release: Release, text: Catalogue, folder: Path) -> None:
 
 
 def _read_series(release: Release) -> list[dict[str, Any]]:
-    """Return the series of the page; restricted series have no values in a public copy."""
+    """Return the time series of the cities page, with flags for delivered and available values."""
     release.connection.execute(SQL["shown_series"])
     return release.fetch_rows("from shown_series order by scope, series")
 
 
 def _shorten_number(value: Any) -> Any:
-    """Convert a float without fractional part to int, and return anything else unchanged."""
+    """Convert a float that is a whole number to int, and return other values unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _explain_gap(row: dict[str, Any], text: Catalogue) -> Words:
-    """Return the reason for a missing value, in both languages.
+    """Return the reason for a missing value, in English and Chinese.
 
     A correction takes precedence, followed by a row set aside, and finally a gap in the delivery.
     """
@@ -195,7 +196,7 @@ def _explain_gap(row: dict[str, Any], text: Catalogue) -> Words:
 
 
 def _read_delivered_rows(release: Release) -> dict[str, str]:
-    """Return the delivered rows of each city as JSON.
+    """Return each city's source rows as a JSON string, by city id.
 
     For each series and year these are the largest rows, and the sum of the others. The database
     assembles them, because the sample has a million.
@@ -205,12 +206,12 @@ def _read_delivered_rows(release: Release) -> dict[str, str]:
 
 
 def _read_gaps(release: Release) -> list[dict[str, Any]]:
-    """Return the city-years without a value of a delivered series, with any known reason."""
+    """Return the missing city-years of each delivered series, with the reason if known."""
     return release.fetch_rows(SQL["gaps"])
 
 
 def _read_corrections(release: Release) -> dict[str, list[list[Any]]]:
-    """Return the corrections to series on the page, by city."""
+    """Return the data corrections to list on the cities page, by city id."""
     frame = release.fetch_frame(SQL["corrections"])
     corrections = defaultdict(list)
     for city_id, *values in frame.to_numpy().tolist():
@@ -219,7 +220,7 @@ def _read_corrections(release: Release) -> dict[str, list[list[Any]]]:
 
 
 def _read_doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[Any]]]:
-    """Return the unexplained, copied and redefined values of series on the page, by city."""
+    """Return values flagged as unexplained, copied or redefined, by city id."""
     frame = release.fetch_frame(SQL["doubtful_values"])
     doubtful = defaultdict(list)
     for city_id, series, year, value, expected, cause, detail in frame.to_numpy().tolist():
@@ -235,7 +236,7 @@ def _read_doubtful_values(release: Release, text: Catalogue) -> dict[str, list[l
 
 
 def _read_chart_values(release: Release) -> pd.DataFrame:
-    """Return the values of series, and the ranks by other variables, by city and year."""
+    """Return the series values and ranks that the chart shows, by city and year."""
     return release.fetch_frame(SQL["drawn"])
 
 
@@ -255,7 +256,7 @@ def _draw_city_chart(years: list[int], text: Catalogue) -> Figure:
             .title(None)
             .axis(format="d", tickMinStep=1)
             .scale(domain=years, nice=False),
-            # The page's script sets the scales: ranks start at the top and have no median line.
+            # cities.js sets the scales: rank 1 is at the top, and ranks have no median line.
             color=alt.Color("who:N", scale=alt.Scale()).legend(
                 title=None,
                 symbolType="stroke",

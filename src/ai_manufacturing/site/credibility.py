@@ -1,6 +1,6 @@
-"""The credibility page, "Is it true?".
+"""Build the site's credibility page, with a verdict on each column of the paper.
 
-It shows the verdict on every printed column, the checks behind each verdict, and the remarks.
+The page also shows the checks behind each verdict, and remarks on the paper.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ SQL = load_statements(__file__)
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the verdicts in the order of the paper, with the checks behind them."""
+    """Return the credibility verdict on each column of the paper, with the underlying checks."""
     columns = read_paper_columns(release)
     checks = release.fetch_groups(
         "specification_id",
@@ -51,7 +51,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def read_paper_columns(release: Release) -> list[dict[str, Any]]:
-    """Return the printed columns, with labels, intervals and distinguishing variants.
+    """Return the regression columns of the paper, with labels, intervals and variants.
 
     The verdict refers to the printed design; another column summarises all designs.
     """
@@ -59,7 +59,7 @@ def read_paper_columns(release: Release) -> list[dict[str, Any]]:
 
 
 def group_columns(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    """Return each distinct text, in both languages, with the columns that it applies to."""
+    """Return each distinct text, such as a reason, with the table columns it applies to."""
     return [
         {"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows}
         for text, rows in group_rows(claims, key).items()
@@ -68,7 +68,7 @@ def group_columns(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]
 
 
 def _select_checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the checks, or the common reason if none of them could be run."""
+    """Return the checks of a column, or the shared reason if none of them could be run."""
     first = checks[0]
     is_common = all(
         row["figure"] is None and row["sentence"] == first["sentence"] for row in checks
@@ -81,7 +81,7 @@ def _select_checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _draw_permuted_slopes(release: Release, text: Catalogue) -> Figure | None:
-    """Draw a histogram of the slopes with permuted weights, and mark the actual slope.
+    """Draw a histogram of slopes under permuted weights, and mark the actual slope.
 
     The note states the printed number.
     """
@@ -95,7 +95,7 @@ def _draw_permuted_slopes(release: Release, text: Catalogue) -> Figure | None:
     margin = 0.08 * (high - low)
     step = (high - low + 2 * margin) / 40
     gaps = np.diff(np.unique(slopes))
-    if release.is_rounded and len(gaps):  # a public copy contains bin midpoints instead of slopes
+    if release.is_rounded and len(gaps):  # rounded releases contain bin midpoints instead of slopes
         step = float(gaps.min())
         margin = (np.ceil(margin / step) + 0.5) * step
         low = slopes.min() - np.ceil((slopes.min() - low) / step) * step
@@ -115,7 +115,7 @@ def _draw_permuted_slopes(release: Release, text: Catalogue) -> Figure | None:
                     title=slope,
                     axis=alt.Axis(values=choose_ticks(*domain)),
                 ),
-                # Leave space for the label above the bars.
+                # Leave space above the bars for the label of the actual slope.
                 y=alt.Y(
                     "count():Q",
                     title=permutations,

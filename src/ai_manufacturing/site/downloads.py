@@ -1,6 +1,7 @@
-"""Write the downloads of the site at stable paths.
+"""Write the files that users can download from the site.
 
-They are the data with metadata, quick starts, a citation and a feed of releases.
+They are the data with metadata, example programs, a citation and a feed of releases, at paths that
+are the same in every release.
 """
 
 import json
@@ -30,7 +31,8 @@ HERE = Path(__file__).parent
 RELEASE = "ai_manufacturing.duckdb"
 PACKAGE, CROISSANT = "datapackage.json", "croissant.json"
 FEED, BIBLIOGRAPHY = "releases.atom", "citation.bib"
-FORMATS = ("csv", "dta", "xlsx")  # export formats; every released table is also written as Parquet
+# Export formats of the main data files. All tables are also available as Parquet.
+FORMATS = ("csv", "dta", "xlsx")
 QUICK_STARTS = {
     "Stata": "headline.do",
     "R": "headline.R",
@@ -41,7 +43,7 @@ QUICK_STARTS = {
 
 
 def write_downloads(release_path: Path, release: Release, text: Catalogue) -> list[Download]:
-    """Write the downloads next to the release file, and return all files in the folder.
+    """Write the downloads next to the release file, and return an entry for each file.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ def write_downloads(release_path: Path, release: Release, text: Catalogue) -> li
 
 
 def build_bibliography(manifest: Manifest) -> str | None:
-    """Return BibTeX entries for the release and the paper; None if the study has no citation."""
+    """Return BibTeX entries for the release and the paper, or None if the study has no citation."""
     study_citation = _read_citation()
     if study_citation.absence:
         return None
@@ -95,19 +97,19 @@ def _read_citation() -> citation.Citation:
 
 
 def build_quick_starts(release: Release) -> dict[str, str]:
-    """Return programs, by file name, that reproduce the main estimate from the downloads."""
+    """Return example programs that reproduce the main estimate, by file name."""
     (row,) = release.fetch_rows(SQL["main_estimate"])
     row["controls"] = (row["controls"] or "").split()
     return {name: _render_template(name, **row) for name in QUICK_STARTS.values()}
 
 
 def fetch_history(release: Release) -> list[dict[str, Any]]:
-    """Return the extract set's releases up to this one with their headlines, newest first."""
+    """Return past and current releases of the same data with their main results, newest first."""
     return release.fetch_rows("select * from release.history order by release_id desc")
 
 
 def _render_template(name: str, **values: Any) -> str:
-    """Render a text file from its template."""
+    """Render the text of a downloadable file from its Jinja template."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "files"),
         autoescape=jinja2.select_autoescape(["atom.template"]),
@@ -127,16 +129,16 @@ def _describe_file(path: Path) -> Download:
 
 
 def _write_tables(release_path: Path, data: Path, tables: list[Table]) -> dict[str, Download]:
-    """Write each released table as Parquet and CSV, and return the Parquet files by name."""
+    """Write each table of the release as Parquet and CSV, and return the Parquet files by name."""
     with duckdb_client.open_attached(
         data / "spill", {"built": release_path}, allowed_folders=[data]
     ) as connection:
         for table in tables:
             for name, form in (
                 (table.parquet, "format parquet, compression zstd"),
-                # Frictionless converts the whole row to a dictionary for each cell of a Parquet
-                # file: validating one table of 286,627 rows takes 384 s of CPU time, compared with
-                # 11 s as CSV.
+                # Provide CSV as well, because Frictionless is slow at validating Parquet: a table
+                # with 286,627 rows takes 384 s of CPU time as Parquet and 11 s as CSV, since each
+                # cell converts the whole row to a dictionary.
                 (table.csv, "format csv, compression gzip"),
             ):
                 connection.execute(

@@ -1,6 +1,6 @@
-"""The event studies page, with a chart for each printed event study.
+"""Build the site's event studies page, with a chart for each event study in the paper.
 
-Charts share common axes, and each offers a choice of readings.
+The charts share their axes, and each has a drop-down list of alternative specifications.
 """
 
 import json
@@ -28,7 +28,7 @@ SQL = load_statements(__file__)
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the event studies with charts and readings, and those without an estimate."""
+    """Return the chart and the specifications of each event study, including failed ones."""
     studies = release.fetch_rows(SQL["studies"])
     if not studies:
         return {}
@@ -64,7 +64,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _compute_ranges(points: pd.DataFrame, key: str) -> dict[Any, list[Any]]:
-    """Return the range of estimates, intervals and printed numbers for each value of a column."""
+    """Return the minimum and maximum plotted value for each value of the column `key`."""
     reach = points[["estimate", "conf_low", "conf_high", "printed_estimate"]].astype(float)
     ends = pd.DataFrame({"low": reach.min(axis=1), "high": reach.max(axis=1)})
     by_key = ends.groupby(points[key]).agg({"low": "min", "high": "max"})
@@ -78,9 +78,10 @@ def _draw_column(
     common_ranges: dict[str, list[float]],
     text: Catalogue,
 ) -> Figure:
-    """Draw one column of the paper, with a choice of its readings.
+    """Draw the event study of one table column, with a drop-down list of specifications.
 
-    Readings with the same transform as a printed column share the printed columns' axis range.
+    Specifications with the same transform as a printed column share the axis range of the printed
+    columns.
     """
     names = [study["specification_id"] for study in studies]
     own = _compute_ranges(points, "specification_id")

@@ -42,7 +42,7 @@ from estimated as c
 left join reports.rpt_replication_scorecard as p
     on c.specification_id = p.specification_id and c.term = p.term
 where c.event_time is not null
--- Add the omitted year, whose estimate is zero by normalisation.
+-- Add the omitted reference year, whose coefficient is zero by normalisation.
 union all
 select distinct
     specification_id,

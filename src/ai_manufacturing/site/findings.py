@@ -1,4 +1,4 @@
-"""The first page: findings on the paper's claims by design, with their credibility."""
+"""Build the site's home page, which summarises the findings on the paper's claims."""
 
 from collections import Counter
 from typing import Any
@@ -28,32 +28,34 @@ from ai_manufacturing.system.text import LANGUAGES, SUBSTITUTE_MARK, Catalogue
 
 SQL = load_statements(__file__)
 
-ROW_HEIGHT = 28  # height of a claim's row in pixels
-# Colour and shape of the points in the forest plot, by source of the number and standard error.
+# Height of a row in pixels.
+ROW_HEIGHT = 28
+# Colours and shapes of points in the forest plot: printed in the paper, or estimated here with
+# standard errors clustered by city or by province.
 POINTS = {
     "printed": (ORANGE, "diamond"),
     "here_city": (LIGHT_BLUE, "circle"),
     "here_province": (BLUE, "circle"),
 }
-# Whether a finding's state, or a design's verdict, is good or bad for the paper's claim; all other
-# states are "open". The state may differ from the displayed answer: "No" is a good answer if the
-# question is whether the claim depends on doubtful values.
+# Whether the state of a finding or the verdict on a research design supports the paper's claim. All
+# other values are "open". The answer shown can differ: "No" supports the claim if the question is
+# whether it depends on doubtful data.
 MEANINGS = {
     **dict.fromkeys(("passes", "yes", "holds"), "good"),
     **dict.fromkeys(("fails", "no", "fails_check", "not_found", "opposite_sign"), "bad"),
 }
-# Colour of a reading by the conclusion from its interval.
+# Colours of specifications by the conclusion from their confidence intervals.
 READINGS = {"differs": BLUE, "open": GREY, "excludes": ORANGE}
 COMMA = {"en": ", ", "zh": "，"}
-HALF_WIDTH = stats.norm.ppf(0.975)  # half-width of a 95 % interval in printed standard errors
+HALF_WIDTH = stats.norm.ppf(0.975)  # half-width of a 95 % confidence interval, in standard errors
 
-NO_LICENCE = "none stated"  # class or licence of a provider that does not state one
+NO_LICENCE = "none stated"  # placeholder for a class or licence that is not stated
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the content of the first page."""
+    """Return the template variables of the home page."""
     claims = read_paper_columns(release)
-    # Exclude columns whose regressor is constructed from the outcome: their estimates are
+    # Exclude columns whose regressor is computed from the outcome: their estimates are
     # uninformative and would dominate the axis.
     plotted_claims = [
         row for row in claims if row["estimate"] is not None and row["cause"] != "mechanical"
@@ -83,7 +85,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def summarise_sources(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the number of providers by class and licence, and how far to trust the data."""
+    """Return the number of data providers by type and licence, and a rating of the data."""
     sources = release.fetch_sources()
     classes = {(row["provider"], row["provenance_class"] or NO_LICENCE) for row in sources}
     open_providers = {
@@ -107,7 +109,7 @@ def summarise_sources(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _draw_strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure | None:
-    """Draw the readings of the main claim's estimate, with intervals by province."""
+    """Draw the main estimate under each specification, with province-clustered intervals."""
     data = release.fetch_frame(
         SQL["strip"],
         table_id=claim["table_id"],
@@ -171,7 +173,7 @@ def _draw_strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Fig
 
 
 def _draw_forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
-    """Draw the printed number and the estimate of each claim, with their intervals."""
+    """Draw a forest plot of printed and reproduced estimates with confidence intervals."""
     rows, main = [], claims[0]["regressor_en"]
     for claim in claims:
         labels = []
@@ -186,7 +188,7 @@ def _draw_forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         half = HALF_WIDTH * float(claim["printed_std_error_text"] or "nan")
         rows.append((*labels, "printed", value, value - half, value + half))
         by_city = claim["city_conf_low"], claim["city_conf_high"]
-        if by_city[0] is not None:  # averages over event years have no standard errors by city
+        if by_city[0] is not None:  # event-year averages have no city-clustered standard errors
             rows.append((*labels, "here_city", here, *by_city))
         rows.append((*labels, "here_province", here, claim["conf_low"], claim["conf_high"]))
     columns = ["claim_en", "claim_zh", "whose", "estimate", "conf_low", "conf_high"]

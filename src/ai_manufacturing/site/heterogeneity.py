@@ -1,4 +1,4 @@
-"""The heterogeneity page: differences between regions, income groups and the largest cities."""
+"""Build the site's heterogeneity page, which compares estimates between groups of cities."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
 SQL = load_statements(__file__)
 
-# Columns that name a group difference.
+# Columns that identify a difference between two groups of cities.
 GROUP_COLUMNS = ("grouping", "group_name", "reference", "reading")
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return a figure of group differences, each group's estimate, and the missing estimates."""
+    """Return a chart of group differences, each group's estimate, and the missing estimates."""
     groups = release.fetch_frame(SQL["groups"])
     if groups.empty:
         return {}
-    # Groups with few cities have permutation p-values but no intervals to draw.
+    # Omit small groups, which have permutation p-values but no confidence intervals to draw.
     differences = groups[groups["conf_low"].notna()].copy()
     for language in LANGUAGES:
         differences[f"reading_{language}"] = [

@@ -1,4 +1,4 @@
-"""Machine-readable metadata of the downloads: schema.org, Data Package and Croissant."""
+"""Describe the downloads in the schema.org, Data Package and Croissant formats."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ from ai_manufacturing.system.text import Catalogue
 
 SQL = load_statements(__file__)
 
-FOLDER = "data"  # folder of the downloads within the site
-# Media types of the downloads in the schema.org metadata. Croissant lists each table as Parquet,
-# and the Data Package as compressed CSV.
+# Name of the download folder in the site.
+FOLDER = "data"
+# Media types by file suffix. The schema.org metadata lists only these downloads; Croissant lists
+# each table as Parquet, and the Data Package as compressed CSV.
 MEDIA_TYPES = {
     ".csv": "text/csv",
     ".dta": "application/x-stata-dta",
@@ -30,7 +31,7 @@ OWN_LICENCE = {
     "path": terms.ESTIMATES_LICENCE.address,
     "title": terms.ESTIMATES_LICENCE.title,
 }
-# Table Schema and Croissant types for each DuckDB type.
+# Table Schema type and Croissant type of each DuckDB type.
 TYPES = {
     "VARCHAR": ("string", "sc:Text"),
     "BOOLEAN": ("boolean", "sc:Boolean"),
@@ -39,12 +40,14 @@ TYPES = {
     "BIGINT": ("integer", "sc:Integer"),
     "DATE": ("date", "sc:Date"),
 }
-# Tables whose keys are foreign keys in other tables. A table precedes those that refer to it. The
-# values list exceptions: tables that use columns of the same name for something else.
+# Tables that other tables reference by foreign key, in an order that prevents circular references.
+# The values are exceptions: tables in which a column of the same name is not a foreign key.
 REFERENCE_EXCEPTIONS = {
-    "dim_city": ("fct_delivered_values",),  # codes as delivered; the city may have merged since
-    "dim_series": ("dim_variable", "dim_specification_series"),  # a value may name several series
-    # A value may also be an interaction term, or the ratio of two variables.
+    # City codes are as delivered, and may belong to cities that have merged since.
+    "dim_city": ("fct_delivered_values",),
+    # A value in these tables may list several series.
+    "dim_series": ("dim_variable", "dim_specification_series"),
+    # A value in these tables may also be an interaction term, or the ratio of two variables.
     "dim_variable": ("dim_specification_series", "observation_losses", "rpt_city_standing"),
     "fct_deliveries": (),
     "rpt_specifications": (),
@@ -52,7 +55,7 @@ REFERENCE_EXCEPTIONS = {
 }
 ESTIMATE_SCHEMAS = ("estimates", "reports")  # schemas with estimates
 CROISSANT = "http://mlcommons.org/croissant/"
-# Terms of Croissant's JSON-LD context, complete as in the specification.
+# All terms of the JSON-LD context in the Croissant specification.
 TERMS = """
     citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes
     isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace
@@ -75,7 +78,7 @@ CONTEXT = {
 
 @dataclass(frozen=True)
 class Download:
-    """A file to download.
+    """A downloadable file with its size and checksum.
 
     Attributes
     ----------
@@ -121,23 +124,23 @@ class Table:
 
     @property
     def parquet(self) -> str:
-        """File name of the Parquet download."""
+        """File name of the table's Parquet download."""
         return f"{self.name}.parquet"
 
     @property
     def csv(self) -> str:
-        """File name of the compressed CSV download."""
+        """File name of the table's compressed CSV download."""
         return f"{self.name}.csv.gz"
 
     @property
     def is_computed(self) -> bool:
-        """Whether the table contains only estimates and no values of single cities."""
+        """Whether the table contains only estimates, and no values of individual cities."""
         names = {column["name"] for column in self.columns}
         return self.schema in ESTIMATE_SCHEMAS and names.isdisjoint(terms.UNIT_COLUMNS)
 
 
 def read_tables(release: Release) -> list[Table]:
-    """Return the tables of a release."""
+    """Return all tables of a release with their columns and keys."""
     columns = release.fetch_groups("in_table", SQL["columns"])
     withheld_rows = withholding.read_withheld_rows(release.connection)
     tables = []
@@ -166,9 +169,10 @@ def read_tables(release: Release) -> list[Table]:
 
 
 def find_references(table: Table, others: Iterable[Table]) -> list[tuple[str, list[str]]]:
-    """Return the tables that a table has foreign keys to, with their key columns.
+    """Return a table's foreign keys as (referenced table, key columns).
 
-    A table in REFERENCED can only refer to tables before it, which prevents circular references.
+    A table in REFERENCE_EXCEPTIONS can only refer to tables before it, which prevents circular
+    references.
     """
     keys = {other.name: other.key for other in others}
     columns = {column["name"] for column in table.columns}
@@ -188,7 +192,9 @@ def describe_dataset(
     files: Iterable[Download] = (),
     folder: str = f"{FOLDER}/",
 ) -> dict[str, Any]:
-    """Describe a release as a schema.org Dataset, with its downloads of MEDIA_TYPES.
+    """Describe a release as a schema.org Dataset.
+
+    Downloads are listed if their suffix is in MEDIA_TYPES.
 
     Parameters
     ----------
@@ -238,7 +244,7 @@ def describe_dataset(
         "datePublished": manifest.published_at,
         **{name: value for name, value in optional.items() if value},
         "license": [terms.ESTIMATES_LICENCE.address, f"{base_address}{terms.DATA_LICENCE}"],
-        # A public copy is freely accessible, because it withholds restricted values.
+        # A release is freely accessible if restricted values were removed or did not exist.
         "isAccessibleForFree": bool(release.withheld_tables) or not release.restricted_providers,
         "temporalCoverage": f"{period['first_year']}/{period['last_year']}",
         "spatialCoverage": {
@@ -269,7 +275,10 @@ def describe_dataset(
 def describe_package(
     release: Release, about: dict[str, Any], tables: list[Table]
 ) -> dict[str, Any]:
-    """Describe the CSV files as a Data Package; `about` is the result of dataset."""
+    """Describe the CSV files as a Data Package.
+
+    `about` is the result of describe_dataset.
+    """
     manifest = release.manifest
     optional = {
         "homepage": about.get("url"),
@@ -305,7 +314,10 @@ def describe_croissant(
     files: dict[str, Download],
     bibliography: str | None,
 ) -> dict[str, Any]:
-    """Describe the Parquet files, given by name, in the Croissant format."""
+    """Describe the Parquet files in the Croissant format.
+
+    `about` is the result of describe_dataset, and `files` contains the Parquet files by name.
+    """
     base_address = _build_address(about.get("url"))
     return {
         **about,
@@ -329,12 +341,12 @@ def describe_croissant(
 
 
 def _build_address(site: str | None) -> str:
-    """Return the URL of the folder of downloads; empty if the site's URL is not known."""
+    """Return the URL of the download folder, or an empty string if the site has no known URL."""
     return f"{site.rstrip('/')}/{FOLDER}/" if site else ""
 
 
 def _describe_source(row: Row) -> dict[str, Any]:
-    """Describe a provider as a Data Package source, with title, address and terms."""
+    """Describe a data provider as a Data Package source, with title, URL and licence."""
     address, *_ = (row["links"] or "").split() or [None]
     description = {
         "title": row["citation_en"] or row["publisher"] or row["provider"],
@@ -347,7 +359,10 @@ def _describe_source(row: Row) -> dict[str, Any]:
 
 
 def _describe_resource(table: Table, others: list[Table]) -> dict[str, Any]:
-    """Describe a table as a Data Package resource; a common source is given once per table."""
+    """Describe a table as a Data Package resource.
+
+    If all columns have the same source, it is given once for the table.
+    """
     sources = {column["source"] for column in table.columns}
     has_gaps = any(column["missing_share"] for column in table.columns if column["is_key"])
     description: dict[str, Any] = {
@@ -379,7 +394,7 @@ def _describe_resource(table: Table, others: list[Table]) -> dict[str, Any]:
             for column in table.columns
         ]
     }
-    # Columns of a primary key must not have missing values.
+    # A primary key must not contain missing values, so declare a unique key instead.
     if table.key and has_gaps:
         schema["uniqueKeys"] = [table.key]
     elif table.key:

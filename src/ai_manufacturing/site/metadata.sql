@@ -9,8 +9,6 @@ where list_contains($schemas, schema_name) and database_name = current_database(
 order by table_name, schema_name;
 
 -- name: panel_columns
--- Only list columns with values: a public copy of the panel omits restricted columns, and a series that nobody
--- delivered is empty.
 select
     column_name as name,
     coalesce(nullif(label_en, description_en), description_en) as description,
@@ -19,6 +17,7 @@ from marts.data_dictionary
 where
     concat(table_schema, '.', table_name) = $panel
     and not is_key
+    -- Omit empty columns: restricted values are removed from a public release, and some series were not delivered.
     and missing_share < 1
 order by column_number;
 

@@ -1,4 +1,4 @@
-"""The tables page: estimates next to the printed numbers, and the tables as files."""
+"""Build the site's tables page, which shows estimates next to the paper's printed numbers."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -25,16 +25,16 @@ from ai_manufacturing.tables import (
 SQL = load_statements(__file__)
 
 ESTIMATE_LINES = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
-# Kinds of lines to omit. The outcome is omitted because the column headings name it.
+# Line kinds to omit from the page. The column headings already name the outcome.
 HIDDEN_LINES = (
     *tables.INTERNAL_LINES,
     "outcome",
     *(kind for kind in ERRORS.values() if kind not in ESTIMATE_LINES),
 )
-# Lines that the paper prints.
+# Line kinds for which the paper prints numbers.
 PAPER_LINES = ("estimate", "std_error", "observations", "r2_inclusive")
 FOLDER = "tables"
-# File suffix and writer of each format on offer.
+# File suffix and writer function of each download format.
 WRITERS: dict[str, tuple[str, Callable[[PrintedTable], str | bytes]]] = {
     "Word": (".docx", formats.word),
     "Excel": (".xlsx", formats.xlsx),
@@ -46,8 +46,8 @@ WRITERS: dict[str, tuple[str, Callable[[PrintedTable], str | bytes]]] = {
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the tables with their files and readings."""
-    # The query orders the terms of an event study by year.
+    """Return the paper's tables with their specifications, notes and download formats."""
+    # The query sorts event-study terms by year.
     scorecard = release.fetch_groups(
         "table_id",
         SQL["scorecard"],
@@ -81,7 +81,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def write_tables(release: Release, folder: Path) -> None:
-    """Write each table in both languages and in all formats."""
+    """Write each table of the paper to one file per language and format."""
     (folder / FOLDER).mkdir()
     for name, table in release.tables.items():
         for language in LANGUAGES:
@@ -93,9 +93,9 @@ def write_tables(release: Release, folder: Path) -> None:
 def _build_lines(
     table: PaperTable, scorecard: list[dict[str, Any]], text: Catalogue
 ) -> Iterator[list[Markup | str]]:
-    """Yield the lines of a table.
+    """Yield table lines: a label, then the estimate and the printed number for each column.
 
-    A line contains its label and, for each column, the estimate and the printed number. Terms that
+    Terms that
     the paper prints but no column estimates follow the estimates.
     """
     columns = table.prepare().columns
@@ -130,7 +130,7 @@ def _build_lines(
 
 
 def _render_cell(cell: Cell, specification_id: str) -> Markup:
-    """Return a cell as markup; numbers and missing estimates link to their specification."""
+    """Render a table cell as HTML, with a link from the number to its specification."""
     english, chinese = (cell.text(language, DEFAULT_DECIMALS) for language in LANGUAGES)
     markup = escape(english) if english == chinese else render_pair(english, chinese)
     if cell.value is None and not cell.is_missing:
@@ -139,7 +139,7 @@ def _render_cell(cell: Cell, specification_id: str) -> Markup:
 
 
 def _collect_printed_cells(scorecard: list[dict[str, Any]]) -> dict[tuple[int, str, str], str]:
-    """Return the printed numbers by column number, kind of line and term label."""
+    """Return the numbers printed in the paper, by column number, line kind and term label."""
     cells = {}
     for row in scorecard:
         for kind in PAPER_LINES:

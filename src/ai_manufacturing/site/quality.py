@@ -1,4 +1,4 @@
-"""The data quality page: sources, expectations, rows set aside, corrections and coverage."""
+"""Build the site's data quality page: sources, checks, rejected rows and coverage."""
 
 import json
 from typing import Any, Literal
@@ -23,15 +23,16 @@ from ai_manufacturing.system.text import LANGUAGES, Catalogue, render_pair
 
 SQL = load_statements(__file__)
 
-# Maximum number of rows set aside to list; the page names the complete table.
+# Maximum number of rejected rows to list. The page refers to the table that contains all of them.
 MAX_ROWS_SET_ASIDE = 200
-MAX_FAILING_ROWS = 10  # maximum number of failing rows to list per expectation
+# Maximum number of failing rows to list per data quality check.
+MAX_FAILING_ROWS = 10
 # Provinces whose Chinese short names have three characters instead of two.
 LONG_NAMES = ("内蒙古", "黑龙江")
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the deliveries, the results of the gate, and the accounting of delivered rows."""
+    """Return the data sources, the results of quality checks, and the number of rows used."""
     expectations = release.fetch_rows(
         f"from {release.build_gate_query()}"
         " order by success nulls last, severity, suite, description"
@@ -59,7 +60,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
             SQL["rows_set_aside"],
             listed=MAX_ROWS_SET_ASIDE,
         ),
-        # The query combines a correction that applies to every city into one line.
+        # The query returns a single row for a correction that applies to every city.
         "corrections": release.fetch_rows(SQL["corrections"]),
         "withheld": release.find_withheld_providers("marts.fct_corrections", "gates.gate_results"),
         "coverage": (
@@ -71,14 +72,14 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _count_results(release: Release) -> dict[str, int]:
-    """Count the expectations that passed, failed (by severity), or were not evaluated."""
+    """Count the data quality checks that passed, failed (by severity) or were not evaluated."""
     failures = dict(release.manifest.gate_summary)
     count = failures.pop("expectations")
     return {"passed": count - sum(failures.values()), **failures}
 
 
 def _parse_failing_rows(rows: str | None, names: dict[str, Markup]) -> Any:
-    """Return the first failing rows, with city names instead of codes."""
+    """Parse the first rows that failed a check from JSON, with city names instead of codes."""
     failing = json.loads(rows or "[]")[:MAX_FAILING_ROWS]
     for row in failing:
         if "city_id" in row:
@@ -87,12 +88,15 @@ def _parse_failing_rows(rows: str | None, names: dict[str, Markup]) -> Any:
 
 
 def _read_coverage(release: Release) -> pd.DataFrame:
-    """Return whether each city, year and series of the panel has a value, even if withheld."""
+    """Return a flag for each city, year and series that is true if the panel has a value.
+
+    Withheld values count as values.
+    """
     return release.fetch_frame(SQL["coverage"])
 
 
 def _draw_city_coverage(coverage: pd.DataFrame, text: Catalogue) -> Figure:
-    """Draw the number of series with a value by city and year."""
+    """Draw a heat map of the number of series with a value, by city and year."""
     names = ["city_id", "name_en", "name_zh", "province_name_en", "province_name_zh"]
     cities = coverage[names].drop_duplicates("city_id")
     firsts = cities.drop_duplicates("province_name_zh")
@@ -139,7 +143,7 @@ def _draw_city_coverage(coverage: pd.DataFrame, text: Catalogue) -> Figure:
 
 
 def _draw_series_coverage(coverage: pd.DataFrame, text: Catalogue) -> Figure:
-    """Draw the number of cities with a value by series and year."""
+    """Draw a heat map of the number of cities with a value, by series and year."""
     wide = coverage.pivot_table("is_filled", "year", "series", aggfunc="sum", sort=False)
     data = wide.reset_index().melt("year", value_name="city_count")
     for language in LANGUAGES:
@@ -177,7 +181,7 @@ def _draw_heat_map(
     tooltip: list[alt.Tooltip],
     orient: Literal["top", "bottom"] = "bottom",
 ) -> alt.Chart:
-    """Return a heat map by year, shaded from few to all; zero has its own colour."""
+    """Return a heat map of a count by year, with a separate colour for zero."""
     x = alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True, orient=orient))
     blues = alt.Color(
         f"{column}:Q",
@@ -193,7 +197,7 @@ def _draw_heat_map(
 
 
 def _shorten_province(province: str) -> str:
-    """Return the short name of a province.
+    """Return the short name of a province, such as 广东 for 广东省.
 
     Chinese names are cut to two characters, except for those in LONG_NAMES.
     """

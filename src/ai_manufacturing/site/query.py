@@ -1,4 +1,4 @@
-"""The query page, which runs DuckDB as WebAssembly on the release file.
+"""Build the site's query page, which runs SQL in the browser with DuckDB-Wasm.
 
 It works only if the site is served over HTTP.
 """
@@ -17,11 +17,12 @@ from ai_manufacturing.system import settings
 from ai_manufacturing.system.text import Catalogue
 
 BUNDLE = ("duckdb.js", "duckdb-worker.js", "duckdb.wasm")
-# Large files are stored compressed and unpacked by the page, so that downloads are small from any
-# server.
+# Large files, which are stored compressed and decompressed in the browser. Downloads are then small
+# even if the web server does not support compression.
 COMPRESSED_FILES = ("duckdb.wasm", "ai_manufacturing.duckdb")
-GZIP_LEVEL = 3  # gzip level; compared with 6, it saves a second and gives files a tenth larger
-# Keys of the texts that the page's script needs.
+# Level 3 is a second faster than level 6, and its files are a tenth larger.
+GZIP_LEVEL = 3
+# Keys of the translated texts that query.js needs.
 SCRIPT_TEXTS = (
     "loading_release",
     "running",
@@ -39,12 +40,12 @@ SCRIPT_TEXTS = (
 
 
 def bundle_dir() -> Path:
-    """Return the folder of the DuckDB bundle, which `make query-page` creates."""
+    """Return the folder of the DuckDB-Wasm bundle, which `make query-page` creates."""
     return settings.project_root() / "build" / "query_page"
 
 
 def write_bundle(release_path: Path, folder: Path) -> bool:
-    """Copy the DuckDB bundle and the release into the site.
+    """Copy the DuckDB-Wasm bundle and the release database into the site.
 
     Returns False if `make query-page` has not created the bundle.
     """
@@ -70,7 +71,7 @@ def write_bundle(release_path: Path, folder: Path) -> bool:
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the questions of the query book, and the tables with their columns.
+    """Return the example queries and the table descriptions that the query page shows.
 
     For a public copy, only questions that it can answer are included, and withheld values are
     listed.

@@ -1,7 +1,6 @@
-"""Read and update the query book in docs/questions.md.
+"""Read and update docs/questions.md, a list of questions with SQL queries and answers.
 
-It contains questions with their SQL and their answers on the sample; `ai-manufacturing queries`
-updates the answers.
+The answers are for the synthetic sample. `ai-manufacturing queries` updates them.
 """
 
 import re
@@ -23,7 +22,7 @@ ENTRY = re.compile(
 
 @dataclass(frozen=True)
 class Entry:
-    """One question of the book.
+    """A question with its SQL query and answer.
 
     Attributes
     ----------
@@ -42,12 +41,12 @@ class Entry:
 
 
 def parse_entries(book: str) -> list[Entry]:
-    """Parse the questions of a book, in order."""
+    """Parse the Markdown text of docs/questions.md into questions, in order."""
     return [Entry(**match.groupdict()) for match in ENTRY.finditer(book)]
 
 
 def update_answers(book: str, database: Path) -> str:
-    """Return the book with its answers replaced by results from a release or warehouse.
+    """Return the Markdown text with answers replaced by results from a release or warehouse.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The readings page: each column's readings with the printed number, and all specifications."""
+"""Build the site's page of alternative specifications for each column of the paper."""
 
 from typing import Any
 
@@ -23,8 +23,9 @@ from ai_manufacturing.system.text import LANGUAGES, SUBSTITUTE_MARK, Catalogue, 
 
 SQL = load_statements(__file__)
 
-ROW_HEIGHT = 24  # height of a reading's row in pixels
-# Columns of a specification that define it.
+# Height of a row in the coefficient plots, in pixels.
+ROW_HEIGHT = 24
+# Columns that define a specification.
 CHOICES = (
     "estimator",
     "outcome",
@@ -43,10 +44,10 @@ CHOICES = (
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return a plot for each column with a single coefficient, and the specifications."""
+    """Return a coefficient plot for each column of the paper, and all specifications."""
     estimates = release.fetch_frame(SQL["estimates"])
-    # Show intervals by province, except for readings with another covariance and readings without
-    # standard errors by province.
+    # Use province-clustered intervals, except for specifications that have another covariance or
+    # lack province-clustered standard errors.
     own = (estimates["covariance"] != "city") | estimates["conf_low_province"].isna()
     for end in ("conf_low", "conf_high"):
         estimates[end] = estimates[end].where(own, estimates[f"{end}_province"])
@@ -75,7 +76,7 @@ def _build_column(table: str, column: int, data: pd.DataFrame, text: Catalogue) 
         text.render_name(first["outcome_en"], first["outcome_zh"]),
         text.render_name(first["regressor_en"], first["regressor_zh"]),
     )
-    # Plot readings in levels separately, because their slopes have another unit than those in logs.
+    # Plot specifications in levels separately, because their slopes have different units.
     in_levels = estimates["transform"] == "level"
     levels_title = Markup("{}: {}").format(title, text.render_label("level"))
     plots = [
@@ -98,9 +99,9 @@ def _build_column(table: str, column: int, data: pd.DataFrame, text: Catalogue) 
 
 
 def _select_fewer_controls(estimates: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the default reading and readings with fewer controls, on the same city-years.
+    """Return the default specification and those with fewer controls, on the same city-years.
 
-    The result is empty if there are no readings with fewer controls.
+    The result is empty if there are no specifications with fewer controls.
     """
     default = estimates[estimates["reading"] == "default"]
     if default.empty:
@@ -130,12 +131,12 @@ def draw_coefficients(
     text: Catalogue,
     row_height: int = ROW_HEIGHT,
 ) -> Figure:
-    """Draw one row per estimate with its interval, and a line at the printed number if given.
+    """Draw a coefficient plot with one row per estimate, and a line at the printed number.
 
     `row_height` is in pixels. If it exceeds ROW_HEIGHT, names are split into one line per part on
     phones.
     """
-    # Select columns with filter, because group differences have no observation counts.
+    # Use filter, which ignores missing columns: group differences have no observation counts.
     data = estimates.filter(
         [
             "reading",
@@ -147,7 +148,7 @@ def draw_coefficients(
             "specification_id",
         ]
     )
-    # Add the specification to names that occur more than once.
+    # Append the specification id to labels that occur more than once.
     is_duplicate = data["reading"].duplicated(keep=False)
     suffix = (" · " + data["specification_id"]).where(is_duplicate, "")
     suffix += estimates["substitutions"].map(
@@ -165,7 +166,7 @@ def draw_coefficients(
             labelExpr=lines if row_height > ROW_HEIGHT else alt.Undefined,
         )
         y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=axis)
-        # Pass channel objects, because altair is slow at parsing shorthand strings.
+        # Pass channel objects instead of shorthand strings, which altair is slow to parse.
         base = CHART.encode(y=y, href=alt.Href("link:N"))
         words = {
             key: text.format_text(key, language)
@@ -207,9 +208,10 @@ def draw_coefficients(
 
 
 def build_overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
-    """Return the values of the note on the city-years common to a reading and the default one.
+    """Return the values of a note that compares a specification with the default.
 
-    The result is None if both use the same city-years.
+    Both are estimated on the city-years that they have in common. The result is None if they use
+    the same city-years.
     """
     names = ("overlap_estimate", "overlap_default_estimate")
     slopes = {
@@ -227,7 +229,7 @@ def build_overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
 
 
 def _render_substitutions(estimates: pd.DataFrame) -> Markup:
-    """Return the distinct sentences on substitutes in the estimates; empty if there are none."""
+    """Render the distinct notes on substitute data, or empty markup if there are none."""
     english, chinese = (
         separator.join(
             filter(None, estimates[column].dropna().str.split(separator).explode().unique())
@@ -242,7 +244,7 @@ def _render_substitutions(estimates: pd.DataFrame) -> Markup:
 
 
 def _read_specifications(release: Release) -> list[dict[str, Any]]:
-    """Return the specifications with their terms, losses, further inference and influence."""
+    """Return all specifications with coefficients, dropped observations and robustness checks."""
     name = "specification_id"
     parts = {
         "terms": release.fetch_groups(
@@ -255,7 +257,7 @@ def _read_specifications(release: Release) -> list[dict[str, Any]]:
         "losses": release.fetch_groups(
             name, "from estimates.observation_losses order by specification_id, step"
         ),
-        # The rows are in the order of inference_checks.csv.
+        # The query returns rows in the order of seeds/inference_checks.csv.
         "inference": release.fetch_groups(
             name,
             SQL["inference"],
@@ -272,8 +274,8 @@ def _read_specifications(release: Release) -> list[dict[str, Any]]:
 
 
 def _read_influence(release: Release) -> list[dict[str, Any]]:
-    """Return the estimates without flagged city-years, and without the most influential units.
+    """Return influence checks, such as estimates without the most influential city.
 
-    The omitted units are named in both languages.
+    Omitted cities and provinces are named in both languages.
     """
     return release.fetch_rows(SQL["influence"])

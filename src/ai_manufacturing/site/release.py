@@ -1,4 +1,4 @@
-"""Read access to a release file for the pages of the site."""
+"""Provide read-only access to a release database for the pages of the site."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 class Release:
-    """A release file, opened read-only as a context manager."""
+    """Context manager for read-only access to a release database."""
 
     def __init__(self, path: Path) -> None:
         self.manifest = read_manifest(path)
@@ -35,53 +35,53 @@ class Release:
         self.connection.close()
 
     def fetch_frame(self, query: str, **values: Any) -> pd.DataFrame:
-        """Run a query, and return a frame with None for missing values in all columns."""
+        """Run a query and return a data frame, with None for missing values in all columns."""
         frame = self.connection.execute(query, values).df().astype(object)
         return frame.where(frame.notna(), None)
 
     def load_catalogue(self) -> Catalogue:
-        """Return the texts of the pages, with the labels of this release."""
+        """Return the translated texts of the pages, with labels from this release."""
         return Catalogue.load().extend_from_database(self.connection)
 
     @cached_property
     def tables(self) -> dict[str, PaperTable]:
-        """The paper's tables, with all readings."""
+        """The paper's tables with all their specifications, by table id."""
         return cells.read_tables(self.connection, self.load_catalogue())
 
     @cached_property
     def restricted_providers(self) -> list[dict[str, Any]]:
-        """Providers whose values may not be redistributed, with their terms."""
+        """Data providers whose values may not be redistributed, with their licences."""
         return terms.read_restricted_providers(self.connection)
 
     @cached_property
     def withheld_tables(self) -> set[str]:
-        """Tables that are incomplete here because values may not be redistributed."""
+        """Names of the tables from which restricted values were removed."""
         return {row["table_name"] for row in withholding.read_withheld_rows(self.connection)}
 
     @cached_property
     def is_rounded(self) -> bool:
-        """Whether this is a public copy, whose numbers are rounded."""
+        """Whether numbers in this release are rounded, as in a copy for the public."""
         return published_numbers.has_rounded_numbers(self.connection)
 
     def find_withheld_providers(self, *tables: str) -> list[dict[str, Any]]:
-        """Return the providers whose values are withheld from any of the tables.
+        """Return the data providers whose values were removed from any of the given tables.
 
         The result is empty if nothing is withheld.
         """
         return self.restricted_providers if self.withheld_tables & {*tables} else []
 
     def fetch_sources(self) -> list[Row]:
-        """Return the providers of the delivered files, with their terms and citations."""
+        """Return the data providers with their licences and citations."""
         return self.fetch_rows(SQL["sources"])
 
     def build_gate_query(self) -> str:
-        """Return SQL for the results of all gates."""
+        """Return a SQL query for the results of all data quality checks."""
         return result_tables.select_all_results(self.connection)
 
     def fetch_period(self) -> dict[str, Any]:
-        """Return first_year, last_year and base_year of the measure in this release.
+        """Return the first year, last year and base year of the AI measure in this release.
 
-        Without a measure, the years are those of the main specification, and base_year is None.
+        Without a measure, return the years of the main specification, and None as base year.
         """
         return self.fetch_rows(
             """
@@ -99,7 +99,7 @@ class Release:
         )[0]
 
     def fetch_rows(self, query: str, **values: Any) -> list[Row]:
-        """Run a query, and return its rows as dictionaries by column name."""
+        """Run a query and return its rows as dictionaries, with column names as keys."""
         return list(self.fetch_frame(query, **values).to_dict("records"))
 
     def count_rows(self, table: str) -> int:
@@ -111,7 +111,7 @@ class Release:
         return int(count)
 
     def fetch_groups(self, key: str, query: str) -> dict[Any, list[Row]]:
-        """Run a query, and group its rows by the value of a column, preserving their order."""
+        """Run a query and group its rows by the value of a column, preserving their order."""
         return group_rows(self.fetch_rows(query), key)
 
 

@@ -18,7 +18,7 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Request handler with gzip compression of text files and support for range requests.
+    """HTTP request handler with gzip compression of text files and support for range requests.
 
     Responses have an ETag. A client that reads a file in parts can detect that a refresh has
     replaced the file, and does not mix two releases.
@@ -27,7 +27,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     etag = ""
 
     def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
-        """Send the headers, and return the body as a file."""
+        """Send the response headers, and return the response body as a file object."""
         path = Path(self.translate_path(self.path))
         path = (
             path / "index.html" if path.is_dir() and self.path.split("?")[0].endswith("/") else path
@@ -60,7 +60,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return self._send(206, part, path, {"Content-Range": f"bytes {start}-{end}/{size}"})
 
     def _is_below(self, path: Path) -> bool:
-        """Return whether a path is a regular file or folder that resolves into the site."""
+        """Return whether a path exists and resolves to a location inside the served folder."""
         is_regular = path.is_file() or path.is_dir()
         return is_regular and path.resolve().is_relative_to(Path(self.directory).resolve())
 
@@ -77,7 +77,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return io.BytesIO(content)
 
     def end_headers(self) -> None:
-        """Add the headers for range requests, and the ETag."""
+        """Add the Accept-Ranges and ETag headers to the response."""
         self.send_header("Accept-Ranges", "bytes")
         if self.etag:
             self.send_header("ETag", self.etag)

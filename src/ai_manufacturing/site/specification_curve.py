@@ -1,4 +1,4 @@
-"""The specification curve page: the curve, its joint tests, and the effect of each choice.
+"""Build the site's specification curve page: curve, joint tests and effect of each choice.
 
 A reader can select a combination of choices, which the page highlights.
 """
@@ -30,16 +30,16 @@ from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
 SQL = load_statements(__file__)
 
-# Pixels reserved for the labels of the tick rows.
+# Width in pixels reserved for the labels of the tick rows below the curve.
 LABEL_EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
-# Colours by the standard errors with which an estimate is significant. Each class also has a row of
-# ticks below the curve.
+# Colours of estimates by the clustering, city or province, with which they are significant. Each
+# class also has a row of ticks below the curve.
 SIGNIFICANCE_COLOURS = {"both": BLUE, "city": GREEN, "province": ORANGE, "neither": GREY}
-# Height in pixels of the curve including tick rows, and of one tick row.
+# Height in pixels of the chart including its tick rows, and of one tick row.
 HEIGHT, TICK_ROW_HEIGHT = 380, 15
-# Draw thousands of points on a canvas, because SVG elements would dominate the size of the page.
+# Render on a canvas, because the page would become very large with thousands of SVG elements.
 EMBED_OPTIONS = {"renderer": "canvas"}
-# Keys of the texts that the page's script needs, in both languages.
+# Keys of the translated texts that curve.js needs.
 SCRIPT_TEXTS = (
     "no_point",
     "point_is",
@@ -48,7 +48,7 @@ SCRIPT_TEXTS = (
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the curve, its controls, the effect of each choice, and the joint tests."""
+    """Return the specification curve, the effect of each choice, and the joint tests."""
     axes = release.fetch_rows("select * from reports.rpt_specification_axes order by value_order")
     if not axes:
         return {}
@@ -87,7 +87,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _compute_permuted_shares(release: Release) -> dict[str, str] | None:
-    """Return the shares of one sign and of significance, observed and with permuted weights.
+    """Return the shares of same-sign and significant estimates, observed and under permutation.
 
     They cover the combinations without dominated choices, with standard errors by province. The
     result is None without a joint test.
@@ -105,7 +105,7 @@ def _compute_permuted_shares(release: Release) -> dict[str, str] | None:
 
 
 def _build_script_data(release: Release, text: Catalogue) -> Any:
-    """Return the data that the page's script needs in addition to the curve, as JSON."""
+    """Return the JSON data that curve.js needs in addition to the curve."""
     (headline,) = release.fetch_rows(SQL["headline"])
     return encode_json(
         {
@@ -124,7 +124,7 @@ def _build_script_data(release: Release, text: Catalogue) -> Any:
 
 
 def _draw_curve(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
-    """Draw the estimates sorted by size, with intervals by province."""
+    """Draw the estimates sorted by size, with province-clustered confidence intervals."""
     by_axis = group_rows(axes, "axis")
     numbers = ("standardised_estimate", "estimate", "p_value_by_city", "p_value_by_province")
 
@@ -135,7 +135,7 @@ def _draw_curve(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue
             words = {row["value"]: row["names"][place] for row in rows}
             labels[f"{name}_label"] = f"{json.dumps(words, ensure_ascii=False)}[datum['{name}']]"
         title = text.format_text("standardised_estimate", language)
-        # Place the title close to its axis, although the labels below require a wider margin.
+        # Move the title close to the axis. The margin is wide only because of the tick row labels.
         axis = alt.Axis(
             minExtent=LABEL_EXTENT,
             maxExtent=LABEL_EXTENT,
@@ -199,7 +199,7 @@ def _draw_curve(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue
                     color=colour, align="right", fontSize=11, limit=LABEL_EXTENT, text=label
                 )
             )
-        # The page's script sets this parameter to the rank of the selected combination.
+        # curve.js sets this parameter to the rank of the specification that the user selects.
         selection = alt.param(name="chosen", value=1)
         selected_rule = CHART.transform_filter("datum.rank == chosen").mark_rule(color=ORANGE)
         layers.append(selected_rule.encode(x="rank:Q"))

@@ -1,4 +1,4 @@
-"""The page on use and citation: downloads, terms, quick starts, codebook and changes."""
+"""Build the site's page on downloads, licence terms, citation and changes."""
 
 from typing import Any
 
@@ -11,16 +11,17 @@ from ai_manufacturing.system.text import Catalogue
 
 SQL = load_statements(__file__)
 
-# Main downloads: the table name in the release, and the file name of the export.
+# Main downloads, as (table in the release, name of the export file).
 DATA_SETS = {
     "panel": ("fct_city_year_panel", "panel"),
     "estimates": ("rpt_coefficients", "estimates"),
     "curve": ("est_specification_curve", "specification_curve"),
     "codebook": ("data_dictionary", "data_dictionary"),
 }
-MAX_ESTIMATES = 300  # maximum number of changed estimates to list
-# Example statements for any DuckDB client; the page's script replaces "https://…/" with its own
-# address.
+# Maximum number of changed estimates to list.
+MAX_ESTIMATES = 300
+# Example statements for any DuckDB client. The page's script replaces "https://…/" with the URL of
+# the site.
 ADDRESS_LINES = f"""\
 ATTACH 'https://…/{downloads.FOLDER}/{downloads.RELEASE}' AS ai_manufacturing (READ_ONLY);
 FROM ai_manufacturing.reports.rpt_coefficients LIMIT 10;
@@ -29,7 +30,7 @@ FROM 'https://…/{downloads.FOLDER}/rpt_coefficients.parquet' LIMIT 10;
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return data sets, tables with columns, terms, citation, quick starts and history."""
+    """Return the downloads, codebook, licences, citation, example programs and release history."""
     tables = release.fetch_groups(
         "in_table",
         SQL["tables"],
@@ -53,7 +54,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         "estimate_count": sum(
             row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")
         ),
-        # The query lists lost estimates first, then changed ones by size of change, then new ones.
+        # The query returns lost estimates first, then changes by size, then new estimates.
         "estimates": release.fetch_rows(
             SQL["estimates"],
             listed=MAX_ESTIMATES,
@@ -63,7 +64,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _find_replaced_origin(release: Release) -> Origin | None:
-    """Return the previous release's extract set if it differs from this one's, or None.
+    """Return the extract set of the previous release, or None if this release uses the same.
 
     Changes are not computed between different extract sets.
     """
