@@ -534,8 +534,8 @@ HUGE = (
 def test_only_one_select_is_a_question(query: str, opened: duckdb.DuckDBPyConnection) -> None:
     found = answer.run_query(opened, query.replace("{folder}", "/nowhere"))
     assert found == {
-        "error": "Ask a single SELECT statement; the server only reads, and takes one statement at a"
-        " time."
+        "error": "Ask a single SELECT statement; the server only reads, and takes one statement at"
+        " a time."
     }
 
 

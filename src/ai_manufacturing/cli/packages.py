@@ -141,7 +141,8 @@ def _prepare_release(database: "Database", folder: Path) -> Path:
 @click.option(
     "--with-restricted",
     is_flag=True,
-    help="Answer with values that may not be passed on, for an assistant that only authorised people can use.",
+    help="Answer with values that may not be passed on, for an assistant that only authorised"
+    " people can use.",
 )
 def mcp(path: Path | None, with_restricted: bool) -> None:
     """Run an MCP server on standard input and output for an AI assistant's questions.

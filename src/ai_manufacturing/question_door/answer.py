@@ -66,8 +66,8 @@ def run_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     statements = release.extract_statements(sql)
     if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
         return {
-            "error": "Ask a single SELECT statement; the server only reads, and takes one statement at a"
-            " time."
+            "error": "Ask a single SELECT statement; the server only reads, and takes"
+            " one statement at a time."
         }
     withheld = withholding.read_withheld_rows(release)
     try:
