@@ -16,7 +16,7 @@ required_cities as (
     select city_id from {{ ref('required_cities') }}
 ),
 
--- Every required city must be in every year of a sample.
+-- City-years that a regression sample must contain: every required city in each of the sample's years.
 due as (
     select distinct
         samples.specification_id,

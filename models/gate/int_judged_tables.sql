@@ -46,7 +46,7 @@ headlines as (
         and quantity is not null
 ),
 
--- The years that each headline specification needs of each of its series.
+-- One row per headline specification, series and year in which the specification needs the series.
 inputs as (
     select
         specification_id,
@@ -62,7 +62,8 @@ inputs as (
     from headlines
 ),
 
--- Taken from the records, which are upstream of every judged table.
+-- Years with at least one delivered value, by series and provider. They are read from the delivered records, because
+-- the tables whose completeness is checked here are computed from these records.
 delivered as (
     select distinct
         sources.series as quantity,
@@ -140,7 +141,7 @@ series_floors as (
     group by due_years.series, due_years.quantity, due_years.scope, city_counts.city_count
 ),
 
--- Number of years when headline specifications use both series of a pair.
+-- Minimum number of rows per pair of series: the years in which headline specifications use both series.
 pair_floors as (
     select
         pairs.series,
@@ -169,7 +170,8 @@ province_floors as (
     group by due_years.series, due_years.scope
 ),
 
--- fct_doubtful_values may be empty, but only if no value deviates from its neighbours.
+-- Minimum number of rows per table. fct_doubtful_values may only be empty if no value deviates from its neighbouring
+-- years.
 table_floors as (
     select
         'fct_deliveries' as table_name,
@@ -196,7 +198,8 @@ table_floors as (
         count(distinct struct_pack(series, scope, city_id)) as row_floor
     from values_off
     union all
-    -- At least one row per provider and year that counts firms or inventions in the studied sections.
+    -- Expect at least one row per provider and year with counts of firms or inventions in the industry sections under
+    -- study.
     select
         'int_cell_shapes' as table_name,
         count(distinct struct_pack(records.entity, records.provider, records.year)) as row_floor
@@ -209,7 +212,8 @@ table_floors as (
             or industries.section in (select studied.section from {{ ref('industry_scopes') }} as studied)
         )
     union all
-    -- Provinces and definitions can only be compared if a series has at least two years.
+    -- int_province_steps and int_year_definitions compare the years of a series, so they may be empty if no series has
+    -- two years.
     select
         'int_province_steps' as table_name,
         case when max(year_count) > 1 then 1 else 0 end as row_floor

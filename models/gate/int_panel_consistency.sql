@@ -1,4 +1,5 @@
--- Each column is a growth factor or a ratio of series, as declared by `meta` in the property file.
+-- One row per city-year. Each column is a growth factor or a ratio of two series, as declared under `meta` in the
+-- model's property file.
 with
 
 panel as (

@@ -21,7 +21,8 @@ events as (
     select * from {{ ref('int_series_events') }}
 ),
 
--- Series by province are excluded, because their cities share one value. Logs of small counts are too coarse.
+-- Log values by city and year. Series delivered by province are excluded, because all cities of a province share one
+-- value. Small values are excluded, because their logs change in large steps.
 judged as (
     select
         conformed.series,
@@ -66,7 +67,8 @@ around as (
         )
 ),
 
--- Means of fewer years vary more, so differences are scaled to the variance of a difference between single years.
+-- Change between the means of the years before and after. Means over fewer years vary more, so each change is scaled to
+-- the variance of a change between two single years.
 differences as (
     select
         *,
@@ -105,9 +107,9 @@ provinces as (
     group by differences.series, differences.scope, differences.year, cities.province_id
 ),
 
--- Spread of the provinces' steps in a typical year, but at least the standard error of a median of unrelated cities.
--- For normal values, the standard deviation is 1.4826 median absolute deviations, and a median's standard error is
--- 1.2533 times a mean's.
+-- Robust standard deviation of the provinces' steps in a year. It is at least the standard error of a province's median
+-- under independent cities. For normally distributed values, a standard deviation is 1.4826 median absolute deviations,
+-- and a median's standard error is 1.2533 times a mean's.
 spreads as (
     select
         provinces.series,

@@ -11,7 +11,8 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
--- City yearbooks do not contain the units that a province administers directly.
+-- Number of prefectures per province. County-level units that a province administers directly are excluded, because
+-- city yearbooks do not list them.
 prefectures as (
     select
         province_id,
@@ -31,7 +32,8 @@ years as (
     group by series
 ),
 
--- Only cities with a value in every year are summed, so that entries and exits of cities do not change the sum.
+-- Cities with a value in every year. Only these cities are summed, so that cities entering or leaving the data do not
+-- change the sum.
 steady as (
     select
         conformed.series,
@@ -63,7 +65,8 @@ summed as (
     group by conformed.series, conformed.provider, cities.province_id, conformed.year
 ),
 
--- A sum over fewer than three quarters of the prefectures says little about the province.
+-- Compare the sum of the cities with the province's total. The cities must cover at least three quarters of the
+-- prefectures, because a smaller sum says little about the province.
 compared as (
     select
         summed.*,

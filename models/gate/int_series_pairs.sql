@@ -4,7 +4,8 @@ shown_series as (
     select * from {{ ref('int_shown_series') }}
 ),
 
--- The limits were set on the years of the default readings, so pairs are judged from the first of these years on.
+-- The limits were calibrated on the years of the default specifications, so pairs of series are checked from the first
+-- of these years on.
 judged_years as (
     select
         min(first_year) as first_year,
@@ -29,7 +30,7 @@ feeding as (
     where not is_spliced
 ),
 
--- Use the limits of the provider that feeds the first series, or the general limits if it has none.
+-- Limits for the ratio of each pair of series. Limits for the provider of the first series override the general limits.
 pairs as (
     select limits.*
     from {{ ref('series_pairs') }} as limits
@@ -107,7 +108,8 @@ summed as (
     having count(*) >= 20
 ),
 
--- Factor between the median ratios of consecutive years, in either direction, and the trend up to the year.
+-- Change of the median ratio since the previous year, as a factor of at least one, and its log-linear trend up to each
+-- year.
 compared as (
     select
         *,
@@ -130,7 +132,8 @@ final as (
     select
         compared.* exclude (median_log_ratio),  -- noqa: RF02
         coalesce(shown.series, others_shown.series) is not null as is_shown,
-        -- A period that begins later than the paper's has shorter trends, which vary more, so its limits are wider.
+        -- A study period that begins after the calibration years covers a shorter trend, which varies more, so the
+        -- limits are widened.
         case
             when
                 abs(2 * compared.ratio_trend - pairs.ratio_trend_min - pairs.ratio_trend_max)

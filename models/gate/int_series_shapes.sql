@@ -56,7 +56,7 @@ judged as (
         and (conformed.series = conformed.quantity or shown_series.series is not null)
 ),
 
--- Counts and other series printed in whole numbers have a resolution of one; the others are printed to two decimals.
+-- Resolution of the printed values: one for counts and other series in whole numbers, 0.01 for all others.
 resolved as (
     select
         *,
@@ -77,7 +77,8 @@ cells as (
     window city_years as (partition by series, scope, city_id order by year)
 ),
 
--- Log factors between years. Ten units of resolution are added, so that the doubling of a small count is not a jump.
+-- Log change of each value from the previous year and from the next year. Adding ten times the resolution to both
+-- values keeps small counts from producing large changes.
 moved as (
     select
         cells.*,
@@ -104,7 +105,8 @@ moved as (
     inner join cities using (city_id)
 ),
 
--- Number of cities with the same factor between an earlier year and this one. In a copied year, all cities share it.
+-- Number of cities per growth factor between two years. If one year is a copy or a multiple of another, nearly all
+-- cities have the same factor.
 factors as (
     select
         later.series,
@@ -175,7 +177,8 @@ province_spreads as (
     having count(*) >= 8
 ),
 
--- Two cities with equal values of four or more digits in at least three series of a year are a copied row.
+-- Pairs of cities that agree in at least three series of a year, in values of four or more digits. Such a row was
+-- probably copied from one city to the other.
 copied_pairs as (
     select
         firsts.scope,
@@ -217,7 +220,7 @@ copies as (
     group by pairs.series, pairs.scope, pairs.year
 ),
 
--- The nearest city of each city, which may receive its records by mistake.
+-- Nearest neighbour of each city, the city most likely to receive its records by mistake.
 nearest as (
     select
         one.city_id,
@@ -241,8 +244,8 @@ typical_steps as (
     group by series, scope, year
 ),
 
--- Cities that fall below a tenth of the value expected from the median city, while the nearest city gains more than
--- half of the loss.
+-- Cities whose value falls below a tenth of the value expected from the median city's growth, while the nearest city
+-- gains more than half of the loss: the records were probably assigned to the wrong city.
 rebooked as (
     select
         moved.series,
@@ -267,7 +270,8 @@ rebooked as (
     group by moved.series, moved.scope, moved.year
 ),
 
--- Counts of one to four were suppressed if none occurs although zeros and counts of five to nine do.
+-- Counts by city and year, and the largest count of each city, in which to detect the suppression of small counts:
+-- zeros and counts of five to nine occur, but no count of one to four.
 counts as (
     select
         series,
@@ -347,7 +351,7 @@ summed as (
         moved.provider,
         moved.year,
         bool_or(moved.is_shown) as is_shown,
-        -- Series by province are excluded, because their cities share one value.
+        -- Exclude series delivered by province, because all cities of a province share one value.
         count(
             case
                 when

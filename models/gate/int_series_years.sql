@@ -11,7 +11,7 @@ headline_series as (
         and series is not null
 ),
 
--- Series of non-default providers are judged only if a headline specification names them.
+-- A series of a non-default provider is checked only if a headline specification uses the series.
 {%- for relation in ['sourced', 'conformed'] %}
 
 {{ relation }} as (
@@ -62,7 +62,7 @@ delivered_series as (
     group by series, quantity, scope
 ),
 
--- Agreement between the first provider of a series and each other provider, over common cities and years.
+-- Agreement of each further provider with the first provider of a series, over the cities and years that both deliver.
 common as (
     select
         series as quantity,
@@ -82,7 +82,8 @@ years as (
     from range({{ period('first_year') }}, {{ period('last_year') }} + 1)
 ),
 
--- Delivered values are counted before absent cities become zeros, because only these show that a delivery shrank.
+-- Number of delivered values per series and year. Cities that a source omits are not yet filled with zeros here,
+-- because these zeros would hide an incomplete delivery.
 delivered as (
     select
         series,
@@ -105,7 +106,8 @@ delivered_provinces as (
     group by sourced.series, sourced.scope, sourced.year, cities.province_name_zh
 ),
 
--- A province contains few of the cities, so the limit on coverage would not detect a missing province.
+-- Provinces with values in the previous year but none in this year. The limit on the share of missing cities would not
+-- detect this, because a single province contains few of the cities.
 lost_provinces as (
     select
         earlier.series,
@@ -131,7 +133,8 @@ listed_series as (
     where absent_row = 'zero'
 ),
 
--- Absent cities of a source that lists only cities with a count, which are missing because of their earlier counts.
+-- Cities that a source omits although their previous count was too large to have fallen to zero. Sources that omit
+-- cities with a count of zero make such a loss look like a zero.
 vanished_cities as (
     select
         conformed.series,
@@ -200,9 +203,9 @@ magnitudes as (
     window series_years as (partition by series, scope, year)
 ),
 
--- If a year is in another unit, nearly all cities change by the same power of ten, and change back a year later. The
--- median city then changes by about that power. Sixfold growth, as of robots installed in 2010, does not count as a
--- change of unit.
+-- Years delivered in a different unit: nearly all cities change by the same power of ten, and change back a year later.
+-- The median city must also change by about this power, so that sixfold growth, as of robots installed in 2010, does
+-- not count as a change of unit.
 unit_changes as (
     select
         series,
@@ -244,7 +247,8 @@ flow_rates as (
             and flow.year = stock.year
 ),
 
--- Cities' shares of a total change slowly. Only cities with a value in both years are compared.
+-- City values with the value of the previous delivered year. The shares of cities in the national total, computed
+-- below, change slowly unless records were assigned to the wrong city.
 city_moves as (
     select
         conformed.*,
@@ -371,7 +375,8 @@ final as (
         compared.city_count / nullif(compared.previous_city_count, 0) as coverage_ratio,
         compared.median_value / nullif(compared.previous_median_value, 0) as median_growth_factor,
         compared.median_value between series.median_min and series.median_max as is_median_in_bounds,
-        -- Counts have no known bounds, but about one in ten should end in a zero. With few values, all of them may.
+        -- Counts have no declared bounds, but about one in ten should end in zero. The share is computed from at least
+        -- 20 counts, because all of a few counts may end in zero by chance.
         case
             when series.median_min is null and compared.nonzero_count >= 20
                 then compared.multiple_of_ten_count / compared.nonzero_count

@@ -8,7 +8,8 @@ deliveries as (
         and source_name is not null
 ),
 
--- A reason without a kind in reasons.csv counts as a fault, so that a new reason is one until it is declared harmless.
+-- Number of records per file and kind of outcome. A new reason for setting a record aside counts as a fault until
+-- reasons.csv declares a kind for it.
 accounting as (
     select
         accounted.delivery_number,
@@ -54,8 +55,9 @@ file_years as (
     group by delivery_number, year
 ),
 
--- The share is computed by year, because a lost year hardly changes the share in a whole file. Years outside the period
--- are not used at all, with or without a city.
+-- Year with the largest share of records without a city, per file. The share is computed by year, because one lost year
+-- hardly changes the share in a whole file. Years outside the study period are ignored, because their records are not
+-- used.
 worst_years as (
     select
         delivery_number,
@@ -67,8 +69,8 @@ worst_years as (
     group by delivery_number
 ),
 
--- A year outside the period, separated from the other years of the file by years without records, is a slip, such as
--- 2008 in a file for 2018.
+-- Distance between the consecutive years of a file. A year outside the period that is far from all other years is
+-- probably a typing error, such as 2008 in a file for 2018.
 year_gaps as (
     select
         *,
@@ -131,8 +133,8 @@ latest_deliveries as (
     group by provider, source_name, year
 ),
 
--- A later delivery replaces the whole year; records it omits are dropped. An older or incomplete file thus removes
--- cities.
+-- City-years replaced by a later delivery. A later delivery replaces a whole year and drops the cities that it omits,
+-- so an outdated or incomplete file would remove cities.
 replaced_city_years as (
     select distinct
         provider,
@@ -166,7 +168,8 @@ dropped_cities as (
     group by delivery_number
 ),
 
--- Each register is located by codes, names or both, as declared; without [registers.place], by a code.
+-- A register locates its records by code, by name, or by both, as declared under [registers.place]. Without a
+-- declaration, the register uses a code.
 {%- set by_code, by_name = ["''"], ["''"] %}
 {%- for provider in var('register_providers')['firm_register'] %}
 {%- set place = register_declaration(provider, 'firm_register').place %}
@@ -190,7 +193,7 @@ placement as (
     group by provider, source_name
 ),
 
--- Growth of the stock from the previous year or, in the first year of the stock, to the next year.
+-- Change in a city's number of firms from the previous year or, in the first year, to the next year.
 city_growth as (
     select
         city_id,
@@ -217,8 +220,8 @@ stock_growth as (
     group by cities.province_id, city_growth.year
 ),
 
--- Entries by province and year over all files of a register, to compare with the growth of the delivered stock. A
--- province with a small share of a file was not delivered by that file.
+-- Number of new firms by file, province and year, and over all files of the same register, for comparison with the
+-- growth in the number of firms. A province with a small share of a file was not part of that delivery.
 register_entries as (
     select
         files.delivery_number,
@@ -262,7 +265,8 @@ final as (
         deliveries.record_count,
         cast(sum(coalesce(accounting.used_count, 0)) over source_files as bigint) as source_used_count,
         cast(coalesce(accounting.fault_count, 0) as bigint) as faulty_count,
-        -- Counts are sums of records, so a lost record makes a sum too small and does not show.
+        -- Most counts are sums of records, so a lost record lowers a count without leaving a visible gap. Such records
+        -- are therefore counted here.
         case
             when list_contains({{ var('counted_entities') }}, deliveries.entity)
                 then cast(
@@ -270,7 +274,8 @@ final as (
                     + coalesce(worst_years.no_city_count, 0)
                     + coalesce(slipped_years.slipped_count, 0) as bigint
                 )
-            -- A register without exits is incomplete anyway, and is judged by the share of records with a city instead.
+            -- A register without dissolved firms is incomplete in any case, so lost records are not counted for this
+            -- register. The share of records with a city is checked instead.
             when
                 deliveries.entity = 'firm_register'
                 and deliveries.provider in (
@@ -279,7 +284,8 @@ final as (
                     where f.lacks_exit
                 )
                 then cast(0 as bigint)
-            -- Some of a register's millions of records are always faulty, so faults are judged by their share instead.
+            -- A few of a register's millions of records are always faulty, so their share is checked instead of their
+            -- number.
             when deliveries.entity in ('firm_register', 'patent_register')
                 then cast(coalesce(accounting.no_city_count, 0) as bigint)
         end as lost_count_records,

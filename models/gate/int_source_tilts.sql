@@ -16,7 +16,7 @@ conformed as (
     select * from {{ ref('int_series_conformed') }}
 ),
 
--- Pairs of an outcome and a measure in the same headline specification.
+-- Pairs of an outcome and an AI measure that occur in the same headline specification.
 explained as (
     select distinct
         outcomes.series,
@@ -41,7 +41,7 @@ measures as (
     group by series, scope, city_id
 ),
 
--- Difference of a city's yearly log growth, first source minus second.
+-- Difference between the log trends that two providers report for a city.
 growth_differences as (
     select
         series,
@@ -92,7 +92,8 @@ correlations as (
     having count(*) >= {{ tilts.cities }}
 ),
 
--- An outcome with a single source has a row without a second provider.
+-- One row per outcome, measure and pair of providers. An outcome from a single provider has one row with null
+-- providers.
 final as (
     select
         explained.*,

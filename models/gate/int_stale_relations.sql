@@ -24,7 +24,7 @@ edges as (
     from built
 ),
 
--- Nodes that the gate judged or estimates read, with everything upstream of them.
+-- dbt nodes that the gate checked or the estimates read, including all of their upstream nodes.
 judged as (
     select unnest({{ inputs_of(graph.nodes['model.ai_manufacturing.judged_relations']) if execute else [] }}) as node
     union
@@ -38,7 +38,8 @@ final as (
         edges.node,
         edges.relation,
         edges.built_at,
-        -- A seed that is older than its file is named itself, because --select cannot name the file.
+        -- If a seed is older than its CSV file, return the seed itself, because dbt's --select cannot select a CSV
+        -- file.
         case when inputs.relation like '%.csv' then edges.node else inputs.node end as input_node,
         inputs.relation as input_relation,
         inputs.built_at as input_built_at,

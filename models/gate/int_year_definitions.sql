@@ -21,7 +21,7 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- Share of cities where a second provider has the same value within 1 %.
+-- Share of cities for which two providers agree within 1 %, by series and year.
 agreements as (
     select
         series,
@@ -39,7 +39,8 @@ agreements as (
     having count(*) >= 20
 ),
 
--- Values for which the definitions differ enough to be distinguished, with the most frequent definition.
+-- City-years in which the candidate denominators of a ratio differ enough to identify the one that the source used. The
+-- usual denominator is the most frequent one.
 told_definitions as (
     select
         *,
@@ -62,7 +63,8 @@ definitions as (
     having count(*) >= 20
 ),
 
--- Step of the median city in each province. Counts below 50 are too coarse.
+-- Median change of a province's cities since the previous year. Counts below 50 are excluded, because their changes are
+-- too coarse.
 province_steps as (
     select
         deviations.series,

@@ -17,7 +17,8 @@ industries as (
     select * from {{ ref('industries') }}
 ),
 
--- A provider without industries counts all of them.
+-- Scopes that contain each industry section. Counts from providers without industries (section 'all') cover all
+-- industries.
 section_scopes as (
     select
         section,
@@ -50,7 +51,8 @@ provinces as (
     group by province_id
 ),
 
--- A cell is the unit that the provider counts: a city or county, and an industry if the provider has industries.
+-- Delivered counts by cell. A cell is the smallest unit that the provider counts: a city or county, and an industry if
+-- the provider reports industries.
 delivered as (
     select
         conformed.provider,
@@ -82,8 +84,7 @@ counts as (
     where value > 0
 ),
 
--- Largest and smallest count of each cell over all years, because counts of a cell in different years are not
--- independent.
+-- Largest and smallest count of each cell over all years, because the yearly counts of one cell are not independent.
 extremes as (
     select
         series,
@@ -97,7 +98,8 @@ extremes as (
     group by series, section, provider, province_id, cell
 ),
 
--- Numbers of small counts, of the next counts up to twice as large, and of the later ones up to four times as large.
+-- Number of cells with small counts (up to n), and with counts in the next two ranges (up to about 2n and up to about
+-- 4n).
 tallies as (
     {%- for relation, value, kind in [
         ('counts', 'value', 'of the year'), ('extremes', 'largest', 'largest of a cell'),
@@ -145,7 +147,8 @@ in_windows as (
     {%- endfor %}
 ),
 
--- Expected number of small counts, extrapolated from the decline between the next and the later counts; a lower bound.
+-- Lower bound for the expected number of small counts, extrapolated from the decline between the next two ranges of
+-- counts.
 expected as (
     select
         series,
@@ -180,7 +183,8 @@ suppressed as (
     group by series, scope, provider, year
 ),
 
--- A province has few cells, so its yearly counts are dependent, and only largest and smallest counts are judged.
+-- Small counts by province. Yearly counts of a province's few cells are dependent, so only the largest and the smallest
+-- count of each cell are used.
 of_provinces as (
     select
         in_windows.series,
@@ -200,8 +204,8 @@ of_provinces as (
     group by all
 ),
 
--- Expected number of small counts from the national ratio, and the probability of having none if each count is small as
--- often as in the provinces with small counts.
+-- Expected number of small counts in a province at the national ratio, and the probability that a province without any
+-- lacks them by chance. The probability uses the ratio in provinces that do report small counts.
 expected_of_provinces as (
     select
         *,
@@ -218,7 +222,8 @@ expected_of_provinces as (
     window kinds as (partition by series, scope, provider, kind, last_count)
 ),
 
--- One province with few next counts may lack small counts by chance; several such provinces together are unlikely to.
+-- Provinces that lack small counts, and the joint probability that all of them do so by chance. One such province may
+-- be due to chance; several are unlikely to be.
 suppressing_provinces as (
     select
         *,
@@ -245,8 +250,9 @@ suppressing as (
     group by series, scope, provider
 ),
 
--- Every second whole number is even, every third a multiple of three. Counting starts half a unit below the first
--- multiple, because these numbers would be rounded up to it.
+-- Number of counts, and number of multiples of two, three and five, to detect rounding: every second whole number is
+-- even, every third a multiple of three. Counting starts half a unit below the first multiple, because rounding would
+-- raise these numbers to that multiple.
 digits as (
     select
         series,
@@ -321,7 +327,8 @@ rounding as (
     group by shares_of_units.series, shares_of_units.scope, shares_of_units.provider, shares_of_units.year
 ),
 
--- Entries and exits may be delivered in other files than the stock, so the records of a cell are summed.
+-- Counts by cell and year. The records of a cell are summed, because entries and exits may be delivered in other files
+-- than the number of firms.
 cell_years as (
     select
         provider,
@@ -338,7 +345,7 @@ cell_years as (
     group by provider, section, province_id, cell, year
 ),
 
--- Stocks that are zero or absent in the next year although fewer firms dissolved.
+-- Cells whose number of firms falls to zero, or is missing, although fewer firms dissolved than existed.
 gone as (
     {%- for kind in ['firm', 'ai_firm'] %}
     {% if not loop.first %}union all{% endif %}
@@ -395,7 +402,8 @@ vanished as (
     group by vanishing.series, vanishing.scope, vanishing.provider, vanishing.year
 ),
 
--- Firms at risk in a year are the stock at its end plus the firms dissolved in it.
+-- Number of firms at risk of dissolution: the firms alive at the end of a year plus the firms dissolved during the
+-- year.
 at_risk as (
     {%- for year, province, more in [
         ('null', 'null', ''),
@@ -418,7 +426,8 @@ at_risk as (
     {%- endfor %}
 ),
 
--- Expected number of dissolved AI firms at the rate of all firms of the same year or province, and the ratio to it.
+-- Expected number of dissolved AI firms if they dissolved at the rate of all firms in the same year or province, and
+-- the ratio of the observed to the expected number.
 dissolution as (
     select
         provider,
@@ -466,8 +475,8 @@ odd_rates as (
     group by dissolution.provider, dissolution.scope
 ),
 
--- AI flows are too small for the repeats in int_series_shapes. Cells with at least two in both years rarely repeat
--- them.
+-- AI entries and exits by cell, with the value of the previous year. Two equal values of at least two are rare. The
+-- similar check in int_series_shapes needs larger counts.
 flow_steps as (
     select
         series,
@@ -500,7 +509,7 @@ repeating as (
     having count(*) >= {{ repeated.cells }}
 ),
 
--- Shown series by provider, including series@provider.
+-- Series that the default specifications use, by provider, including `series@provider` for non-default providers.
 shown as (
     select distinct
         sources.series,
@@ -521,7 +530,7 @@ years as (
     where province_id is null
 ),
 
--- Figures over all years are reported in the last year.
+-- Results that cover all years are stored in the row of the last year.
 final as (
     select
         years.series,

@@ -70,7 +70,7 @@ cell_keys as (
     from cells
 ),
 
--- A cell without a record in a delivered year counts as zero.
+-- Fill cells without a record in a delivered year with counts of zero.
 filled as (
     select
         delivered_years.*,
