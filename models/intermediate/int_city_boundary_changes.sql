@@ -10,7 +10,7 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
--- Former cities, merged away or split up, are not in the list of 2020 and are excluded.
+-- Boundary changes of the cities in the 2020 list. Former cities that were merged or split up are excluded.
 final as (
     select
         to_city_id as city_id,

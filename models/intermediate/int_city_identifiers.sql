@@ -3,7 +3,7 @@ with
 cities as (
     select
         *,
-        -- Only 黑龙江 and 内蒙古 have a short name of three characters.
+        -- 黑龙江 (Heilongjiang) and 内蒙古 (Inner Mongolia) are the only provinces with a three-character short name.
         case
             when substring(province_name_zh, 1, 3) in ('黑龙江', '内蒙古') then substring(province_name_zh, 1, 3)
             else substring(province_name_zh, 1, 2)
@@ -15,8 +15,9 @@ aliases as (
     select * from {{ ref('city_aliases') }}
 ),
 
--- After a merger, the name of the merged city belongs to a district. Names of split cities remain valid, because their
--- records are set aside for a reason of their own.
+-- Former cities, with the last year in which the name refers to the city. After a merger, the name belongs to a
+-- district of the merged city. The name of a split city remains valid, because its records are set aside for a separate
+-- reason.
 former_cities as (
     select
         from_city_id as city_id,
@@ -41,7 +42,7 @@ city_names as (
     {%- endfor %}
 ),
 
--- Names with the province before them, or after them in brackets.
+-- City names preceded by the province, or followed by the province in brackets, as some sources write them.
 names_with_province as (
     {%- for name in [
         'concat(province_name_zh, name_zh)',
@@ -77,7 +78,8 @@ identifiers as (
     from {{ relation }}
     union
     {%- endfor %}
-    -- Codes that staging models give to records of a province; int_series_sourced assigns their values to each city.
+    -- Staging models give records of a province the code `province:<province>`. int_series_sourced assigns the values
+    -- of such records to each city of the province.
     {%- for identifier in ['province_id', 'province_name_zh', 'province_short_name_zh'] %}
     select
         'province:' || {{ identifier }} as identifier,
@@ -98,7 +100,8 @@ identifiers as (
     where identifier_kind in ('code', 'name')
 ),
 
--- The first four digits of a county code are the city's. In a municipality, they are its two digits and 01, 02 or 03.
+-- The first four digits of a county code identify the city. County codes in a municipality start with the
+-- municipality's two digits and 01, 02 or 03.
 county_prefixes as (
     select
         substring(identifier, 1, 4) as prefix,

@@ -5,8 +5,8 @@ ratios as (
     where per is not null
 ),
 
--- A ratio computed with the right denominator is nearly constant, so the constant is taken from the denominator whose
--- ratio varies least.
+-- Median ratio of each series to each candidate denominator. A ratio with the right denominator is nearly constant, so
+-- the denominator whose ratio varies least is selected below.
 medians as (
     select
         *,

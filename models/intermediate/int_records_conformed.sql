@@ -19,7 +19,7 @@ Without one, the gate judges them.
 {%- endfor %}
 with
 
--- Columns with a declared type exist even if no provider delivers them.
+-- An empty relation with all typed columns, so that a column exists even if no provider delivers it.
 undelivered as (
     select
         {%- for column in model.columns.values() if column.data_type %}
@@ -29,7 +29,7 @@ undelivered as (
     where false
 ),
 
--- Rows of all providers; columns that a provider does not deliver are null.
+-- Records of all providers. Columns that a provider does not deliver are null.
 records as (
     select * from undelivered
     {%- for entity, provider in sources %}
@@ -44,7 +44,7 @@ records as (
 delivered as (
     select
         * exclude (city_code, city_name),
-        -- Only these fields of origin are used in keys here; fct_delivered_values unpacks the others.
+        -- Unpack only the fields of `origin` that this model uses in keys; fct_delivered_values unpacks the others.
         origin.provider,
         origin.source_name,
         nullif(city_code, '') as city_code,
@@ -55,7 +55,7 @@ delivered as (
     from records
 ),
 
--- In a source that counts by industry, a row without an industry is faulty.
+-- Sources that report by industry. In such a source, a record without an industry is faulty.
 by_industry as (
     select distinct row(entity, provider, source_name) as source
     from delivered
@@ -104,7 +104,8 @@ resolved as (
             when delivered.year is null then 'no year'
             when delivered.year not between {{ var('plausible_years')[0] }} and {{ var('plausible_years')[1] }}
                 then 'implausible year'
-            -- A count with the code of a merged city may have the name of the city that absorbed it.
+            -- After a merger, a record may combine the old city's code with the new city's name, so different cities
+            -- are an error only while the code is valid.
             when by_code.city_id <> by_name.city_id and delivered.year <= by_code.last_year
                 then 'code and name are two cities'
             when
@@ -149,7 +150,7 @@ resolved as (
             and delivered.name_key = by_name.identifier
             and delivered.year between by_name.first_year and by_name.last_year
             and ambiguous.name_zh is null
-            -- The first two characters identify a province, in its short name too.
+            -- The first two characters identify a province, even if only its short name is given.
             and coalesce(left(delivered.province_name, 2) = left(by_name.province_name_zh, 2), true)
     left join known_others as other_code
         on
@@ -163,7 +164,8 @@ resolved as (
             and delivered.year between other_name.first_year and other_name.last_year
 ),
 
--- Few records share a key, and only these are compared below. Hash collisions merely add a few records to compare.
+-- Add a hash of the key. Few records share a key, and only those are compared below. A hash collision merely adds a few
+-- comparisons.
 keyed as (
     select
         *,
@@ -203,7 +205,8 @@ contradicted as (
     from numbered
 ),
 
--- A `keep_record` correction identifies the right record by the value of one series.
+-- Contradicting records with their correction, if any. A `keep_record` correction identifies the correct record by the
+-- value of one series.
 ruled as (
     select
         contradicted.*,

@@ -29,8 +29,8 @@ mergers as (
     where kind = 'merger'
 ),
 
--- Values of a whole city cannot be split between its parts. Before a split or transfer, none of the cities has a value
--- on the boundaries of 2020.
+-- First year in which a split or changed city has its 2020 boundaries. Earlier values are not used, because a value for
+-- a whole city cannot be divided among its parts.
 unallocated as (
     select
         city_id,
@@ -45,7 +45,7 @@ years as (
     from sourced
 ),
 
--- Number of cities, merged into a city of 2020 later, that still reported separately in a year.
+-- Number of former cities that still reported separately in a year and were later merged into a city of 2020.
 parts_due as (
     select
         mergers.city_id,
@@ -56,7 +56,8 @@ parts_due as (
     group by mergers.city_id, years.year
 ),
 
--- A current register may contain codes of merged cities in any year, although most do not.
+-- Sum of the values reported for former cities, by city of 2020. A register on current boundaries may contain codes of
+-- merged cities in any year, although most registers do not.
 parts as (
     select
         mergers.city_id,
@@ -108,7 +109,7 @@ on_2020_boundaries as (
             and sourced.boundaries = 'as_of_year'
 ),
 
--- If a provider lists only cities with a count, a city without a record in a delivered year has a count of zero.
+-- Years delivered by providers that omit zero counts. In such a year, a city without a record has a count of zero.
 delivered_years as (
     select distinct
         series,
@@ -126,7 +127,7 @@ stocks as (
     from series
 ),
 
--- The last count of each city before each delivered year.
+-- Last count of each city before each delivered year.
 counted_before as (
     select
         delivered_years.series,
@@ -144,8 +145,8 @@ counted_before as (
     group by delivered_years.series, delivered_years.scope, delivered_years.year, counted.city_id
 ),
 
--- A stock that ended has a last record of zero, so a city whose last stock was positive is missing, not zero. A flow
--- can be zero in a year, except after a large count.
+-- Rows for cities that a provider omits. The value is zero, or null if a zero is implausible: after a positive stock,
+-- because a stock that ends is reported as zero first, or after a large flow.
 absent as (
     select
         delivered_years.series,

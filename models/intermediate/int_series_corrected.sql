@@ -6,7 +6,7 @@ delivered as (
 
 corrections as (
     select * from {{ ref('corrections') }}
-    -- int_records_conformed applies the actions that concern records.
+    -- These two actions concern whole records and are applied in int_records_conformed.
     where action not in ('keep_record', 'set_records_aside')
 ),
 

@@ -6,7 +6,8 @@ records as (
     select * from {{ ref('int_records_conformed') }}
     where set_aside_reason is null
     union all by name
-    -- If none of several contradicting records is right, a row without values marks the city as missing, not absent.
+    -- If all of several contradicting records are wrong, add a row without values, so that the city's values are
+    -- missing instead of zero.
     select distinct
         entity,
         provider,
@@ -81,7 +82,8 @@ summed as (
     group by provider, source_name, city_id, year, scope
 ),
 
--- Counts computed from registers, here, on Spark or with another concordance, are treated as further providers.
+-- Delivered values of all providers. Counts computed from registers in DuckDB, on Spark, or with another industry
+-- concordance are treated as additional providers.
 delivered as (
     select * from yearbook
     union all by name
@@ -135,8 +137,8 @@ delivered_series as (
     having count(value) > 0
 ),
 
--- A series that the source delivers elsewhere, but not in this record, remains as a row with a null: missing, not
--- absent.
+-- Drop series that a source never delivers, but keep the null values of all other series: a null marks a missing value,
+-- whereas an absent row can mean zero.
 final as (
     select long.*
     from long

@@ -13,7 +13,8 @@ provinces as (
     from cities
 ),
 
--- Unnest one list at a time, because two unnest calls in one select pair their items.
+-- Unnest the series only. The years are unnested in the next CTE, because two unnest calls in one select would pair
+-- their items instead of combining them.
 series_of_events as (
     select
         event_id,

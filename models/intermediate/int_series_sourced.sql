@@ -14,7 +14,7 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
--- A province's value is assigned to each of its cities.
+-- Delivered values with the priority of their provider. A province's value is assigned to each of its cities.
 candidates as (
     select
         corrected.* replace (coalesce(cities.city_id, corrected.city_id) as city_id),
@@ -42,8 +42,8 @@ years as (
     from corrected
 ),
 
--- Each year is fed by the first delivered provider whose declared years include it, even if it has no value in that
--- year.
+-- Priority of the provider in use, by series and year: the first delivered provider whose declared years include the
+-- year, even if it has no value in that year.
 feeding as (
     select
         providers.series,
@@ -64,8 +64,8 @@ feeding as (
     group by providers.series, providers.used_scope, years.year
 ),
 
--- The plain series takes each year from the provider that feeds it, or from the first provider if none does. All values
--- of every other provider are also available as series@provider.
+-- The series without a suffix uses the provider selected above, or the first provider if none was selected. Values of
+-- all other providers are also available as `series@provider`.
 named as (
     select
         candidates.*,
@@ -83,7 +83,7 @@ named as (
     where priority > first_priority
 ),
 
--- If two records disagree, the value is missing and the gate reports the records.
+-- One value per series, city and year. If records disagree, the value is null and the gate reports the records.
 final as (
     select
         series,

@@ -27,7 +27,8 @@ named as (
             or (sources.series = '*' and counts.series is null)
 ),
 
--- A row that names the series overrides the provider's `*` row, and precedes the `*` rows of all providers.
+-- In series_sources.csv, a row that names a series overrides the provider's wildcard row (`*`), and ranks before the
+-- wildcard rows of all providers.
 ordered as (
     select
         * replace (

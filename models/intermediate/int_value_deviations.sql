@@ -4,7 +4,7 @@ Quantities whose spread is estimated: the deviation from neighbouring years, and
 {%- set spread = {'deviation': 'deviation', 'step': 'own_step'} -%}
 with
 
--- In series by province, all cities of a province have the same value, so these are excluded.
+-- Series delivered by province. They are excluded below, because all cities of a province share one value.
 by_province as (
     select distinct
         series as quantity,
@@ -26,7 +26,8 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- The denominator of a check is a sum of series, divided by the series `per` if there is one.
+-- Checks on ratios. The denominator is the sum of the series in compared_with, divided by the series `per` if the check
+-- names one.
 checks as (
     select
         * replace (concat_ws('/', compared_with, per) as compared_with),
@@ -34,7 +35,7 @@ checks as (
     from {{ ref('value_checks') }}
 ),
 
--- Counts and other series printed in whole numbers have a resolution of one; the others are printed to two decimals.
+-- Values with a flag for series in whole numbers; all other series are printed with two decimals.
 resolved as (
     select
         *,
@@ -93,8 +94,8 @@ ratios as (
         and (checks.per is null or divisors.value > 0)
 ),
 
--- Values without a denominator have compared_with ''. Ten units of resolution are added before taking the log, so that
--- the doubling of a small count is not a jump.
+-- Log values and log ratios to compare over time; compared_with is empty for values without a denominator. Ten units of
+-- the last printed digit are added before taking the log, so that small counts do not produce large changes.
 amounts as (
     select
         *,
@@ -116,8 +117,8 @@ steps as (
     window city_years as (partition by series, scope, compared_with, city_id order by year)
 ),
 
--- A step common to the cities of a province is not a deviation of one city; int_province_steps judges the province.
--- With fewer than five cities, the median step of the country is used instead.
+-- National median step per series and year, used below for provinces with fewer than five cities. A step that most
+-- cities of a province share is not a deviation of one city, and is checked by int_province_steps.
 country_steps as (
     select
         series,
@@ -197,7 +198,8 @@ deviations as (
         )
 ),
 
--- For normal deviations, 1.4826 median absolute deviations equal one standard deviation.
+-- Robust standard deviations, by city size, by city and for levels. For normally distributed deviations, 1.4826 median
+-- absolute deviations equal one standard deviation.
 spreads as (
     select
         *,
@@ -213,8 +215,8 @@ spreads as (
     from deviations
 ),
 
--- A volatile city may use its own spread, up to 1.5 times the spread of cities of its size. A count also has a Poisson
--- error, and a step has the errors of two counts.
+-- Deviations divided by their standard deviation. A volatile city uses its own spread, up to 1.5 times the spread of
+-- cities of similar size. Counts add a Poisson variance, which enters twice for a step between two counts.
 scored as (
     select
         *,
@@ -292,7 +294,7 @@ final as (
         least(year_count_before, year_count_from_here) as shift_years,
         case when judges_level then above_median end as level_deviation,
         case when judges_level then level_score end as level_score,
-        -- Between two opposite breaks, values differ in the same direction from the first and the last years.
+        -- Between two opposite breaks, a value deviates in the same direction from the city's first and last years.
         case
             when
                 above_first * above_last > 0

@@ -27,7 +27,7 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- Values far from the years around them, or, between two breaks, far from the years outside both breaks.
+-- Values far from the surrounding years or, between two opposite breaks, far from the years outside the breaks.
 off_neighbours as (
     select
         *,
@@ -42,7 +42,8 @@ off_neighbours as (
         or spike is not null
 ),
 
--- A second source is compared only if it repeats the first within .5 % in at least half of the cells.
+-- Second providers that report the same quantity as the first provider: at least half of their values agree within 0.5
+-- %. Other second providers are not compared.
 second_sources as (
     select
         series as quantity,
@@ -77,8 +78,9 @@ compared_sources as (
     where conformed.is_spliced is not true
 ),
 
--- A year without a value of the second source is judged by the years before and after it if both deviate in the same
--- direction, or by the next year if it is the first year of the city.
+-- Log difference between two providers in the surrounding years. If the second provider has no value in a year, the
+-- year is judged by the years before and after if both differences have the same sign. A city's first year is judged by
+-- the next year.
 sources_around as (
     select
         *,
@@ -112,8 +114,8 @@ off_sources as (
     where abs(deviation) > ln({{ var('factor_of_two_sources') }})
 ),
 
--- A value equal to the denominator was probably copied from that series, unless the two are usually equal in the city
--- or the year, as GDP and the sum of its parts are.
+-- Ratios with a flag for a ratio of exactly one. Such a value was probably copied from the denominator, unless the two
+-- series are usually equal in the city or the year, as GDP and the sum of its sectors are.
 ratios as (
     select
         *,
@@ -127,7 +129,8 @@ ratios as (
         same_city as (partition by series, scope, compared_with, city_id)
 ),
 
--- A deviating ratio means that one of its values is wrong; the suspect is chosen below.
+-- Ratios that deviate from their usual level. At least one value in each ratio is wrong; the CTE `suspects` selects
+-- which one.
 off_ratios as (
     select
         series,
@@ -165,7 +168,8 @@ members as (
     from off_ratios
 ),
 
--- The suspect is the value furthest from its own neighbours; the numerator has a minimum score of 3.
+-- The most suspicious value of each deviating ratio: the one furthest from its neighbouring years. The numerator has a
+-- score of at least 3, so it is selected unless another value is clearly worse.
 suspects as (
     select
         members.*,
@@ -220,8 +224,8 @@ found as (
     from suspects
 ),
 
--- Other values of the same provider, city and year are marked at half the usual limit if they deviate in the same
--- direction.
+-- Further values of the same provider, city and year as a marked value. They are marked at half the usual limit if they
+-- deviate in the same direction.
 beside_found as (
     select
         alone.series,
@@ -252,7 +256,7 @@ beside_found as (
     group by all
 ),
 
--- Expected change of a stock: entries minus exits, if both were delivered.
+-- Expected change of each stock: entries minus exits, if both were delivered.
 flows as (
     select
         series.stock_series,
@@ -297,7 +301,8 @@ off_flows as (
     where abs(later.value - earlier.value - flows.growth) > greatest(1, 0.01 * later.value)
 ),
 
--- The resolution of a value is its last printed digit. Digits beyond the seventh are noise of single-precision files.
+-- Values with the unit of their last printed digit. Digits after the seventh are ignored, because they are noise in
+-- single-precision files.
 printed as (
     select
         conformed.*,
@@ -319,8 +324,8 @@ printed_steps as (
     qualify lag(year) over city_years = year - 1
 ),
 
--- Probability that a value equals the previous year's to the last digit: the density of growth at zero times the width
--- of a digit, assuming normal growth with the robust standard deviation of the series.
+-- Probability that a value equals the previous year's in every printed digit: the density of growth at zero times the
+-- width of one digit. Growth is assumed to be normal, with the robust standard deviation of the series.
 repeat_chances as (
     select
         *,
@@ -348,8 +353,8 @@ repeated_cells as (
     window city_years as (partition by series, scope, city_id order by year)
 ),
 
--- Joint probability of several series of a city repeating in one year. For a series with two providers, the smaller
--- probability counts.
+-- Probability of each repeated series of a city-year, multiplied over the series in the next CTE. If two providers
+-- repeat a series, the smaller probability counts.
 repeated_quantities as (
     select
         quantity,

@@ -11,7 +11,8 @@ titles as (
     from {{ ref('int_patent_titles') }}
 ),
 
--- Set-aside terms are matched as well, so that the evaluation shows why they were set aside.
+-- AI terms found in each title. Terms that the dictionary excludes ('set_aside') are matched as well, so that the
+-- evaluation can show the effect of excluding them.
 found as (
     {%- for kind in ['include', 'set_aside'] %}
     select

@@ -2,7 +2,7 @@
 
 with
 
--- The first select defines the columns and leaves the table empty if no provider delivers titles.
+-- The first select defines the columns, so that the table exists but is empty if no provider delivers titles.
 titles as (
     select
         cast(null as varchar) as publication_number,

@@ -1,9 +1,10 @@
 {{ config(materialized='ephemeral') }}
 
--- This model runs on DuckDB only, because Spark cannot read the concordance, which is delivered as a workbook.
+-- Patent counts by city, year and scope, allocated to industries with the Fraunhofer concordance. DuckDB only, because
+-- Spark cannot read the concordance workbook.
 with
 
--- The first select defines the columns and leaves the table empty if no provider delivers a concordance.
+-- The first select defines the columns, so that the table exists but is empty if no provider delivers a concordance.
 concordance as (
     select
         cast(null as varchar) as ipc_class,
@@ -29,8 +30,8 @@ scopes as (
     select distinct scope from industry_scopes
 ),
 
--- Probability that the applicant of a patent of the class belongs to the scope; zero if none of the class's divisions
--- does. The sum is ordered, so that every build returns the same digits.
+-- Probability that the applicant of a patent in an IPC class belongs to an industry scope. The sum is ordered, because
+-- floating-point sums depend on the order of the rows.
 shares as (
     select
         concordance.ipc_class,
@@ -64,7 +65,7 @@ dropped_rows as (
     where entity = 'patent_register'
 ),
 
--- int_register_cells resolves city codes.
+-- City of each city code in the patent register, as resolved by int_register_cells.
 places as (
     select distinct
         city_code,
@@ -75,7 +76,8 @@ places as (
         and set_aside_reason is null
 ),
 
--- The usable patents, grouped by class. Without a concordance, the exists condition skips the register.
+-- Number of usable patents by IPC class. The exists condition avoids a scan of the register if no concordance was
+-- delivered.
 cohorts as (
     select
         patents.city_code,
@@ -117,7 +119,8 @@ by_class as (
     group by places.city_id, years.year, cohorts.ipc_class, cohorts.section
 ),
 
--- Classes without a concordance, mostly new ones, are assigned to the section of ipc_industries.csv, as in the default.
+-- Patent counts by class with the share of each scope. A class missing from the concordance, usually a new one, is
+-- allocated entirely to its section in ipc_industries.csv.
 allocated as (
     select
         by_class.*,
@@ -136,7 +139,7 @@ allocated as (
     where classes.ipc_class is null
 ),
 
--- The sums are ordered, so that every build returns the same digits.
+-- The sums are ordered, because floating-point sums depend on the order of the rows.
 final as (
     select
         'fraunhofer' as provider,

@@ -20,7 +20,8 @@ files as (
     from {{ ref('raw_register_files') }}
 ),
 
--- A register without industries (section 'all') only counts in the scope of all industries.
+-- Scopes that contain each industry section. Counts from a register without industries (section 'all') cover all
+-- industries.
 industry_scopes as (
     select
         scope,
@@ -32,7 +33,8 @@ industry_scopes as (
         'all' as section
 ),
 
--- Counts of an incomplete register are named after its provider, so that they are not mistaken for a full register's.
+-- Cells with the provider of the resulting counts. An incomplete register keeps its own provider name, so that its
+-- counts are not mistaken for counts of a complete register.
 named as (
     select
         cells.*,
@@ -68,7 +70,7 @@ years as (
     {{ year_spine() }}
 ),
 
--- Firms are alive at the end of a year if they have entered and not yet exited.
+-- Counts by city and year. A firm is alive at the end of a year if it entered by then and has not exited.
 registered as (
     select
         cohorts.provider,
@@ -103,8 +105,8 @@ covered as (
     where is_covered
 ),
 
--- A register without exits only contains survivors. It counts entries in the delivered years and provinces, without
--- stocks and without zeros for absent cities.
+-- Entries from registers without exit dates, which contain only surviving firms and therefore provide no stocks. Only
+-- covered years and provinces are counted, and cities without entries are not filled with zeros.
 survived as (
     select
         cells.provider,

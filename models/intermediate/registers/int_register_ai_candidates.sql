@@ -5,7 +5,7 @@
 
 with
 
--- This is the only query that scans all texts.
+-- This is the only query that scans the texts of all register rows.
 final as (
     select
         {{ cell_columns() }},

@@ -4,7 +4,7 @@ candidates as (
     select * from {{ ref('int_register_ai_candidates') }}
 ),
 
--- Many records share a text, so each distinct text is tagged once.
+-- Distinct texts, because many records share a text and each text needs to be tagged only once.
 texts as (
     select distinct
         entity,

@@ -7,8 +7,9 @@ ai_rows as (
     from {{ ref('int_register_ai_tags') }}
 ),
 
--- Cohorts count every row. Rows dropped because of their id are subtracted from their cell (-1) and added to the cell
--- of the reason (+1). They are few, and joining them to fifty million rows would cost more than the count itself.
+-- int_register_cohorts counts every row. The few rows dropped for a duplicate id are subtracted from their cell (-1)
+-- and added to the cell of the reason (+1), because joining them to fifty million rows would cost more than the count
+-- itself.
 parts as (
     select
         {{ cell_columns() }},

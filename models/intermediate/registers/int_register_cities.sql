@@ -5,7 +5,7 @@ with
 city_codes as (
     select
         identifier as city_code,
-        -- A current register uses current boundaries, even for records with an old code.
+        -- Registers use current boundaries, so a code of a former city is mapped to its current city.
         current_city_id as city_id
     from {{ ref('int_city_identifiers') }}
     where identifier_kind = 'code'
@@ -23,7 +23,7 @@ dissolved as (
     where kind = 'split'
 ),
 
--- Registers contain codes of earlier years, so the codes of all years are accepted.
+-- Registers contain codes from earlier years, so a code is accepted in every year.
 final as (
     select
         city_codes.city_code,

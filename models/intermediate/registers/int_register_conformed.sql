@@ -10,7 +10,8 @@ sections_in_scope as (
     from {{ ref('industry_scopes') }}
 ),
 
--- Sections outside all scopes feed no series, so they are merged into 'other' to reduce the number of cells.
+-- Section of each industry. Sections outside all scopes are merged into 'other', which reduces the number of cells,
+-- because no series counts them.
 industries as (
     select
         industries.industry_code,
@@ -27,8 +28,8 @@ classes as (
     inner join industries on ipc_industries.industry_code = industries.industry_code
 ),
 
--- Each branch reads int_register_delivered itself, because DuckDB would materialise a shared CTE with all register
--- rows.
+-- Register rows with their industry section. Each branch reads int_register_delivered itself, because DuckDB would
+-- materialise a shared CTE with all register rows.
 sectioned as (
     select
         firms.*,
@@ -38,8 +39,8 @@ sectioned as (
     left join industries on {{ division_of('firms.industry_code') }} = industries.industry_code
     where firms.entity = 'firm_register'
     union all
-    -- Use the IPC subclass (four characters) if the concordance contains it, and the class (three characters)
-    -- otherwise.
+    -- Map patents to industries by IPC subclass (four characters), or by IPC class (three characters) if
+    -- ipc_industries.csv does not contain the subclass.
     select
         patents.*,
         case
@@ -50,13 +51,13 @@ sectioned as (
     from {{ ref('int_register_delivered') }} as patents
     left join industries on {{ division_of('patents.industry_code') }} = industries.industry_code
     left join classes as subclasses on substring(patents.ipc, 1, 4) = subclasses.ipc
-    -- Only patents without a matching subclass are looked up by class.
+    -- Look up the IPC class only if the subclass has no match.
     left join classes on case when subclasses.ipc is null then substring(patents.ipc, 1, 3) end = classes.ipc
     where patents.entity = 'patent_register'
 ),
 
--- Special years encode why a row is set aside, so that the reason also follows from the years of a cell. Cities are
--- resolved in int_register_cells.
+-- Special years encode why a row is set aside, so that the reason can be derived from the years of a cell.
+-- int_register_cells resolves the cities.
 placed as (
     select
         entity,
@@ -70,7 +71,7 @@ placed as (
         kind,
         text,
         case
-            -- A register without exits has few cells, so years before the period are not merged.
+            -- A register without exit dates has few cells, so years before the period are stored individually.
             when start_date < {{ period_start }} and lacks_exit then year(start_date)
             when start_date < {{ period_start }} then {{ before_period }}
             when start_date is not null then year(start_date)
@@ -82,8 +83,8 @@ placed as (
             when end_date < start_date then {{ before_period - 1 }}
             when end_date > {{ period_end }} then {{ after_period }}
             when end_date >= {{ period_start }} then year(end_date)
-            -- A firm that exited before the period never counts as alive. A patent granted before it has no grant in
-            -- the period.
+            -- A firm that exited before the period is never counted as alive. A patent granted before the period has no
+            -- grant in the period.
             when entity = 'firm_register' then {{ before_period }}
             else {{ after_period }}
         end as end_year

@@ -9,7 +9,7 @@ files as (
     select * from {{ ref('raw_register_files') }}
 ),
 
--- A register without exits only counts entries, so a year is complete only if the file has entries in all twelve
+-- Months with entries by file and year. A register without exit dates covers a year only if firms entered in all twelve
 -- months.
 months as (
     select
@@ -45,7 +45,7 @@ final as (
         cells.province_id,
         cells.row_count,
         months.month_count,
-        -- A sample never covers a province, even if it is large.
+        -- A sample does not cover any province, however large the sample is.
         not files.is_sample
         and months.month_count = 12
         and cells.row_count >= {{ smallest_share }} * sum(cells.row_count) over (

@@ -27,9 +27,9 @@
 {%- set hashes = hashes ~ ' union all ' ~ of_ids ~ ' where ' ~ is_compared %}
 {%- endif %}
 
--- Ids are first compared by hash, and rows with equal hashes then by id. An id shared by a firm and a patent is found
--- too; int_register_dropped_rows separates the entities. No CTE with register rows has two readers, because DuckDB
--- would materialise all of them.
+-- Register rows whose id is missing or not unique. Ids are compared by hash first, and only rows with equal hashes are
+-- compared by id. Ids shared by a firm and a patent are included; int_register_dropped_rows separates the entities. No
+-- CTE with register rows is read twice, because DuckDB would materialise all of them.
 with
 
 hashed as (
@@ -85,13 +85,13 @@ found as (
         {%- endif %}
         and checked.has_new_row = 1
     union all
-    -- Parquet statistics let DuckDB skip row groups without nulls.
+    -- Rows without an id. DuckDB uses Parquet statistics to skip row groups without nulls.
     {{- rows }}
     where
         {{ is_new }}
         and record_id is null
     union all
-    -- Each file gets a row without a row number, which marks it as processed even if it has no doubtful rows.
+    -- Add a row without a row number for each file, to mark the file as processed even if it has no doubtful rows.
     select
         entity,
         store_key,

@@ -4,7 +4,7 @@ files as (
     select * from {{ ref('raw_register_files') }}
 ),
 
--- The rows are sorted below, so the delivery number replaces the store key of 64 letters.
+-- Doubtful rows with their delivery number, which is cheaper to sort by than the 64-character store key.
 numbered as (
     select
         files.delivery_number,
@@ -22,7 +22,7 @@ numbered as (
     where doubtful.row_number is not null
 ),
 
--- The latest delivery with an id takes precedence, and within it the first usable row.
+-- Rank the rows that share an id. The latest delivery takes precedence, and within the delivery the first usable row.
 ranked as (
     select
         *,

@@ -1,13 +1,13 @@
 with
 
--- Each distinct place is resolved once, not once per row.
+-- Distinct places of all registers, so that a place is resolved once rather than once per row.
 delivered as (
     select distinct coalesce(city_code, '') as city_code
     from {{ ref('int_register_cohorts') }}
 ),
 
--- Parse the rules of each place and their position, because earlier rules take precedence. A register that declares no
--- rules only has a city code.
+-- One row per place and rule. Earlier rules take precedence, so their position is included. A register without declared
+-- rules only delivers a city code.
 rules as (
     select
         city_code,
@@ -47,8 +47,9 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
--- A name may be a district's, so it only identifies a city together with the province: 朝阳 is a city of Liaoning and a
--- district of Beijing. The first two characters identify the province, in its short name too.
+-- City of each name and province. The province is required, because a district may share its name with a city: 朝阳 is a
+-- city in Liaoning and a district of Beijing. The first two characters identify a province, even if only its short name
+-- is given.
 names as (
     select
         identifier as name,
@@ -60,7 +61,7 @@ names as (
     having count(distinct current_city_id) = 1
 ),
 
--- Every name within a municipality is part of that municipality.
+-- Municipalities by province. Every place in a municipality belongs to the municipality.
 municipalities as (
     select
         city_id,
@@ -92,7 +93,7 @@ answers as (
             else 'unknown city'
         end as set_aside_reason
     from rules
-    -- An office may still use a code that now belongs to another county.
+    -- A registration office may still use a code that now belongs to another county.
     left join {{ ref('city_aliases') }} as offices
         on
             rules.rule = 'credit_code'
@@ -107,8 +108,8 @@ answers as (
     left join other_names on rules.name = other_names.name
 ),
 
--- The first rule that finds a city decides. If none does, the first rule with a reason other than 'unknown city'
--- decides.
+-- Rank the answers of a place's rules. The first rule that finds a city takes precedence, followed by the first rule
+-- with a more specific reason than 'unknown city'.
 ranked as (
     select
         *,
