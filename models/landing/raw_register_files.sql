@@ -2,7 +2,8 @@
 
 with
 
--- All registers of a provider share one staging model, and therefore the same `lacks`.
+-- Information that a provider's registers lack, such as exit dates (`lacks`). A provider's registers share one staging
+-- model, so the declaration applies to all of them.
 declared as (
     select
         provider,

@@ -12,7 +12,7 @@ groupings as (
     select * from {{ ref('city_groupings') }}
 ),
 
--- Value of a series in the grouping's year, or its ratio to a second series.
+-- Value by which a grouping classifies a city: a series in the grouping's year, or the ratio of two series.
 valued as (
     select
         groupings.grouping,
@@ -74,7 +74,8 @@ split_by_value as (
     inner join thresholds using (grouping)
 ),
 
--- Boundary changes in the first year are ignored, because all years of the period then use the new boundary.
+-- Cities whose boundaries changed during the period. Changes in the first year are ignored, because every year of the
+-- period then uses the new boundaries.
 changed_cities as (
     select distinct city_id
     from {{ ref('int_city_boundary_changes') }}

@@ -5,7 +5,7 @@ dim_series as (
     where scope in ('total', '{{ var("default_measure").scope }}')
 ),
 
--- Labels that apply if a series is the paper's own and not a substitute.
+-- Labels that apply unless a series is replaced by a substitute, which has a label of its own.
 paper_labels as (
     select
         kind,

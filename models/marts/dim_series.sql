@@ -59,7 +59,7 @@ coverage as (
     group by series, quantity, scope
 ),
 
--- Checks that compare a value with other series, available only if all series of the check were delivered.
+-- Series that each value check compares. A check is available only if all of its series were delivered.
 value_checks as (
     select
         scope,
@@ -121,8 +121,8 @@ checked as (
     group by quantity, scope
 ),
 
--- Registers that cannot provide all counts: a sample provides none, and a register of survivors, which lacks the firms
--- that exited, provides neither stocks nor exits.
+-- Registers that cannot provide all counts. A sample provides none, and a register that lacks dissolved firms provides
+-- neither stocks nor exits.
 registers as (
     select distinct
         provider,
@@ -165,7 +165,8 @@ absences as (
     group by counts.quantity
 ),
 
--- All series of the seeds, delivered or not, and the series@provider that non-default providers deliver.
+-- All series declared in the seeds, delivered or not, and `series@provider` for the series that non-default providers
+-- deliver.
 scopes as (
     select distinct
         quantity as series,
@@ -180,7 +181,8 @@ scopes as (
     from coverage
 ),
 
--- Counts computed here have the provider `register`; their sources are the deliveries of the register.
+-- Deliveries that feed each series. Counts computed from registers have the provider `register` and are traced to the
+-- register's deliveries.
 feeding_sources as (
     select distinct
         corrected.series as quantity,
@@ -212,7 +214,8 @@ feeding_sources as (
             )
 ),
 
--- Provenance combines all providers that feed a series, because years may be spliced.
+-- Provenance of each series. It combines all providers in use, because a series may take different years from different
+-- providers.
 provenance as (
     select
         feeding_providers.series,

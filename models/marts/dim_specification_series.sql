@@ -3,10 +3,10 @@ with
 specifications as (
     select
         *,
-        -- In an event study the measure is the outcome; in every other regression it is a regressor.
+        -- In an event study, the AI measure is the outcome; in every other regression, it is a regressor.
         estimator = 'event_study' as is_event_study,
         case when estimator = 'event_study' then outcome else regressor end as measure,
-        -- Second measurement of the measure, used as an instrument, with counts from the named provider.
+        -- Parse `instrument=measure@provider`: a second measurement of the AI measure, which is used as an instrument.
         nullif(regexp_extract(options, 'instrument=([^@ ]+)', 1), '') as second_measure,
         regexp_extract(options, 'instrument=[^@ ]+@(\S+)', 1) as second_provider,
         string_split(regexp_extract(options, 'complete=(\S+)', 1), ',') as complete,
@@ -14,7 +14,8 @@ specifications as (
     from {{ ref('int_specifications_resolved') }}
 ),
 
--- Providers that the specification names for its series; other series use the default provider.
+-- Providers that a specification names for individual series, as `series=provider`. All other series use the default
+-- provider.
 named_providers as (
     select
         specification_id,
@@ -93,7 +94,7 @@ of_panel as (
     where named.variable <> ''
 ),
 
--- A second measure uses the same weighting as the measure.
+-- One row per specification and measure. The second measure uses the weighting of the first.
 measured as (
     select
         * exclude (measure),
@@ -103,7 +104,8 @@ measured as (
     from specifications
 ),
 
--- A scaled count is only used in the year of its share; the scaling series is used in that year and in every sample
+-- Series from which each measure is computed, and the years that are needed. If a measure is a fixed share times a
+-- scaling series, the share's count is needed only in the share's year, and the scaling series also in every sample
 -- year.
 of_measure as (
     select
@@ -160,7 +162,7 @@ scoped as (
         used.*,
         case
             when used.quantity is null then null
-            -- A series without industries only has the scope 'total'.
+            -- A series that is not reported by industry only has the scope 'total'.
             when exists (
                 select 1 from series
                 where series.series = used.quantity and series.scope = 'total'
@@ -170,7 +172,7 @@ scoped as (
     from used
 ),
 
--- Groupings always use the default provider.
+-- Provider that the specification names for each series. Series that define a grouping always use the default provider.
 provided as (
     select
         scoped.*,
@@ -234,7 +236,7 @@ final as (
         resolved.scope_used as scope,
         case when resolved.is_of_sample_years then specifications.first_year end as first_year,
         case when resolved.is_of_sample_years then specifications.last_year end as last_year,
-        -- First year with all series of a share.
+        -- Year of the share: the first year in which all series of the share were delivered.
         case
             when resolved.is_of_first_year
                 then max(series.first_year) over (

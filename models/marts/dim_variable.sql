@@ -1,4 +1,5 @@
--- The seeds are rendered to escape the limit that --empty adds, because downstream models refer to variables by name.
+-- render() removes the row limit that dbt's --empty flag adds to ref(), because downstream models need all variable
+-- names even in an empty build.
 with
 
 series as (
@@ -9,7 +10,7 @@ derived_variables as (
     select * from {{ ref('derived_variables').render() }}
 ),
 
--- The plain series, and the series@provider of non-default providers.
+-- Each series, and `series@provider` for every non-default provider.
 choices as (
     select
         series as quantity,
@@ -48,7 +49,7 @@ named as (
         series,
         'ln' as transform,
         null as measure,
-        -- Abbreviations keep their capitals.
+        -- Lower-case the first letter of the label after 'Log', except in abbreviations such as GDP.
         case
             when regexp_matches(label_en, '^[A-Z][a-z]') then 'Log ' || lower(label_en[1]) || label_en[2:]
             else 'Log ' || label_en

@@ -1,5 +1,5 @@
--- The contract determines the columns. New series need no column here, because fct_city_year_values contains all of
--- them.
+-- The model contract determines the columns of this city-year panel. A new series does not need a column here, because
+-- fct_city_year_values contains every series.
 {%- set facts = [] %}
 {%- for column in model.columns.values() if column.data_type in ('double', 'bigint') %}
 {%- do facts.append(column) %}

@@ -22,7 +22,7 @@ conformed as (
     select * from {{ ref('int_series_conformed') }}
 ),
 
--- Provider of each series, and whether the provider declares it as interpolated.
+-- Provider of each series, and whether the provider declares the series as interpolated.
 deliveries as (
     select
         series,
@@ -33,7 +33,8 @@ deliveries as (
     from {{ ref('dim_series') }}
 ),
 
--- A value is interpolated if the series that it interpolates has no value, or a different one, in the city-year.
+-- Series values with the basis of each value. A value is interpolated if the observed series has no value, or a
+-- different value, in the same city-year.
 series as (
     select
         conformed.*
@@ -73,12 +74,13 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- Measures exist in every year of the period, or in the years of `dbt --sample`. A study may have no measures.
+-- Years with AI measures: the years of the period, or the years selected by `dbt --sample`. A study may define no
+-- measures.
 measured_years as (
     select distinct year from measured
 ),
 
--- City-years only exist if any value was delivered.
+-- All combinations of city and year, or no rows if nothing was delivered.
 city_years as (
     select
         {{ extract_set() }} as extract_set,

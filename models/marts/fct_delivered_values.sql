@@ -3,7 +3,7 @@
 {%- set keys = 'origin, city_id, year, industry_code' %}
 with
 
--- Records that are used, or that were used until a later delivery.
+-- Records in use, and records that were in use until a later delivery replaced them.
 used as (
     select
         * exclude (
@@ -38,7 +38,7 @@ delivered as (
     into name series value delivered_value
 ),
 
--- A province's value has one row for each of its cities.
+-- Cities of each province, by series delivered by province, to assign the province's value to each city.
 of_provinces as (
     select
         sources.series,
@@ -81,7 +81,8 @@ mergers as (
 
 final as (
     select
-        -- Read by a subquery, because the literal of extract_set() would be fixed when the view is created.
+        -- A subquery reads the extract set, because the macro extract_set() returns a literal, which would be fixed
+        -- when the view is created.
         (select max(deliveries.extract_set) from {{ ref('raw_deliveries') }} as deliveries) as extract_set,
         placed.series,
         placed.city_id,

@@ -71,7 +71,8 @@ feeding_providers as (
     from series_sources
 ),
 
--- Per source: the series it delivers in the period that series_sources.csv lists, and those that it feeds.
+-- For each source: the number of delivered series that series_sources.csv lists, and the number of series that use this
+-- source.
 delivered_sources as (
     select
         delivered.provider,
@@ -112,7 +113,7 @@ judged as (
         deliveries.entity in (select l.entity from listed_providers as l) as is_listed_entity,
         listed_providers.provider is not null as is_listed,
         case
-            -- Registers feed series through their counts.
+            -- Registers are always in use, through the counts that are computed from them.
             when deliveries.entity in ('firm_register', 'patent_register') then true
             when accounting.used_count > 0 then delivered_sources.series_count > 0
             else feeding_providers.provider is not null
@@ -139,7 +140,7 @@ outcomes as (
             when ended_as is not null then ended_as
             when is_listed_entity and not (is_listed and is_feeding) then 'feeds no series'
             when used_count = 0 then 'nothing used'
-            -- fed_series_count is null for registers, because their series are named after other sources.
+            -- fed_series_count is null for registers, because their counts have a different source name.
             when fed_series_count = 0 then 'outranked'
             else 'used'
         end as outcome

@@ -45,7 +45,7 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- Values that another provider confirms within .5 %.
+-- Values that another provider confirms to within 0.5 %.
 agreements as (
     select
         series as quantity,
@@ -70,8 +70,9 @@ confirmations as (
     group by quantity, scope, city_id, year, provider
 ),
 
--- A step lasts if more than 60 % of it remains in the median of the following years. With two years, a single outlier
--- would leave half.
+-- Changes from the previous year, and whether the change lasts: more than 60 % must remain in the median of the
+-- following years. The limit exceeds one half, because with two following years a single outlier would leave half of
+-- the change.
 steps as (
     select
         *,
@@ -82,9 +83,9 @@ steps as (
     from deviations
 ),
 
--- Attribute each mark to the largest lasting step into its year, out of it, or nearby. A step with only two years on
--- one side makes both of them doubtful, and a step away from the level of other cities makes all following years
--- doubtful. Such values lie on the same side of the step and are not spikes themselves.
+-- Match each doubtful value to the largest lasting step into or out of its year. Unless the value is a spike, a step up
+-- to two years away on the same side also counts. A value off the level of other cities may be explained by any earlier
+-- step.
 breaks as (
     select
         marks.series,
@@ -114,7 +115,7 @@ breaks as (
     group by marks.series, marks.scope, marks.city_id, marks.year, marks.rule
 ),
 
--- Lasting steps that a declared event covers, or that coincide with a change of the city's boundaries.
+-- Lasting steps that are covered by a declared event, or that coincide with a change of the city's boundaries.
 event_breaks as (
     select
         steps.series,
@@ -151,7 +152,8 @@ source_marks as (
     where rule = 'second source'
 ),
 
--- If the ratio of two providers is stable in consecutive years, they use different definitions or vintages.
+-- Values whose ratio to another provider is stable in consecutive years, which suggests that the providers use
+-- different definitions or vintages.
 steady_ratios as (
     select distinct
         source_marks.series,
@@ -170,8 +172,8 @@ steady_ratios as (
             and 4 * abs(source_marks.log_ratio - beside.log_ratio) < abs(source_marks.log_ratio)
 ),
 
--- Events that explain a difference between providers although the city's own years show no jump, because one of them
--- revised earlier years too.
+-- Declared events that explain a difference between two providers. The city's own series may show no jump, because one
+-- provider may have revised earlier years too.
 source_events as (
     select
         source_marks.series,
@@ -212,7 +214,7 @@ described as (
                 and definitions.distance < 0.02
                 and strpos(marks.compared_with, definitions.definition) = 0
                 then definitions.definition
-            -- The two providers differ by as much as the two denominators do.
+            -- The difference between the two providers equals the difference between the two denominators.
             when
                 marks.rule = 'second source'
                 and definitions.distance < 0.02
@@ -241,7 +243,7 @@ described as (
             and breaks.break_year = steps.year
 ),
 
--- Causes are tested in order of certainty.
+-- Assign a cause to each doubtful value. Causes are tested in order of certainty.
 explained as (
     select
         * replace (

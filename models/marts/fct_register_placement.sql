@@ -4,7 +4,8 @@ cells as (
     select * from {{ ref('int_register_cells') }}
 ),
 
--- Months are counted per file, although a year may be covered in only some of its provinces.
+-- Months with entries, by register file and year. The number refers to the whole file, even if the file covers only
+-- some provinces in a year.
 months as (
     select distinct
         store_key,

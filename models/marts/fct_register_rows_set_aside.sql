@@ -4,7 +4,8 @@ with
 
 judged as (
     select
-        -- Read by a subquery, because the literal of extract_set() would be fixed when the view is created.
+        -- A subquery reads the extract set, because the macro extract_set() returns a literal, which would be fixed
+        -- when the view is created.
         (select max(deliveries.extract_set) from {{ ref('raw_deliveries') }} as deliveries) as extract_set,
         files.provider,
         files.source_name,

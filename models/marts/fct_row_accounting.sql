@@ -31,8 +31,8 @@ conformed as (
         case
             when set_aside_reason is not null then set_aside_reason
             when patent_type <> 'invention' then 'in no series'
-            -- `null not in` an empty list is true, so without the null test a study without industries would use no
-            -- record.
+            -- In SQL, `null not in` an empty list is true. Without the null test, a study without industries would
+            -- therefore use none of its records.
             when
                 industry_code is not null
                 and industry_code not in (select in_scope.industry_code from industries_in_scope as in_scope)
@@ -51,19 +51,19 @@ covered as (
     where is_covered
 ),
 
--- Registers are counted by cells, because they have too many rows.
+-- Register rows are counted by cell, because counting millions of rows one by one would be slow.
 registers as (
     select
         files.delivery_number,
         case
             when cells.set_aside_reason is not null then cells.set_aside_reason
-            -- Firms without known exits only count in their year of entry.
+            -- In a register without exit dates, a firm counts only in its year of entry.
             when
                 cells.entity = 'firm_register'
                 and files.lacks_exit
                 and cells.start_year < {{ period('first_year') }}
                 then 'out of period'
-            -- A sample is used for shares.
+            -- Records of a sample count as used, because shares are computed from them.
             when cells.entity = 'firm_register' and files.is_sample then 'used'
             when cells.entity = 'firm_register' and files.lacks_exit
                 then case when covered.province_id is not null then 'used' else 'in no series' end
@@ -87,7 +87,8 @@ registers as (
             and cells.start_year = covered.entry_year
 ),
 
--- No model reads the rows of registers that are no longer in force, or of providers that dbt_project.yml does not list.
+-- No model reads the rows of registers that were replaced or withdrawn, or of providers that dbt_project.yml does not
+-- list.
 {%- set listed = dict(var('providers'), **var('register_providers')) %}
 unread as (
     select
@@ -115,7 +116,7 @@ records as (
     select * from rejected
     union all
     select * from conformed
-    -- Titles feed no series, but are used to evaluate the AI dictionary.
+    -- Patent titles count as used although they feed no series, because the AI dictionary is evaluated on them.
     {%- for entity in ['firm_counts', 'patent_counts', 'industry_concordance', 'patent_titles'] %}
     {%- for provider in var('register_providers')[entity] %}
     union all

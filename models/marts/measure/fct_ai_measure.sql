@@ -25,7 +25,8 @@ delivered_series as (
     select * from {{ ref('dim_series') }}
 ),
 
--- The plain series, delivered or not, and series@provider in the scopes that the provider delivers.
+-- Series and scopes that a measure can use: every series in every scope, delivered or not, and `series@provider` in the
+-- scopes that the provider delivers.
 choices as (
     select
         series.series as quantity,
@@ -78,7 +79,7 @@ qualified_weightings as (
             and delivered_scaling.scope in (bases.scope, 'total')
 ),
 
--- A series without industries is used in every scope.
+-- Values by series, scope, city and year. A series that is not reported by industry is used in every scope.
 of_city as (
     select
         series.series,
@@ -106,7 +107,8 @@ left_out_series as (
     where scaling_area = 'rest_of_province'
 ),
 
--- Only units with a value in every delivered year are summed, so that coverage does not change the sum.
+-- Cities with a value in every delivered year. Only these are summed by province, so that changes in coverage do not
+-- change the sum.
 complete_in_province as (
     select
         of_city.series,
@@ -146,7 +148,8 @@ scaling_series as (
     select * from scaling_of_rest_of_province
 ),
 
--- Delivered count of each measure and year; a difference is null if either part is missing.
+-- Delivered count of each measure by city and year. For a measure defined as a difference, the count is null if either
+-- part is missing.
 counts as (
     select
         weightings.*,
@@ -168,7 +171,7 @@ counts as (
             and weightings.scope = subtracted.scope
             and cities.city_id = subtracted.city_id
             and years.year = subtracted.year
-    -- If nothing was delivered, the table is empty rather than filled with missing measures.
+    -- If nothing was delivered, the table is empty rather than filled with null measures.
     where exists (select 1 from series)
 ),
 

@@ -14,7 +14,7 @@ titles as (
     left join tagged_titles using (publication_number)
 ),
 
--- Usable records, including those that are only set aside because of their city.
+-- Register records with usable text, including records that were set aside only because of their city.
 register_cells as (
     select * from {{ ref('int_register_cells') }}
     where

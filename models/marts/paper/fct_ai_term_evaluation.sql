@@ -7,8 +7,8 @@ titles as (
 title_terms as (
     select
         *,
-        -- Number of other used terms in the text. At zero, the text is AI only because of this term, or would become AI
-        -- with it if the term is set aside.
+        -- Number of other AI terms in the same title. If there are none, this term alone decides whether the title
+        -- counts as AI.
         sum(case when is_used then 1 else 0 end) over (partition by publication_number)
         - case when is_used then 1 else 0 end as other_used_count
     from {{ ref('int_patent_title_terms') }}

@@ -1,6 +1,6 @@
 with
 
--- Usable counts by industry, one record per source and county or city.
+-- Usable records that are reported by industry; a source delivers one record per city or county.
 records as (
     select * from {{ ref('int_records_conformed') }}
     where

@@ -9,7 +9,8 @@ coordinates as (
     select * from {{ ref('dim_city') }}
 ),
 
--- The counts are integers, so the sums, and shares computed from them, do not depend on the order of the rows.
+-- AI counts with national and regional totals. The counts are integers, so the totals do not depend on the order of the
+-- rows, unlike floating-point sums.
 cells as (
     select
         distribution.measure,
@@ -32,7 +33,7 @@ cells as (
         regional as (partition by distribution.measure, distribution.year, distribution.region)
 ),
 
--- A city with a count of zero contributes zero to Theil's index, the limit of s ln s as s approaches zero.
+-- Terms of Theil's index. A city with a count of zero contributes zero, the limit of s ln s as s approaches zero.
 terms as (
     select
         *,

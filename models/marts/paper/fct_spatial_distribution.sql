@@ -27,7 +27,8 @@ delivered as (
     where measure_count is not null
 ),
 
--- Counts are cast to integers, because sums of integers do not depend on the order of the rows.
+-- National totals and ranks of the cities. The counts are integers, so the totals do not depend on the order of the
+-- rows, unlike floating-point sums.
 ranked as (
     select
         measures.*,

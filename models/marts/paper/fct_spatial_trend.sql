@@ -9,7 +9,7 @@ totals as (
     from {{ ref('fct_spatial_concentration') }}
 ),
 
--- The break year ends the first period and begins the second, so that the growth of each year belongs to exactly one.
+-- The break year ends the first period and begins the second, so that each year's growth belongs to exactly one period.
 periods as (
     select
         'to_break' as period,
