@@ -1,5 +1,5 @@
--- The dictionary belongs to the schema of the marts, but is built after the reports, because it describes these as
--- well.
+-- The dictionary is stored in the schema of the marts, but built after the reports, because it also describes the
+-- reports.
 {{ config(schema='marts') }}
 
 {%- set released = [
@@ -73,8 +73,8 @@ documented as (
         )
 ),
 
--- Number of rows of each table, by year if it has years, and number of values in each column. A view that would read
--- all registers again is excluded.
+-- Number of rows in each table, by year if the table has years, and number of non-null values in each column.
+-- fct_register_rows_set_aside is excluded, because this view would scan all registers again.
 counted as (
     {%- for name in released if name != 'fct_register_rows_set_aside' %}
     select
@@ -106,7 +106,7 @@ measured as (
     group by documented.table_name, documented.column_number
 ),
 
--- Underlying series of each variable.
+-- Series from which each variable of the panel is computed.
 panel_series as (
     select
         variable as column_name,
@@ -115,7 +115,7 @@ panel_series as (
     from {{ ref('dim_variable') }}
 ),
 
--- Labels of panel columns whose series is substituted in this set.
+-- Labels of panel columns for which this extract set uses a substitute series.
 panel_labels as (
     select
         'fct_city_year_panel' as table_name,
@@ -160,7 +160,8 @@ panel_variables as (
         )
 ),
 
--- Variables of a measure contain its name, and depend on the series of the measure.
+-- Variables on which each panel column depends. Columns computed from an AI measure contain the measure's name, and
+-- also depend on the measure's series.
 panel_inputs as (
     select
         column_name,
@@ -195,7 +196,8 @@ restricted_deliveries as (
         and not may_be_passed_on
 ),
 
--- Providers of counts from registers deliver nothing themselves, so the terms of the registers apply.
+-- Licence restrictions on each panel column. Counts computed from registers have a provider without deliveries, so the
+-- restrictions of the registers apply.
 restricting as (
     select
         panel_providers.column_name,
@@ -227,7 +229,8 @@ panel_restrictions as (
 final as (
     select
         documented.* exclude (declared_type, parents),  -- noqa: RF02
-        -- This table is not in the catalogue while it is being built.
+        -- While this table is being built, the database catalogue does not contain its columns, so their declared types
+        -- are used.
         coalesce(lower(catalogue.data_type), documented.declared_type) as data_type,
         coalesce(panel_labels.label_en, documented.description_en) as label_en,
         coalesce(panel_labels.label_zh, documented.description_zh) as label_zh,

@@ -1,4 +1,4 @@
--- Depends on the gate, so that rejected data are not ranked.
+-- The dependency below ensures that data rejected by the gate are not ranked.
 -- depends_on: {{ ref('gate_results') }}
 with
 
@@ -37,8 +37,8 @@ city_groups as (
     where is_stratum
 ),
 
--- A city without a value in the grouping's year is classified by its first year with a value. Cities without any value
--- are peers of each other.
+-- Group of each city in each grouping. A city without a value in the grouping's year is classified by its first year
+-- with a value. Cities without any value form a group of peers.
 all_groups as (
     select * from city_groups
     union all by name
@@ -66,7 +66,8 @@ numbered as (
     from city_year_values
 ),
 
--- If nearly every whole number up to a count occurs, the rank discloses the count (docs/decisions/disclosure.md).
+-- Largest count that a rank would disclose, by variable and year. If nearly every whole number up to a count occurs,
+-- the rank reveals the count (docs/decisions/disclosure.md).
 told_by_rank as (
     select
         variable,
@@ -104,7 +105,7 @@ numbers as (
         or out_of.value >= {{ var('fewest_of_a_share') }}
 ),
 
--- Counts that a rank would disclose share the last rank; shares of such counts are not ranked.
+-- Values to rank. Counts that a rank would disclose share the last rank, and shares of such counts are not ranked.
 compared as (
     select
         numbers.*,

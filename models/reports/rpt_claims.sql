@@ -1,4 +1,5 @@
--- Combine the verdicts of a claim's designs into one answer; docs/decisions/designs.md states the rule.
+-- One row per claim of the paper. The verdicts of a claim's research designs are combined into one answer, by the rule
+-- in docs/decisions/designs.md.
 with
 
 design_verdicts as (
@@ -42,7 +43,8 @@ judged as (
             when against_count > 0 then 'opposite_sign'
             else 'cannot_tell'
         end as association,
-        -- Unanimous answer of all estimable designs that ask whether AI explains the association.
+        -- Answer to whether AI explains the association. Without agreement among all estimable designs that test this,
+        -- the answer is cannot_tell.
         case
             when ai_estimated_count = 0 then null
             when ai_hold_count = ai_estimated_count then 'yes'

@@ -8,7 +8,7 @@ designs as (
     select * from {{ ref('claim_designs') }}
 ),
 
--- Specification of each printed column under each design.
+-- Specifications that estimate each column of the paper's tables, one per research design.
 specified as (
     select
         specifications.table_id,
@@ -39,7 +39,7 @@ sensitivity as (
     select * from {{ ref('est_sensitivity') }}
 ),
 
--- The paper's claim in a column: its first term, or the average over the years from the event on in an event study.
+-- Coefficient that the paper prints in each column; in an event study, the average coefficient from the event year on.
 printed as (
     select
         table_id,
@@ -96,7 +96,7 @@ claims as (
     left join averages on specified.specification_id = averages.specification_id
 ),
 
--- Failure rate of each check in simulations with a known truth, from benchmarks/designs.py.
+-- Share of simulations in which each check fails although the true effect is known, from benchmarks/designs.py.
 powers as (
     select
         power.table_id,
@@ -118,7 +118,7 @@ powers as (
     group by power.table_id, power.column_number, power.design, power.check_id
 ),
 
--- All figures that verdict_rules.csv refers to, from every table of checks, in one long format.
+-- All statistics to which verdict_rules.csv refers, combined into one long table.
 figures as (
     select
         specification_id,
@@ -167,7 +167,8 @@ figures as (
             max(abs(influence.difference / claims.printed_value)),
             max(1 - influence.estimate_without / influence.estimate)
         ]) as value,
-        -- If the difference has no interval, the difference itself is its furthest value.
+        -- Largest plausible change of the estimate, relative to the printed value: the further end of the difference's
+        -- confidence interval, or the difference itself if no interval exists.
         max(
             coalesce(
                 greatest(abs(influence.conf_low_difference), abs(influence.conf_high_difference)),
@@ -176,7 +177,7 @@ figures as (
             / abs(claims.printed_value)
         ) as furthest,
         bool_or(influence.conf_low_difference * influence.conf_high_difference > 0) as is_significant,
-        -- One-sided test at 5 % for a fall towards zero.
+        -- Whether the estimate falls towards zero, by a one-sided test at 5 %.
         bool_or(influence.p_value_difference < 0.1 and influence.difference * influence.estimate < 0) as has_fallen,
         max(influence.statistic_difference) as statistic,
         min(influence.reason) as reason,
@@ -197,7 +198,8 @@ figures as (
         unnest(['value', 'average_share', 'breakdown', 'excludes_zero']) as figure,
         unnest([
             sensitivity.value,
-            -- Average of a linear trend over the years from the event on, given its yearly slope.
+            -- Average of a linear trend with the given yearly slope over the years from the event on, relative to the
+            -- printed value.
             sensitivity.value * (1 + {{ var('event_window')[1] }} / 2.0) / abs(claims.printed_value),
             case when sensitivity.bound is null then sensitivity.value end,
             case
@@ -237,7 +239,7 @@ checked as (
                 then
                     answers.value <= rules.threshold
                     and not (answers.has_fallen and answers.value > rules.fails_above_if_significant)
-            -- The result is null if the movement may be due to chance but may also exceed the threshold.
+            -- The result is null if the change may exceed the limit but may also be due to chance.
             when 'movement_at_most'
                 then case
                     when answers.value > rules.fails_above then false
@@ -250,7 +252,7 @@ checked as (
         on
             claims.estimator = rules.estimator
             and (rules.tables is null or list_contains(string_split(rules.tables, ' '), claims.table_id))
-            -- Checks with the aspect `told` are only reported for the design that the paper prints.
+            -- Checks that do not affect the verdict (aspect `told`) are reported only for the paper's own design.
             and (claims.design_order = 1 or rules.aspect <> 'told')
     left join powers using (table_id, column_number, design, check_id)
     left join answers
@@ -263,7 +265,8 @@ checked as (
             and rules.figure = answers.figure
 ),
 
--- Checks with `asked_if` are only reported if the named check passes, for example if the estimate differs from zero.
+-- Reported checks and the values for their sentences. A check with `asked_if` is reported only if the check named there
+-- passes, for example if the estimate differs from zero.
 worded as (
     select
         checked.*,

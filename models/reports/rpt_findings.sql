@@ -23,7 +23,7 @@ claims as (
     select * from {{ ref('rpt_claims') }}
 ),
 
--- The main claim is the first printed specification.
+-- The paper's main claim: the claim with the first specification in regression_specifications.csv.
 headline as (
     select claims.*
     from claims
@@ -32,8 +32,8 @@ headline as (
     limit 1
 ),
 
--- Designs of the main claim, ranked so that a design that holds comes first. The further questions concern the first
--- one.
+-- Verdict on the main claim by research design, ranked so that designs in which the claim holds come first. The first
+-- design is used to answer the other questions.
 judged as (
     select
         verdicts.*,
@@ -72,7 +72,7 @@ compared as (
         or phrase_en is not null
 ),
 
--- Answers to the further questions, for the first-ranked design.
+-- Estimates and checks of the first-ranked design, from which the other questions are answered.
 asked as (
     select
         judged.specification_id as asked_specification_id,
@@ -126,7 +126,7 @@ levels as (
         and reading = 'level'
 ),
 
--- Number of printed columns by the cause of an undecided verdict under the printed design.
+-- Number of columns in the paper's tables, by the reason why no verdict was reached under the paper's design.
 counted as (
     select
         {%- for name, causes in [
@@ -170,7 +170,7 @@ stated as (
             'doubtful': asked.doubtful_{{ language }}
         } as words_{{ language }},
         {%- endfor %}
-        -- Numbers formatted for sentences.
+        -- Format the numbers for use in sentences.
         map {
             'printed': printf('%.3f', asked.printed_value),
             'estimate': printf('%.3f', asked.estimate),
@@ -223,7 +223,7 @@ worded as (
     from chosen
     inner join questions using (finding)
     inner join sentences using (finding, state)
-    -- The other questions require an estimate.
+    -- Questions other than 'claim' and 'unjudged' are answered only if there is an estimate.
     where
         chosen.finding in ('claim', 'unjudged')
         or (

@@ -97,8 +97,8 @@ final as (
         on
             pooled.specification_id = differences.specification_id
             and pooled.regressor || ':' || groups.group_name = differences.term
-    -- Match the regression on the group's cities only. Fixed effects are not matched, because year effects cannot be
-    -- common or separate in a single group.
+    -- Join the regression on the cities of one group. Fixed effects are not part of the join condition, because common
+    -- and group-specific year effects coincide within a single group.
     left join estimated as split
         on
             pooled.grouping = split.split_grouping

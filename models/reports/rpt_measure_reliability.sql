@@ -31,7 +31,7 @@ transformed as (
     from grouped
 ),
 
--- Duplicate each row for the comparison over all years, with a null year.
+-- Copy each row with a null year, for statistics over all years.
 periods as (
     select
         * exclude (year),

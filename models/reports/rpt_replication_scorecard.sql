@@ -14,7 +14,7 @@ published as (
         r_squared as printed_r2_text,
         cast(estimate as double) as printed_value,
         cast(std_error as double) as printed_std_error,
-        -- A printed number represents all values that round to it, within half a unit of the last digit.
+        -- A printed number represents all values within half a unit of its last digit.
         0.5 * power(10, -length(split_part(std_error, '.', 2))) as half_digit
     from {{ ref('published_estimates') }}
 ),
@@ -65,7 +65,8 @@ compared as (
             when coefficients.term is null then '估计中没有此项：该年已无城市—年份。'
             else coefficients.reason_zh
         end as reason_zh,
-        -- Verdict from the interval with province clusters; cannot_tell without one.
+        -- The verdict uses the confidence interval clustered by province, and is cannot_tell if there is no such
+        -- interval.
         case
             when coefficients.estimate is null then 'not_estimable'
             when columns_shown.is_partial then 'not_comparable'
@@ -92,7 +93,7 @@ compared as (
 counted as (
     select
         *,
-        -- Bonferroni-adjusted p-value. The null test is needed because least() ignores nulls and would return one.
+        -- Bonferroni-adjusted p-value. The null test is needed because least() ignores nulls and would return 1.
         case
             when p_value_printed is not null
                 then least(1, p_value_printed * count(case when status = 'estimated' then estimate end) over ())
@@ -100,7 +101,8 @@ counted as (
     from compared
 ),
 
--- Coefficient of the lagged outcome in a dynamic panel, which the paper may have printed for the measure.
+-- Coefficient of the lagged outcome in each dynamic panel, which the paper may have printed in place of the measure's
+-- coefficient.
 lagged_outcomes as (
     select
         specification_id,
@@ -117,9 +119,11 @@ explained as (
         counted.*,
         case
             when counted.verdict not in ('differs', 'not_found') then null
-            -- Remark 4: the outcome is on both sides, which moves the coefficient towards one.
+            -- Remark 4 in paper_remarks.csv: the regressor is computed from the outcome, which moves the coefficient
+            -- towards one.
             when counted.status = 'mechanical' and abs(counted.estimate - 1) < abs(counted.printed_value - 1) then 4
-            -- Remark 3, only if the dynamic panel passes its own tests; a rejected one explains nothing.
+            -- Remark 3 in paper_remarks.csv, on dynamic panels. It requires that the panel passes its specification
+            -- tests, because a rejected model explains nothing.
             when
                 counted.is_sound
                 and abs(counted.printed_value - lagged_outcomes.lagged_estimate)

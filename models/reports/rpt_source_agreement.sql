@@ -9,7 +9,7 @@ within as (
     where transform = 'ln'
 ),
 
--- Duplicate each row for the comparison over all years, with a null year.
+-- Copy each row with a null year, for statistics over all years.
 periods as (
     select
         * exclude (year),
@@ -36,8 +36,8 @@ compared as (
     group by series, scope, first_provider, second_provider, grouping, group_name, year
 ),
 
--- If the ratio of two sources varies by at most 1 % over the years, their logs differ by a constant that city effects
--- absorb.
+-- Range over the years of the log ratio of two sources, by city. City effects absorb a ratio that is constant to within
+-- 1 %.
 ratios as (
     select
         series,

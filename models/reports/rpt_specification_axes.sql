@@ -12,8 +12,8 @@ curve as (
     select * from {{ ref('est_specification_curve') }}
 ),
 
--- Standard errors do not change estimates, so they are not an axis; each kind has its own share of significant
--- estimates.
+-- One row per specification of the curve. Standard errors are not an axis, because they do not change the estimate.
+-- Each kind of standard error has its own share of significant estimates.
 specifications as (
     select
         specification_id,
@@ -54,7 +54,8 @@ valued as (
     from chosen
 ),
 
--- Compare the values of an axis only where all of them have an estimate with the same other choices.
+-- Estimates for comparing the values of an axis. An estimate is used only if all values have one with the same choices
+-- on the other axes.
 matched as (
     select
         *,
@@ -67,7 +68,7 @@ matched as (
     from valued
 ),
 
--- The average is ordered, so that every build returns the same digits.
+-- Mean of the matched estimates. The average is ordered, because floating-point sums depend on the order of the rows.
 means as (
     select
         specification_id,

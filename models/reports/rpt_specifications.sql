@@ -8,7 +8,8 @@ panel_outcomes as (
     select * from {{ ref('dim_variable') }}
 ),
 
--- The outcome of an event study is a count with the name of a measure; for other estimators the name refers to M_AI.
+-- Labels of event-study outcomes. These are counts that share their names with AI measures; with other estimators, the
+-- same names refer to the measures.
 count_outcomes as (
     select
         name as outcome,
@@ -27,7 +28,8 @@ errors as (
     where kind = 'error'
 ),
 
--- Two-step GMM has Windmeijer-corrected errors by city; errors by province treat the weighting matrix as given.
+-- Kind of standard error by specification. Two-step GMM uses Windmeijer's correction if clustered by city; if clustered
+-- by province, the weighting matrix is treated as given.
 errors_made as (
     select
         specification_id,
@@ -53,7 +55,8 @@ regressors as (
     where kind = 'term'
 ),
 
--- A regression is mechanical if any of its terms is, and not estimable only if none of its terms is estimable.
+-- Status of each regression. It is mechanical (a regressor is computed from the outcome) if any of its terms is, and
+-- not estimable only if none of its terms is estimable.
 estimated as (
     select
         specification_id,

@@ -50,7 +50,7 @@ labels as (
 coefficients as (
     select
         coefficients.*,
-        -- The outcome of an event study is a count, in the transform of the specification.
+        -- In an event study, the outcome is a count, so the label also names its transform.
         specifications.outcome_label_en
         || case
             when specifications.estimator = 'event_study'
@@ -127,7 +127,7 @@ terms as (
     where coefficients.is_estimated
 ),
 
--- Terms that the paper prints in columns that cannot be estimated.
+-- Terms that the paper prints in columns that could not be estimated.
 missing_terms as (
     select
         regressions.*,

@@ -12,7 +12,8 @@ verdicts as (
     select * from {{ ref('verdicts') }}
 ),
 
--- One row per claim and design. Checks that were not made are null, and a null prevents the verdict `holds`.
+-- One row per claim and research design, with the results of the checks. A check that was not run is null, which rules
+-- out the verdict `holds`.
 answered as (
     select
         * exclude (

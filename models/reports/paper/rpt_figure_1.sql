@@ -39,7 +39,7 @@ estimated as (
     inner join columns_shown using (specification_id)
 ),
 
--- Add the omitted reference year, which is zero by construction.
+-- Add the omitted reference year, whose coefficient is zero by construction.
 points as (
     select * from estimated
     union all by name

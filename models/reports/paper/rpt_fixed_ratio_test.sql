@@ -43,7 +43,7 @@ specifications as (
         and coalesce(options, '') not like '%complete=%'
 ),
 
--- Observed AI share of every year with both counts, which the fixed ratio assumes to be constant.
+-- Observed AI share by city and year. The paper's fixed ratio assumes that this share is constant over time.
 shares as (
     select
         observed.measure,
@@ -81,7 +81,7 @@ years as (
         count(*) as city_count,
         sum(ai_count) / sum(all_count) as national_share,
         median(ai_share) as median_city_share,
-        -- Ties share their mean rank. Ranks are multiples of one half, so their sums are exact.
+        -- Spearman's rank correlation. Tied cities have their mean rank, a multiple of one half, so the sums are exact.
         corr(share_rank, base_year_share_rank order by city_id) as rank_correlation_with_base_year
     from ranked
     group by measure, year
@@ -106,7 +106,7 @@ slopes as (
     group by coefficients.regressor, specifications.controls
 ),
 
--- Compare slopes with the same controls, using the first set of controls with both estimates.
+-- Slopes of both measures under the same controls. The first set of controls with both estimates is used.
 compared as (
     select
         *,

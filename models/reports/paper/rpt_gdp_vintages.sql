@@ -33,8 +33,8 @@ compared as (
         and revised.variable = 'revised_gdp_100m_cny'
 ),
 
--- Whether another provider repeats the default value, and whether one differs from the revised value. If none differs,
--- the two vintages may be the same number.
+-- For each city-year: whether another provider repeats the default GDP value, and whether any provider differs from the
+-- revised value. If no provider differs, the two vintages may be identical.
 others as (
     select
         compared.city_id,

@@ -41,7 +41,7 @@ final as (
             as {{ name }}_{{ column }}
         {%- endfor -%}
         {%- endfor %},
-        -- All outcomes share one sample (option `shared`), so their counts are equal.
+        -- All outcomes are estimated on one sample (option `shared`), so their numbers of observations are equal.
         max(coefficients.observation_count) as observation_count,
         max(coefficients.city_count) as city_count
     from coefficients

@@ -23,7 +23,7 @@ coefficients as (
     inner join {{ ref('rpt_specifications') }} as specifications using (specification_id)
 ),
 
--- Joint test of the years before the event, with CRV3 by province.
+-- Joint pre-trend test that all effects before the event are zero, with CRV3 standard errors by province.
 pre_trends as (
     select * from {{ ref('est_inference') }}
     where method = 'pre_trend'
@@ -55,8 +55,8 @@ read_rows as (
         pre_trends.p_value as pre_trend_p_value,
         pre_trends.reason as pre_trend_reason,
         pre_trends.reason_zh as pre_trend_reason_zh,
-        -- Effects in an event study are relative to the years before the event, so they are void if the pre-trend test
-        -- is.
+        -- Event-study effects are relative to the years before the event. They are reported as void if the pre-trend
+        -- test could not be computed.
         coefficients.event_time is not null and pre_trends.reason is not null as is_void
     from figures
     inner join coefficients
@@ -114,14 +114,14 @@ growth as (
     select
         city_id,
         max(ai_firms_weight) as weight,
-        -- Average growth per year, because cities differ in their first and last year.
+        -- Average annual log growth, because the first and last years with data differ between cities.
         (arg_max(ln_gdp, year) - arg_min(ln_gdp, year)) / nullif(max(year) - min(year), 0) as gdp_growth
     from panel
     where ln_gdp is not null
     group by city_id
 ),
 
--- Rounded, because the unordered sum of doubles may differ in its last digits between builds.
+-- The correlation is rounded, because the order of summation can change its last digits between builds.
 correlation_with_growth as (
     select round(corr(weight, gdp_growth), 10) as weight_and_growth
     from growth
@@ -158,7 +158,8 @@ misses as (
     from scorecard
 ),
 
--- Only the register with the most firms is used. Shares by year exclude the row that sums the years before the period.
+-- Entries with the total number of firms in the register. Only the largest register is used below. Shares by year
+-- exclude the row that sums the years before the period.
 vintages as (
     select
         *,
@@ -181,7 +182,7 @@ vintage as (
     from largest
 ),
 
--- Unpivot these one-row relations: each column is a figure.
+-- Unpivot one-row relations into one row per figure.
 computed_values as (
     {%- for relation in [
         'identity', 'printed', 'correlation_with_growth', 'correlation_with_size', 'misses', 'vintage'
@@ -242,7 +243,7 @@ answered as (
         map_from_entries(
             list((cast(figure_number as varchar), value_text || coalesce(' [' || std_error_text || ']', '')))
         ) as texts,
-        -- Name the kind of standard error once per answer that contains slopes.
+        -- Name the kind of standard error once in each answer that contains coefficients.
         concat_ws(
             ' and ',
             case when count(std_error) > 0 then 'Errors in [ ]' end,

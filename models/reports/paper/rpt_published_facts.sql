@@ -1,4 +1,4 @@
--- Depends on the gate, although it uses no estimates.
+-- This report reads no estimates, so the dependency below makes it wait for the gate.
 -- depends_on: {{ ref('gate_results') }}
 with
 
@@ -26,7 +26,7 @@ distribution as (
         and year = {{ declared_year('base_year') }}
 ),
 
--- One row, with nulls if AI firms were not delivered.
+-- National totals, in one row. The totals are null if AI firms were not delivered.
 national as (
     select
         sum(distribution.measure_count) as ai_firm_count,
@@ -101,7 +101,7 @@ final as (
         case
             when facts.value is null then 'not_estimable'
             when substitution.substitutions is not null then 'not_comparable'
-            -- A printed number represents all values that round to it.
+            -- A printed number is compatible with all values that round to it.
             when
                 round(facts.value, cast(length(split_part(published_facts.value, '.', 2)) as integer))
                 = cast(published_facts.value as double) then 'compatible'

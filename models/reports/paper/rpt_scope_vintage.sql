@@ -16,8 +16,8 @@ years as (
     group by provider
 ),
 
--- Years are compared over cities with entries in all of them. Late years lack some provinces, so their totals cover
--- other cities than early years.
+-- Cities with entries in every year. Years are compared over these cities only, because late years lack some provinces
+-- and their totals would cover fewer cities.
 common_cities as (
     select
         entries.provider,

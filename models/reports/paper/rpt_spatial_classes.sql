@@ -18,7 +18,8 @@ facts as (
     from {{ ref('published_facts') }}
 ),
 
--- Reads the estimates, so that nothing is reported when the gate withholds them.
+-- Substitutes used in the estimates. Reading the estimates keeps this report empty when the gate withholds the
+-- estimates.
 substitution as (
     select
         nullif(max(substitutions), '') as substitutions,
@@ -50,7 +51,8 @@ members as (
             and (classes.maximum is null or distribution.measure_count <= classes.maximum)
 ),
 
--- The paper names all cities of the two highest classes; this table names the ten largest of each.
+-- Number of cities and AI firms by class. The paper names all cities in its two highest classes; this table names the
+-- ten largest in each class.
 by_class as (
     select
         class,
