@@ -21,7 +21,7 @@ named as (
     from city_years
     inner join city_year_values using (city_id, year)
     union all by name
-    -- One row per variable, so that the pivot creates every column even without any city-year.
+    -- Add one row per variable, so that the pivot creates every column even if there are no city-years.
     select variable from {{ ref('dim_variable').render() }}
 ),
 

@@ -7,7 +7,7 @@ pairs as (
     from {{ ref('fct_source_pairs') }}
 ),
 
--- Groupings used to compare sources, such as region and size.
+-- Groups of cities in which sources are compared, such as regions or city sizes.
 city_groups as (
     select
         city_id,

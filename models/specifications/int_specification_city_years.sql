@@ -1,6 +1,6 @@
 with
 
--- Specifications with the same design share a sample.
+-- Distinct samples. Specifications with the same sample design share one sample.
 samples as (
     select distinct
         sample_id,
@@ -149,7 +149,7 @@ judged as (
                     'variable': first_missing.lacks.variable
                 }
         end as loss,
-        -- Variable whose lag is a regressor in a dynamic panel.
+        -- Variable whose lag is a regressor in the dynamic panel.
         case when samples.design.lags_measure then samples.design.measure else samples.design.outcome end as lagged,
         case
             when samples.design.lags_measure then transformed is not null
@@ -175,7 +175,8 @@ judged as (
             and panel.year = seconds.year
 ),
 
--- City-years that are lost to a dynamic panel still provide lags and instruments for others.
+-- City-years that provide lags and instruments to a dynamic panel, including city-years that are not observations
+-- themselves.
 lenders as (
     select
         * exclude (loss),

@@ -12,7 +12,7 @@ axes as (
     from {{ ref('curve_axes') }}
 ),
 
--- An asterisk means all values of an axis except the first.
+-- Pairs of choices that exclude each other. An asterisk matches all values of an axis except the first.
 exclusions as (
     select
         of_axes.choice,
@@ -45,7 +45,7 @@ dominated as (
         end
 ),
 
--- Name suffixes of outcomes in prices for which a price series was delivered.
+-- Variable suffixes of deflated outcomes, such as `_2010_prices`, for which a price series was delivered.
 delivered_prices as (
     select distinct axes.setting
     from axes
@@ -86,7 +86,7 @@ crossed as (
         {%- for name in names[1:] %}
         and of_{{ name }}.axis = '{{ name }}'
         {%- endfor %}
-        -- Skip choices of prices without a delivered price series.
+        -- Skip deflated outcomes for which no price series was delivered.
         and (
             of_prices.setting is null
             or of_prices.setting in (select delivered_prices.setting from delivered_prices)
@@ -109,7 +109,7 @@ final as (
     select
         choices.* exclude (chosen),  -- noqa: RF02
         list_has_any(choices.chosen, (select list(dominated.choice) from dominated)) as is_dominated,
-        -- Axes added later are named only if they differ from their first value, so that older ids remain valid.
+        -- Omit the first value of axes that were added later, so that ids created before these axes remain valid.
         regexp_replace(array_to_string(choices.chosen, '; '), '; (dynamics=levels|prices=current)', '', 'g')
             as curve_id
     from choices

@@ -5,7 +5,7 @@ sets as (
     from {{ ref('control_sets') }}
 ),
 
--- Control sets are expanded, so that downstream models only see variables.
+-- Replace each control set by its variables, so that downstream models only handle variables.
 specifications as (
     select
         asked.* replace (
@@ -36,7 +36,7 @@ variables as (
     where variable = base_variable
 ),
 
--- A variable is delivered if all of its series are.
+-- Variables for which all series were delivered.
 delivered as (
     select variables.variable
     from variables
@@ -53,7 +53,7 @@ controls as (
     from specifications
 ),
 
--- Controls whose provider the specification names are never substituted.
+-- Controls for which the specification names a provider. These controls are never substituted.
 of_named_providers as (
     select distinct
         choices.specification_id,
@@ -67,7 +67,7 @@ of_named_providers as (
     inner join variables on choices.series = variables.series
 ),
 
--- The outcome is never used as a substitute control.
+-- Substitutes for controls that were not delivered. The outcome is never used as a substitute.
 replaced as (
     select
         controls.specification_id,
@@ -87,7 +87,7 @@ replaced as (
         )
 ),
 
--- A substitute that is already among the controls is not added a second time.
+-- Controls after substitution. A substitute that is already a control is not added twice.
 used as (
     select
         controls.specification_id,
@@ -107,8 +107,8 @@ used as (
     group by controls.specification_id
 ),
 
--- Restrict the specification's years to the period. A specification without any year in the period keeps its declared
--- years.
+-- Part of each specification's years within the study period. A specification with no year in the period is absent here
+-- and uses its declared years.
 part as (
     select
         specification_id,

@@ -7,7 +7,7 @@ specifications as (
 options as (
     select
         specification_id,
-        -- Parse the estimator's name=value options; missing options are null.
+        -- Parse the estimator's options, which are written as name=value. Options that are not given are null.
         map_from_entries(
             list_transform(
                 string_split(coalesce(options, ''), ' '),
@@ -21,7 +21,7 @@ specification_series as (
     select * from {{ ref('dim_specification_series') }}
 ),
 
--- A specification has no sample if any of its series was not delivered.
+-- Specifications whose series were all delivered; the others have no sample.
 delivered as (
     select
         specification_id,
@@ -34,7 +34,7 @@ delivered as (
     having bool_and(coalesce(is_delivered, true))
 ),
 
--- `shared` variables that were not delivered are ignored.
+-- Variables that an observation requires. Variables with the role `shared` are ignored if they were not delivered.
 used_variables as (
     select
         specification_id,
@@ -76,7 +76,7 @@ groupings as (
     group by specification_id
 ),
 
--- Everything that determines an estimation sample.
+-- Everything that determines the estimation sample of a specification.
 designs as (
     select
         specifications.specification_id,

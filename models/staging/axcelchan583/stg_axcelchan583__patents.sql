@@ -6,7 +6,8 @@ raw as (
     where origin.provider = 'axcelchan583'
 ),
 
--- The computing row also contains the applications of all fields, so the other row feeds no series.
+-- The row for computing (high_compute = 1) also contains the applications in all fields, so the row for other fields is
+-- not used in any series.
 renamed as (
     select
         origin,

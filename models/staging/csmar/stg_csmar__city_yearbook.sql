@@ -9,7 +9,7 @@ raw as (
 renamed as (
     select
         origin,
-        -- Consumer prices are delivered by province.
+        -- Consumer prices are delivered by province and have no city code.
         coalesce("Ctnm_id", 'province:' || "省份编码/没有单位") as city_code,
         "Ctnm_en" as city_name,
         coalesce("Sgnyea", "年度标识/没有单位") as year,
@@ -21,8 +21,8 @@ renamed as (
         "Eect01" as registered_population_10k,
         "Eect05" as unit_employment_10k,
         "Eect05" * "Eect09" / 100 as secondary_employment_10k,
-        -- The index has the previous year as its base. Each file is chained separately, from its first year to the
-        -- first gap.
+        -- Chain the consumer price index (previous year = 100) to a level relative to 2010. Each file is chained
+        -- separately, from its first year to the first gap.
         case
             when
                 count(case when "年度标识/没有单位" = 2010 then "居民消费价格指数(上年＝100)/没有单位" end) over province = 1
