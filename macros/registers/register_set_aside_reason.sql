@@ -7,7 +7,7 @@
             when end_year = {{ period('first_year') - 2 }}
                 then case when entity = 'firm_register' then 'exit before entry' else 'grant before application' end
             when kind is null and entity = 'patent_register' then 'unknown patent type'
-            -- Designs have no IPC class.
+            -- Design patents have no IPC class, so they have no industry.
             when section is null and coalesce(kind, '') <> 'design' then 'unknown industry'
         end
 {%- endmacro %}

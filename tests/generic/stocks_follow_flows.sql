@@ -1,5 +1,5 @@
 {% test stocks_follow_flows(model, counts) %}
--- The stock of a year must equal the previous year's stock plus entries minus exits.
+-- Return city-years whose stock differs from the previous year's stock plus entries minus exits.
 with
 
 counted as (

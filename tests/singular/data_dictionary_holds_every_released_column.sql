@@ -1,5 +1,5 @@
--- Return released columns that the dictionary lacks, and documented columns that no table has.
--- The ref is rendered to escape the limit that --empty adds, because the dictionary is complete even without data.
+-- Return released columns that the data dictionary lacks, and documented columns that do not exist. render() removes
+-- the row limit that dbt's --empty flag adds to ref(), because the dictionary is complete even without data.
 -- depends_on: {{ ref('fct_register_rows_set_aside') }}, which the dictionary does not read
 with
 

@@ -1,6 +1,6 @@
--- A correction must change a value or decide between records if its source delivered to this set and its year is in the
--- period. A correction of an undeclared source fails, because it can do neither. A correction for a year that the
--- source has not delivered yet is not judged.
+-- Return corrections without effect. A correction must change a value, or decide between contradicting records, if its
+-- source delivered to this extract set and its year is in the period. A correction of an undeclared source always
+-- fails. A correction for a year that its source has not delivered yet is ignored.
 select corrections.*
 from {{ ref('corrections') }} as corrections
 where

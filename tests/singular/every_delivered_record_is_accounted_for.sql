@@ -1,4 +1,4 @@
--- The data records of each delivery must equal its rows used plus its rows set aside.
+-- Return deliveries in which the number of records differs from the number of rows used plus rows set aside.
 with
 
 accounted as (

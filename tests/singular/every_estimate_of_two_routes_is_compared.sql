@@ -1,5 +1,6 @@
 {{ config(group='analysis') }}
--- Return terms that both routes estimate but est_route_differences lacks, so that the gate would not compare them.
+-- Return terms with estimates from both implementations that est_route_differences, and therefore the gate, does not
+-- compare.
 select
     second_route.specification_id,
     second_route.term

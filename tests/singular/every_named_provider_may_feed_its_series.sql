@@ -1,4 +1,5 @@
--- Return specifications that name a provider without a row for the series in series_sources.csv.
+-- Return specifications that name a provider for a series although series_sources.csv does not list the provider for
+-- this series.
 select
     named.specification_id,
     named.quantity,

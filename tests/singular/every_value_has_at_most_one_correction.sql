@@ -1,4 +1,5 @@
--- The join with the corrections must not add rows, which it does if two corrections match one value.
+-- Return the row counts if joining the corrections changes the number of rows, because two corrections of one value
+-- would duplicate the value.
 with
 
 delivered as (

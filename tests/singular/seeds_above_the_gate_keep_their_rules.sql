@@ -1,4 +1,5 @@
--- All tables that this test reads are upstream of gate_results, so that a broken rule stops the gate and the estimates.
+-- Check the rules of all seeds upstream of gate_results. A broken rule stops the gate, so that no estimates are
+-- computed.
 {{ rules_of_seeds(
     [
         'ai_keywords', 'cities', 'city_aliases', 'city_changes', 'city_groupings', 'control_sets', 'corrections',

@@ -1,4 +1,4 @@
--- Check the seeds that only estimates and reports read; a broken rule fails the build.
+-- Check the rules of the seeds that only estimates and reports read. A broken rule fails the build.
 {{ rules_of_seeds(
     [
         'ai_ipc_classes', 'check_power', 'claim_designs', 'curve_axes', 'curve_exclusions', 'finding_sentences', 'inference_checks', 'labels',
