@@ -1,1 +1,1 @@
-"""Estimate the regressions declared in regression_specifications.csv, and tabulate them."""
+"""Estimate the regressions declared in regression_specifications.csv, and tabulate the results."""

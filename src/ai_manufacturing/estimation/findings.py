@@ -45,7 +45,7 @@ class Finding:
         """Create a Finding from a row of the table gate_results.
 
         find_scope returns the scope of a series if the row omits it. cities_by_province maps a
-        province to its cities, all of which fail if the row names the province and a year.
+        province to its cities; if a row names a province and a year, all these cities fail.
         """
         series_names = result.series.split() if isinstance(result.series, str) else []
         failing_rows = (
@@ -78,7 +78,7 @@ class Finding:
         return Sentence(self.expectation.en.rstrip("."), self.expectation.zh.rstrip("。"))
 
     def find_broken_series(self, used_city_years: UsedCityYears) -> list[str]:
-        """Return the series used by an estimate that fail the expectation as a whole."""
+        """Return the series used by an estimate that fail as a whole, not only in single rows."""
         return sorted(series for series, _ in self.series & used_city_years.keys())
 
     def find_broken_years(self, used_city_years: UsedCityYears) -> dict[str, set[int]]:

@@ -296,8 +296,8 @@ class Inputs:
     def describe_substitutions(self, specification: Specification) -> Sentence:
         """Describe the data that a specification uses in place of the paper's data.
 
-        Lists the specification's own substitutions first, then those of its series, and finally the
-        years replaced because the period of the extract set does not include them.
+        Lists the specification's own substitutions first, then the substitutions of its series, and
+        finally the years replaced because the period of the extract set does not include them.
 
         Raises
         ------
@@ -409,7 +409,7 @@ class Inputs:
         )
 
     def find_broken_years(self, specification: Specification, sample: Sample) -> set[int]:
-        """Return the years in which a series used by the estimate fails for all cities at once."""
+        """Return the years in which a series used by the estimate fails a check in all cities."""
         used_city_years = self._find_used_city_years(specification, sample)
         broken: set[int] = set()
         for finding in self._findings:
@@ -417,7 +417,7 @@ class Inputs:
         return broken
 
     def find_broken_series(self, specification: Specification, sample: Sample) -> list[str]:
-        """Return the series used by the estimate that fail a data quality check as a whole."""
+        """Return the series used by the estimate that fail as a whole, not only in single rows."""
         used_city_years = self._find_used_city_years(specification, sample)
         return sorted(
             {
@@ -484,7 +484,7 @@ class Inputs:
 
     @cached_property
     def _headline_series(self) -> set[Key]:
-        """(series, scope) pairs of headline specifications, checked whichever provider they use."""
+        """(series, scope) pairs of headline specifications, always checked by the quality gate."""
         keys = self.series.loc[self.series["is_headline"].astype(bool), ["series", "scope"]]
         return set(keys.itertuples(index=False, name=None))
 
@@ -649,7 +649,7 @@ def read_warehouse_inputs(connection: duckdb.DuckDBPyConnection, **others: pd.Da
     )
 
 
-# Stores only the latest Inputs, because all estimation models of a dbt run read the same tables.
+# Cache with at most one entry, because all estimation models of a dbt run read the same tables.
 _CACHED_INPUTS: dict[tuple[Any, ...], Inputs] = {}
 _CACHE_LOCK = threading.Lock()
 

@@ -18,7 +18,7 @@ from ai_manufacturing.estimators.sentences import Sentence, sentence
 LARGE_UNITS = ("_10k", "_100m_cny", "_1m_usd")
 # A series counts as rounded to whole units if more than this share of its values are integers.
 WHOLE = 0.9
-# Minimum share of a variable's residual variance due to rounding for which a remark is added.
+# A remark is added if rounding causes at least this share of a variable's residual variance.
 MATERIAL = 0.01
 # Key in sentences.yml of the remark about rounding, by the variable's role in the regression.
 REMARKS = {"outcome": "rounded_outcome", "control": "rounded_control"}
@@ -27,7 +27,7 @@ REMARKS = {"outcome": "rounded_outcome", "control": "rounded_control"}
 def find_remarks(
     specification: Specification, series: Sequence[Any], sample: Sample
 ) -> list[Sentence]:
-    """Return a remark for each logged variable of a regression with material rounding error.
+    """Return a remark for each logged variable whose rounding error is material.
 
     Parameters
     ----------

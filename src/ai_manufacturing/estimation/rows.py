@@ -69,7 +69,7 @@ def build_estimates_table(
 
 
 def get_rows_or_reason(make_rows: Callable[[], Iterable[Row]], **columns: Any) -> list[Row]:
-    """Return the rows of a function, or one row with the reason if it raises NotEstimable."""
+    """Return the rows from make_rows, or one row with the reason if it raises NotEstimable."""
     answer = get_result_or_reason(lambda: [*make_rows()])
     return [make_reason_row(answer, **columns)] if isinstance(answer, Sentence) else answer
 

@@ -201,7 +201,7 @@ def _compare_on_overlap(
 
 
 def _describe_missing_years(specification: Specification, sample: Sample) -> list[Sentence]:
-    """Return a warning if the sample does not reach the first or last year declared for it."""
+    """Return a warning if the sample starts later or ends earlier than its specification."""
     first, last = int(sample.rows["year"].min()), int(sample.rows["year"].max())
     if (first, last) == (specification.first_year, specification.last_year):
         return []
@@ -217,7 +217,7 @@ def _describe_missing_years(specification: Specification, sample: Sample) -> lis
 
 
 def _estimate_terms(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
-    """Estimate a specification with its estimator, and return one table row per coefficient."""
+    """Run the estimator of a specification, and return one table row per coefficient."""
     match specification.options:
         case FixedEffectsOptions():
             rows = _estimate_fixed_effects(specification, sample, inputs)
