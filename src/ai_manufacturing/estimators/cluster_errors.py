@@ -22,7 +22,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 # A basis direction is dropped if removing a cluster leaves less than this share of its variation.
 VANISHED_SHARE = 1e-10
-# If a cluster's Gram matrix has a smaller norm, I - gram is regular enough to be solved directly.
+# If a cluster's Gram matrix has a norm below this, I - gram is safely invertible.
 SAFE_NORM = 0.999
 # A coefficient is unidentified if less than this share of its regressor's variation remains.
 UNIDENTIFIED = 1e-9
@@ -484,7 +484,7 @@ def _project_out_others(regression: PartialledOut, position: int) -> _PartialReg
     slopes, residuals, bread = fit_least_squares(regression)
     if not residuals.any():
         raise NotEstimable("no_error_of_exact_fit")
-    # The residual of this regressor on the others, divided by the residual's squared length.
+    # Residual of this regressor on the other regressors, divided by its squared length.
     influence = regression.design @ bread[:, position]
     xx = 1 / float(influence @ influence)
     x, slope = influence * xx, float(slopes[position])

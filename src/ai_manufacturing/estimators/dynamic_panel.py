@@ -32,7 +32,7 @@ SINGULAR = 1e-12
 # A fit is exact if differenced residuals have less than this share of the outcome's norm.
 EXACT = 1e-9
 
-# Hansen p-value that prints as 1.00. A test above it has too many instruments to reject.
+# Hansen p-values from this value on print as 1.00 and indicate too many instruments.
 ALL_PASS = 0.995
 # Significance level of the specification tests.
 REJECTED = 0.05
@@ -110,7 +110,7 @@ class Moments(NamedTuple):
     z: Floats  # (n, 2t, l) instruments, without columns that are zero in every row
     is_difference: Flags  # (n, t) rows used in the difference equation
     is_level: Flags  # (n, t) rows used in the level equation
-    is_level_instrument: Flags  # (l,) whether it is a lagged difference in the level equation
+    is_level_instrument: Flags  # (l,) flags of lagged differences in the level equation
     iid_covariance: Floats  # (l, l) covariance of the moments under i.i.d. errors
     units: Floats  # (k,) factors that convert estimates to the units of the sample
 
@@ -398,7 +398,7 @@ def infer_by_cluster(fit: DynamicPanelFit, position: int, clusters: Codes) -> In
 class GmmStep(NamedTuple):
     """Results of a GMM step with weight matrix A, the pseudo-inverse of a moment covariance."""
 
-    estimates: Floats  # (k,) coefficients, bread X'ZA Z'y
+    estimates: Floats  # (k,) coefficients, equal to bread X'ZA Z'y
     scores: Floats  # (n, l) Z_i'e_i
     bread: Floats  # (k, k) inverse of X'ZAZ'X
     projection: Floats  # (k, l) bread X'ZA, which maps Z'y to the estimates

@@ -27,8 +27,8 @@ from ai_manufacturing.estimators.sentences import Sentence, join_names, sentence
 
 Covariance = Literal["clustered", "iid", "robust"]
 
-# The effects absorb a column if less than this share of its norm remains after they are partialled
-# out. All tolerances are relative, so they do not depend on units.
+# A column is absorbed if the effects leave less than this share of its norm. All tolerances are
+# relative, so they do not depend on units.
 ABSORBED = 1e-6
 # Rounding error of a column, relative to its largest value.
 ROUNDING = 1e-12

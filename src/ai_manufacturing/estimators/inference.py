@@ -10,7 +10,7 @@ from scipy import special
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.sentences import Sentence
 
-# Significance level of tests; confidence intervals have a level of one minus this.
+# Significance level of tests; confidence intervals have a coverage of 1 - LEVEL.
 LEVEL = 0.05
 # Relative tolerance within which the statistic of a random draw counts as equal to the sample's.
 TIE = 1e-9

@@ -193,7 +193,8 @@ class BootstrapDistribution:
         e = ols.residuals
         if not e.any():
             raise NotEstimable("no_bootstrap")
-        influence = regression.design @ ols.bread[:, position]  # the slope equals influence @ outcome
+        # The slope equals influence @ outcome.
+        influence = regression.design @ ols.bread[:, position]
         scores = influence * e
         sums = np.bincount(clusters, weights=scores)
         self._variance = float(sums @ sums)
