@@ -1,1 +1,1 @@
-"""Robustness checks that referees request, each returning rows for an estimates table."""
+"""Robustness checks: alternative inference, influence, sensitivity, specification curve."""

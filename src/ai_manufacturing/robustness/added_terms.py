@@ -1,4 +1,4 @@
-"""Add measures of other years or cities to a regression alongside its own measure."""
+"""Re-estimate a regression with measures of other years or cities as added regressors."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -16,7 +16,9 @@ from ai_manufacturing.robustness.case import Case, make_inference_rows
 
 
 def add_terms(case: Case, new_terms: Mapping[str, Floats]) -> Iterator[Row]:
-    """Add terms to a regression, and test them and the measure with CRV3 by province.
+    """Re-estimate a regression with added terms, and test these terms and the AI measure.
+
+    Standard errors are CRV3, clustered by province.
 
     Parameters
     ----------

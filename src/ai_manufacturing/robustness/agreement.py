@@ -1,4 +1,4 @@
-"""Agreement and reliability of two sources of one series within city and year."""
+"""Measure the agreement and reliability of two data sources for the same series."""
 
 import math
 from functools import partial

@@ -1,4 +1,4 @@
-"""A specification with the fit, sample and regression that its checks share."""
+"""Share the sample and the fit of a specification between its robustness checks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit, Partialle
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-AVERAGE = "average"  # term for the average effect of an event study
-BEFORE = "before"  # term for the joint test of the years before the event
+AVERAGE = "average"  # term reported for the average effect of an event study
+BEFORE = "before"  # term reported for the joint test of all years before the event
 Check = Callable[..., Iterable[Row]]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One specification, with cached objects that its checks share.
+    """A specification with its sample and a cached fit, shared by its robustness checks.
 
     Attributes
     ----------
@@ -52,12 +52,12 @@ class Case:
 
     @property
     def is_regression(self) -> bool:
-        """Whether the specification is one least-squares regression, as most checks require."""
+        """Whether the specification is one least squares regression, as most checks require."""
         return not isinstance(self.specification.options, (DynamicPanelOptions, InstrumentOptions))
 
     @cached_property
     def fit(self) -> FixedEffectsFit:
-        """Least-squares fit that the checks reuse."""
+        """Least squares fit of the specification, cached for all checks."""
         match self.specification.options:
             case FixedEffectsOptions():
                 return tables.fit_fixed_effects(self.specification, self.sample, self.inputs)[0]
@@ -67,33 +67,33 @@ class Case:
 
     @property
     def event_study(self) -> EventStudyFit:
-        """The fit of an event study; raises NotEstimable for other specifications."""
+        """Fit of an event study; raises NotEstimable if the specification is of another type."""
         if not isinstance(self.fit, EventStudyFit):
             raise NotEstimable("no_static_regression", estimator=self.specification.estimator)
         return self.fit
 
     @property
     def regression(self) -> PartialledOut:
-        """The fitted regression with its effects removed."""
+        """Regression data of the fit, after the fixed effects are partialled out."""
         return self.fit.regression
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """Rows of the sample in the order of the regression."""
+        """Sample rows used by the regression, in the row order of the regression's arrays."""
         return self.sample.rows.loc[self.regression.index]
 
     @property
     def terms(self) -> dict[str, int]:
-        """Terms to check, with their positions.
+        """Names of the coefficients to check, with their positions in the fit.
 
-        They are the measure and its interactions, or the event-time terms of an event study.
+        They belong to the measure and its interactions, or to the years of an event study.
         """
         controls = len(self.specification.controls)
         return {term: j for j, term in enumerate(self.fit.terms[: len(self.fit.terms) - controls])}
 
     @property
     def first_term(self) -> str:
-        """Term that a check refers to by default."""
+        """Name of the coefficient that a check reports on by default."""
         if isinstance(self.specification.options, DynamicPanelOptions):
             return tables.list_dynamic_regressors(self.specification, self.specification.options)[
                 0
@@ -101,13 +101,13 @@ class Case:
         return next(iter(self.terms)) if self.is_regression else self.specification.regressor
 
     def codes(self, unit: str) -> Codes:
-        """Return the city or province of each row as 0, 1, ..."""
+        """Return the city or province of each row, encoded as 0, 1, ..."""
         codes: Codes = pd.factorize(self.rows[f"{unit}_id"], sort=True)[0]
         return codes
 
     @cached_property
     def city_ids(self) -> list[str]:
-        """City ids of the regression, in the order of their codes."""
+        """City ids in the regression, in the order of their integer codes."""
         return [*self.rows["city_id"].drop_duplicates()]
 
     @cached_property
@@ -119,11 +119,11 @@ class Case:
 
     @cached_property
     def flagged_city_years(self) -> set[CityYear]:
-        """City-years of the estimate that fail an expectation of the gate."""
+        """City-years used by the estimate that fail a data quality expectation."""
         return self.inputs.find_flagged_city_years(self.specification, self.sample)
 
     def require_flags_by_city_year(self) -> None:
-        """Raise NotEstimable if the gate rejects a whole series or year that the estimate uses."""
+        """Raise NotEstimable if a whole series or year used by the estimate fails data checks."""
         years, series = (
             find(self.specification, self.sample)
             for find in (self.inputs.find_broken_years, self.inputs.find_broken_series)
@@ -132,7 +132,7 @@ class Case:
             raise NotEstimable("flagged_as_a_whole", names=[*series, *map(str, sorted(years))])
 
     def require_valid_years_before(self) -> None:
-        """Raise NotEstimable if the gate rejects a year before the event.
+        """Raise NotEstimable if a year before the event fails a data quality expectation.
 
         The trend before the event would then reflect the register rather than the cities.
         """
@@ -144,9 +144,10 @@ class Case:
             raise NotEstimable("voided_years", years=[*map(str, invalid_years)])
 
     def average_effects(self) -> tuple[PartialledOut, int]:
-        """Return an event study's regression with the average effect as a slope, and its position.
+        """Reparametrise an event study so that one slope is its average effect after the event.
 
-        The average covers the printed years from the event on.
+        Returns the regression and the position of the slope. The average covers the printed years
+        from the event on.
 
         Raises
         ------
@@ -162,7 +163,7 @@ class Case:
 
 
 def get_case(specification: Specification, inputs: Inputs, cities: pd.DataFrame) -> Case:
-    """Return the case of a specification, cached for all models of checks.
+    """Return the Case of a specification, cached so that all checks share the same fit.
 
     Raises
     ------
@@ -183,18 +184,21 @@ def get_case(specification: Specification, inputs: Inputs, cities: pd.DataFrame)
 def infer_by_city_or_province(
     regression: PartialledOut, position: int, codes: Codes, cluster: str
 ) -> Inference:
-    """Return CRV1 inference by city, as in the paper, or CRV3 by province, for conclusions."""
+    """Test a coefficient with CRV1 clustered by city, or with CRV3 clustered by province.
+
+    The paper clusters by city; conclusions are based on CRV3 by province.
+    """
     method = {"city": cluster_errors.crv1, "province": cluster_errors.crv3}[cluster]
     return method(regression, position, codes)
 
 
 def make_inference_rows(term: str, method: Callable[[], Inference]) -> list[Row]:
-    """Return a term's row with the result of a method, or with the reason if it raises."""
+    """Return a row with the result of an inference method, or with the reason if it fails."""
     return get_rows_or_reason(lambda: [{"term": term, **vars(method())}], term=term)
 
 
 def check_each_term(method: Callable[..., Inference]) -> Check:
-    """Turn a method that takes a case and a term position into a check of all terms."""
+    """Wrap an inference method for one coefficient as a check of every coefficient."""
 
     @wraps(method)
     def check(case: Case, **options: str) -> Iterator[Row]:
@@ -205,7 +209,7 @@ def check_each_term(method: Callable[..., Inference]) -> Check:
 
 
 def check_first_term(method: Callable[..., float | None]) -> Check:
-    """Turn a method that returns one figure for a term into a check of the first term."""
+    """Wrap a function that returns one number as a check of a regression's first coefficient."""
 
     @wraps(method)
     def check(case: Case, **options: Any) -> Iterator[Row]:

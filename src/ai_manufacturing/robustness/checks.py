@@ -1,4 +1,7 @@
-"""Run the checks in inference_checks.csv for est_inference, est_influence and est_sensitivity."""
+"""Run the robustness checks requested in inference_checks.csv.
+
+The results are the tables est_inference, est_influence and est_sensitivity.
+"""
 
 import inspect
 from collections import defaultdict
@@ -60,7 +63,7 @@ def _bootstrap_by_cluster(case: Case, position: int, cluster: str) -> Inference:
 
 
 def _check_pre_trend(case: Case, cluster: str) -> Iterator[Row]:
-    """Test the years before the event jointly, with a Bonferroni-adjusted smallest p-value."""
+    """Test the years before the event jointly, by the Bonferroni-adjusted smallest p-value."""
     case.require_valid_years_before()
     tests = [
         _jackknife(case, position, cluster).p_value
@@ -70,7 +73,7 @@ def _check_pre_trend(case: Case, cluster: str) -> Iterator[Row]:
     p_values = [value for value in tests if value is not None]
     if not tests:
         raise NotEstimable("no_pre_trend")
-    # Without a test of every year, the smallest p-value is inconclusive.
+    # The smallest p-value is a valid joint test only if every year could be tested.
     if len(p_values) < len(tests):
         raise NotEstimable("no_error_of_exact_fit")
     yield {"term": BEFORE, "p_value": min(1.0, len(p_values) * min(p_values))}
@@ -81,7 +84,7 @@ def _check_average(case: Case, cluster: str) -> Iterator[Row]:
     yield {"term": AVERAGE, **vars(cluster_errors.crv3(regression, position, case.codes(cluster)))}
 
 
-# Checks by result table, and by method in inference_checks.csv.
+# Check functions by output table, and by the name of the method in inference_checks.csv.
 CHECKS: dict[str, dict[str, Check]] = {
     "inference": {
         "crv3": check_each_term(_jackknife),
@@ -110,12 +113,12 @@ CHECKS: dict[str, dict[str, Check]] = {
         "pre_test_power": event_paths.report_detectable_trend,
     },
 }
-# Joint checks of several columns, for est_inference. Each takes the cases of the columns and yields
-# rows with the case that they belong to.
+# Checks that test several specifications jointly, for the table est_inference. Each takes a list of
+# cases, and yields pairs of a case and a row for it.
 FAMILIES: dict[str, Callable[[list[Case]], Iterator[tuple[Case, Row]]]] = {
     "romano_wolf": romano_wolf.adjust_claims
 }
-# Term of the row that reports why a check could not run, if it is not the first term.
+# Term name in the row that reports why a check could not be run; the default is the first term.
 REASON_TERMS = {
     "average": AVERAGE,
     "pre_trend": BEFORE,
@@ -131,7 +134,7 @@ def run_checks(
     inputs: Inputs,
     cities: pd.DataFrame,
 ) -> pa.Table:
-    """Run the checks of one table.
+    """Run all requested robustness checks that belong to one output table.
 
     Parameters
     ----------
@@ -176,7 +179,7 @@ def run_checks(
 
     @cache
     def run_family(method: str, setting: str, reading: str) -> dict[Case, list[Row]]:
-        """Return the rows of a joint check of all claims in one reading, by case."""
+        """Run a check that tests several specifications jointly, and group its rows by case."""
         members = [
             member
             for specification, member in cases.items()
@@ -210,7 +213,7 @@ def run_checks(
 
 
 def _is_in_family(setting: str, specification: Specification) -> bool:
-    """Return whether a regression belongs to the tables of a setting such as tables=1-4."""
+    """Return whether a setting such as tables=1-4 includes the table of a specification."""
     if isinstance(specification.options, (DynamicPanelOptions, InstrumentOptions)):
         return False
     first, _, last = setting.removeprefix("tables=").partition("-")
@@ -218,7 +221,7 @@ def _is_in_family(setting: str, specification: Specification) -> bool:
 
 
 def _parse_options(method: str, setting: str, check: Check) -> dict[str, str]:
-    """Parse a setting into keyword arguments, and validate them against the check's parameters."""
+    """Parse a setting such as cluster=city into keyword arguments, and check their names."""
     options = dict(pair.split("=", 1) for pair in setting.split())
     parameters = [
         name for name in inspect.signature(check).parameters if name not in ("case", "position")

@@ -1,4 +1,4 @@
-"""Power of pre-trend tests: the trend that an event study detects with a given probability."""
+"""Compute the linear pre-trend that an event study would detect with a given power."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ SEED = 2020  # seed of the scrambled Sobol points, fixed so that results are rep
 
 
 def report_detectable_trend(case: Case, power: str) -> Iterator[Row]:
-    """Yield the pre-trend that tests of single terms detect with a given power."""
+    """Yield a row with the linear pre-trend that an event study detects with a given power."""
     study = case.event_study
     case.require_valid_years_before()
     count = len(study.event_times)
@@ -42,7 +42,7 @@ def find_detectable_slope(
     omitted_time: int,
     degrees_of_freedom: float = math.inf,
 ) -> float:
-    """Return the linear trend that pre-event terms detect with a given probability.
+    """Return the slope of the linear pre-trend that is detected with a given probability.
 
     The trend is detected if at least one term before the event is significant at 5 %.
 
@@ -97,7 +97,7 @@ def find_detectable_slope(
     size = probability(0.0)
     if size >= power:
         raise NotEstimable("found_without_trend", size=size, power=power)
-    # Upper bound: the term that the trend shifts most is significant on its own with this power.
+    # Upper bound of the root, at which the most shifted coefficient alone reaches the power.
     enough = 1.01 * float((threshold + special.ndtri(power)) / np.abs(drift).max())
     return float(
         optimize.brentq(lambda slope: probability(slope) - power, 0.0, enough, xtol=1e-9 * enough)
@@ -131,14 +131,14 @@ def normal_rectangle_probability(low: Floats, high: Floats, correlations: Floats
         mean = factor[j] @ normals
         below, above = (special.ndtr((bound - mean) / factor[j, j]) for bound in (low[j], high[j]))
         inside *= above - below
-        # Clip to avoid infinite normals at 0 and 1, which have zero weight anyway.
+        # Clip to keep the normal quantiles finite; points at 0 or 1 have zero weight anyway.
         share = np.clip(below + uniform * (above - below), 1e-300, 1 - 1e-16)
         normals[j] = special.ndtri(share)
     return float(inside.mean())
 
 
 def compute_correlations(covariance: Floats) -> Floats:
-    """Convert a covariance to correlations, checking that it has full rank.
+    """Convert a covariance matrix to correlations, and check that it has full rank.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Robust event-study intervals under violations of parallel trends (Rambachan and Roth)."""
+"""Event study intervals robust to violations of parallel trends (Rambachan and Roth 2023)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,24 +20,31 @@ from ai_manufacturing.robustness.event_paths import compute_correlations
 Target = Literal["first", "average"]
 Restriction = Literal["parallel_trends", "relative_magnitude"]
 
-MAGNITUDES = (0.5, 1.0, 2.0)  # values of Mbar, without unit
-# Level of the least favourable first stage; HonestDiD's default share of the total level.
+# Bounds Mbar on trend violations, as multiples of the largest violation before the event.
+MAGNITUDES = (0.5, 1.0, 2.0)
+# Significance level of the least favourable first stage: a tenth of the total, as in HonestDiD.
 FIRST_STAGE = LEVEL / 10
-SECOND_STAGE = (LEVEL - FIRST_STAGE) / (1 - FIRST_STAGE)  # level of the conditional second stage
+# Significance level of the conditional second stage.
+SECOND_STAGE = (LEVEL - FIRST_STAGE) / (1 - FIRST_STAGE)
 NORMAL_95 = float(special.ndtri(1 - LEVEL / 2))
-# Two vertices count as identical if the slope of one on the other differs from one by less.
+# Two dual vertices are equal if the regression slope of one on the other is this close to one.
 SAME = 1e-9
-ANGLES = 720  # grid points of the integral over angles in the first stage
-NEWTON_STEPS = 10  # enough for the first stage's critical values to converge to full precision
-GRID = 257  # values tested within the range that the first stage does not reject
-ZOOM = 33  # values tested between the outermost accepted value and its rejected neighbour
-ZOOMS = 4  # number of such refinements
-# The breakdown value is infinite if zero is still excluded after doubling Mbar this often.
+# Number of grid points for the integral over angles in the first stage.
+ANGLES = 720
+# Number of Newton steps, enough for the critical values to converge to full precision.
+NEWTON_STEPS = 10
+# Number of values tested within the range that the first stage does not reject.
+GRID = 257
+# Number of values tested between the outermost accepted value and its rejected neighbour.
+ZOOM = 33
+# Number of refinements of an interval's end, each with ZOOM values.
+ZOOMS = 4
+# The breakdown value is infinite if zero is still excluded after this many doublings of Mbar.
 DOUBLINGS = 40
 
 
 def report_bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
-    """Yield the intervals of an event study under a restriction, and its breakdown values."""
+    """Yield rows with an event study's robust intervals and breakdown values."""
     sensitivity = _compute_sensitivity(case)
     for bound in sensitivity.bounds:
         if bound.restriction == restriction:
@@ -57,7 +64,7 @@ def report_bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
         }
 
 
-@lru_cache(maxsize=1)  # consecutive calls are for the restrictions of one case
+@lru_cache(maxsize=1)  # called once per restriction for the same event study
 def _compute_sensitivity(case: Case) -> "Sensitivity":
     study = case.event_study
     case.require_valid_years_before()
@@ -66,7 +73,7 @@ def _compute_sensitivity(case: Case) -> "Sensitivity":
 
 @dataclass(frozen=True)
 class Bound:
-    """A 95 % confidence interval for the effect that is valid if trends differ within a bound.
+    """A 95 % confidence interval that is valid if differences in trends are bounded.
 
     Attributes
     ----------
@@ -89,13 +96,13 @@ class Bound:
 
     @property
     def has_no_finite_interval(self) -> bool:
-        """Whether the interval is empty or has an infinite bound."""
+        """Whether the confidence interval is empty or has an infinite bound."""
         return not -np.inf < self.conf_low <= self.conf_high < np.inf
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The largest Mbar at which the robust interval excludes zero.
+    """Largest bound Mbar on trend violations at which the robust interval excludes zero.
 
     Attributes
     ----------
@@ -127,7 +134,7 @@ class Sensitivity:
 
 
 def bound_event_study(study: EventStudyFit, *, window: tuple[int, int]) -> Sensitivity:
-    """Return the robust intervals of an event study that omits the year before the event.
+    """Compute robust intervals for the effects in an event study with one omitted year.
 
     Parameters
     ----------
@@ -169,7 +176,7 @@ def bound_path(
     *,
     magnitudes: Sequence[float] = MAGNITUDES,
 ) -> Sensitivity:
-    """Return intervals for the first and the average effect if differential trends are bounded.
+    """Compute robust intervals from the estimates and the covariance of an event study.
 
     Parameters
     ----------
@@ -224,7 +231,7 @@ def bound_path(
         raise NotEstimable("no_pre_period")
     if pre_count >= count:
         raise NotEstimable("no_post_period")
-    compute_correlations(covariance)  # raises if the covariance is singular
+    compute_correlations(covariance)  # raises NotEstimable if the covariance is singular
 
     post_count = count - pre_count
     targets: dict[Target, Floats] = {
@@ -245,7 +252,7 @@ def bound_path(
 
 
 def _find_breakdown(find_interval: Callable[[float], tuple[float, float]]) -> float | None:
-    """Return the bound at which the interval first includes zero; None if it does at zero."""
+    """Return the bound at which the interval starts to include zero; None if it always does."""
 
     def distance(bound: float) -> float:
         low, high = find_interval(bound)
@@ -262,15 +269,16 @@ def _find_breakdown(find_interval: Callable[[float], tuple[float, float]]) -> fl
 
 
 class _RelativeMagnitudes:
-    """C-LF tests of one target, one for each of the s changes that may be largest before the event.
+    """Conditional (C-LF) tests of one effect under the relative magnitudes restriction.
 
-    The two signs of a change count separately.
+    There is one test for each of the s changes that may be the largest before the event; the two
+    signs of a change count separately.
     """
 
     def __init__(
         self, estimates: Floats, covariance: Floats, pre_count: int, weights: Floats
     ) -> None:
-        # Each row computes one change between consecutive periods, with the omitted one as zero.
+        # Matrix of first differences between consecutive periods; the omitted period is zero.
         changes = np.diff(np.insert(np.eye(estimates.size), pre_count, 0.0, axis=0), axis=0)
         largest, after = np.vstack([changes[:pre_count], -changes[:pre_count]]), changes[pre_count:]
         self._sums = np.cumsum(weights[::-1])[::-1]
@@ -283,11 +291,11 @@ class _RelativeMagnitudes:
         joint[:, 0, 0] = target @ covariance @ target
         joint[:, 0, 1] = joint[:, 1, 0] = largest @ covariance @ target
         joint[:, 1, 1] = self._largest_variance[:, 0]
-        # Lower Cholesky factors of the covariance of the target's estimate and the largest change.
+        # Cholesky factors of the joint covariance of the target's estimate and the largest change.
         self._root = np.linalg.cholesky(joint).astype(float)
 
     def find_interval(self, magnitude: float) -> tuple[float, float]:
-        """Return the smallest and largest value of the target that at least one test accepts."""
+        """Return the smallest and largest effect that at least one test does not reject."""
         common = self._after_variance + magnitude**2 * self._largest_variance
         cross_terms = 2 * magnitude * self._covariance
         # Standard errors s+_t and s-_t of the moments (see bound_path), each of shape (s, t).
@@ -298,14 +306,14 @@ class _RelativeMagnitudes:
         vertices[:, 0] = np.array([1, -slack]) / (up @ self._sums)[:, None]
         vertices[:, 1] = np.array([-1, -slack]) / (down @ self._sums)[:, None]
         vertices[:, 2, 1] = -2 * magnitude / both.min(axis=1)
-        # Only the smallest and the largest sum can attain the maximum over periods.
+        # Only the periods with the smallest and the largest sum can attain the maximum.
         vertices[:, 3, 1] = -2 * magnitude / both.max(axis=1)
         least, most = _Tests(vertices, self._root, self._largest).find_accepted_range()
         return self._estimate - most, self._estimate - least
 
 
 class _Tests:
-    """Tests of whether trends explain the excess u of the target's estimate over its true value.
+    """Tests of the hypothesis that the estimate exceeds the true effect by an amount u.
 
     There is one test for each of the s candidates for the largest change m.
 
@@ -328,8 +336,8 @@ class _Tests:
         self._critical = _compute_critical_values(rows)
 
     def find_accepted_range(self) -> tuple[float, float]:
-        """Return the smallest and largest u that at least one test accepts."""
-        # The first stage rejects outside this range.
+        """Return the smallest and largest u that at least one test does not reject."""
+        # The first stage rejects every u below `least` or above `most`.
         most, least = (
             (self._critical - self._at_zero[:, j]) / self._by_excess[:, j] for j in (0, 1)
         )
@@ -339,20 +347,21 @@ class _Tests:
         )
 
     def _find_outermost(self, outer: Floats, inner: Floats) -> Floats:
-        """Return each test's accepted u nearest to the outer end; NaN if it accepts none."""
+        """Return each test's accepted u nearest to the bound `outer`; NaN if all are rejected."""
         tests = np.arange(len(outer))
         has_inside: NDArray[np.bool_] = np.zeros(len(outer), dtype=bool)
         for size in (GRID, *[ZOOM] * ZOOMS):
             excess = outer[:, None] + (inner - outer)[:, None] * np.linspace(0, 1, size)
             is_inside = self._accepts(excess)
-            is_inside[:, -1] |= has_inside  # rounding must not undo the previous acceptance
+            # Rounding must not reject the value that was accepted on the previous grid.
+            is_inside[:, -1] |= has_inside
             has_inside = np.logical_or.reduce(is_inside, axis=1)
             place = is_inside.argmax(axis=1)
             inner, outer = excess[tests, place], excess[tests, np.maximum(place - 1, 0)]
         return np.where(has_inside, inner, np.nan)
 
     def _accepts(self, excess: Floats) -> NDArray[np.bool_]:
-        """Flag the values of u, shape (s, n), that the tests accept."""
+        """Flag the values of u, shape (s, n), that the tests do not reject."""
         values = self._by_excess[:, None] * excess[:, :, None] + self._at_zero[:, None]  # (s, n, 4)
         tests, greatest = np.arange(len(excess))[:, None], values.argmax(axis=2)
         statistic = values.max(axis=2)
@@ -360,8 +369,8 @@ class _Tests:
         variance = np.take_along_axis(covariances, greatest[:, :, None], axis=2)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             slopes = covariances / variance
-            # Range of the statistic within which its vertex remains the maximum, given the parts of
-            # the other vertices that are uncorrelated with it.
+            # Truncation bounds of the statistic: the range within which its vertex remains the
+            # maximum, given the parts of the other vertices that are uncorrelated with it.
             limits = (values - slopes * statistic[:, :, None]) / (1 - slopes)
             low = np.max(limits, axis=2, where=slopes < 1 - SAME, initial=-np.inf)
             high = np.min(limits, axis=2, where=slopes > 1 + SAME, initial=np.inf)
@@ -384,7 +393,7 @@ class _Tests:
 
 
 def _compute_critical_values(rows: Floats) -> Floats:
-    """Return the critical values of the first stage, shape (s,).
+    """Return the critical values of the least favourable first stage, shape (s,).
 
     Each is the value that the largest of four mean-zero normal variables exceeds with probability
     FIRST_STAGE. The variables are linear in two independent standard normals, with coefficients

@@ -1,4 +1,4 @@
-"""Influence checks: estimates without provinces, cities or flagged rows, and with city trends."""
+"""Re-estimate without provinces, cities or flagged city-years, or with city trends."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -14,14 +14,14 @@ from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.robustness.case import Case, infer_by_city_or_province
 
-# Values of unit_kind and unit_id in rows that do not leave out a single unit.
+# Labels in unit_kind and unit_id for checks that do not leave out a single city or province.
 FLAGGED = "flagged city-years"
 TRENDS = "city trends"
-MAX_CITIES = 10  # number of most influential cities to report
+MAX_CITIES = 10  # number of the most influential cities to report
 
 
 def leave_out_units(case: Case, unit: str) -> Iterator[Row]:
-    """Leave out each province in turn, or each of the most influential cities."""
+    """Re-estimate without each province in turn, or without each of the most influential cities."""
     codes = case.codes(unit)
     labels = dict(zip(codes, case.rows[f"{unit}_id"].to_numpy(), strict=True))
     inside = np.unique(np.column_stack([codes, case.regression.entities]), axis=0)[:, 0]
@@ -51,7 +51,7 @@ def leave_out_units(case: Case, unit: str) -> Iterator[Row]:
 
 
 def leave_out_flagged_rows(case: Case, cluster: str) -> Iterator[Row]:
-    """Leave out all city-years that fail an expectation of the gate at once.
+    """Re-estimate without any of the city-years that fail a data quality expectation.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def leave_out_flagged_rows(case: Case, cluster: str) -> Iterator[Row]:
 
 
 def add_city_trends(case: Case, cluster: str) -> Iterator[Row]:
-    """Add a linear trend for each city, and compare the estimate with the original one.
+    """Re-estimate with a linear trend for each city, and compare with the original estimate.
 
     City trends eliminate a slope that is due only to trends shared by outcome and measure; a real
     effect remains. The jackknife is applied to the difference itself, because both estimates use
@@ -115,7 +115,7 @@ def count_fewest_cities(case: Case, position: int) -> float | None:
 def _make_difference_columns(
     case: Case, other: PartialledOut, position: int, other_rows: Codes
 ) -> Row:
-    """Return the change in the estimate, with its CRV3 test by province."""
+    """Return columns with the change in the estimate and its CRV3 test, clustered by province."""
     if other is case.regression:
         return {"difference": 0.0}
     difference = cluster_errors.crv3_of_difference(

@@ -1,4 +1,4 @@
-"""Joint permutation tests of all specifications of one coefficient."""
+"""Joint permutation tests over all specifications of a specification curve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,13 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.inference import LEVEL, TIE
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-ENOUGH = 20  # a test stops early once this many permutations are at least as large as the sample
+# A test stops early once this many permutations have a statistic at least as large as the sample's.
+ENOUGH = 20
 
 
 @dataclass(frozen=True)
 class JointTest:
-    """A statistic over all specifications, compared with its distribution under permuted weights.
+    """Statistic of a specification curve, with its permutation distribution and p-value.
 
     Attributes
     ----------
@@ -51,7 +52,7 @@ class JointTest:
 def run_joint_tests(
     standardised: Floats, p_values: Floats, looks: Sequence[int]
 ) -> list[JointTest]:
-    """Test all specifications jointly against permuted weights.
+    """Compare statistics of a specification curve with their permutation distributions.
 
     Parameters
     ----------
@@ -113,9 +114,9 @@ def run_joint_tests(
 
 
 def count_draws(is_larger: NDArray[np.bool_], looks: Sequence[int]) -> int:
-    """Return the number of draws after which a test stops.
+    """Return the number of permutations after which a sequential test stops.
 
-    It stops at the first look with at least ENOUGH larger draws, or at the last look.
+    The test stops at the first look with at least ENOUGH larger draws, or at the last look.
 
     Parameters
     ----------

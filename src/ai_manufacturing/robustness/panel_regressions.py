@@ -1,4 +1,4 @@
-"""Regress an outcome on a measure and on all of its permutations at once.
+"""Regress an outcome on a measure, and on many permutations of the measure at once.
 
 Effects and controls are projected out of all columns together, and slopes are computed from the
 residuals (Frisch-Waugh-Lovell).
@@ -23,14 +23,14 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
 class Effects(Protocol):
-    """Effects that can be projected out: PanelEffects, or Effects in fixed_effects."""
+    """Protocol for fixed effects that can be partialled out of columns."""
 
     def remove_from(self, columns: Floats) -> Floats:
-        """Project the effects out of columns of shape (n, m)."""
+        """Partial the effects out of columns of shape (n, m)."""
 
 
 class PanelEffects:
-    """Entity effects and block-year effects, factorised once for a sample.
+    """Entity effects and year effects by block of entities, factorised once for a sample.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class PanelEffects:
         self._entities, self._entity_dummies = entities, build_dummies(entities)
         from_middle = years - (self._entity_dummies @ years / np.bincount(entities))[entities]
         shapes = {"constant": np.ones(len(years)), "trend": from_middle}
-        # Scale the shapes to be orthonormal within each entity.
+        # Scale constant and trend to be orthonormal within each entity.
         self._shapes = [
             shapes[name] / np.sqrt(self._entity_dummies @ shapes[name] ** 2)[entities]
             for name in entity_effects
@@ -66,14 +66,14 @@ class PanelEffects:
             (np.ones(len(years)), (self._periods, np.arange(len(years)))),
             shape=((int(blocks.max()) + 1) * year_count, len(years)),
         )
-        # Gram matrices of each block's year dummies, net of the entity effects.
+        # Gram matrix of each block's year dummies after entity effects are partialled out.
         grams = self._period_dummies @ self._remove_entity_effects(np.eye(year_count)[years])
         self._inverses = np.linalg.pinv(
             grams.reshape(-1, year_count, year_count), rcond=DEPENDENT, hermitian=True
         )
 
     def remove_from(self, columns: Floats) -> Floats:
-        """Project the effects out of columns of shape (n, m)."""
+        """Partial the effects out of columns of shape (n, m)."""
         residuals = self._remove_entity_effects(columns)
         sums = (self._period_dummies @ residuals).reshape(*self._inverses.shape[:2], -1)
         periods = (self._inverses @ sums).reshape(-1, columns.shape[1])
@@ -81,7 +81,7 @@ class PanelEffects:
         return residuals
 
     def _remove_entity_effects(self, columns: Floats) -> Floats:
-        """Project the entity effects out of columns of shape (n, m)."""
+        """Partial the entity effects out of columns of shape (n, m)."""
         residuals = columns.copy()
         for shape in self._shapes:
             loadings = self._entity_dummies @ (residuals * shape[:, None])
@@ -90,14 +90,14 @@ class PanelEffects:
 
 
 def remove_effects(effects: Effects, regressors: Floats) -> Floats:
-    """Project the effects out of regressors of shape (n, m).
+    """Partial fixed effects out of (n, m) regressors, and check that variation remains.
 
     Raises
     ------
     NotEstimable
         If the effects absorb a regressor, or a regressor has values that are not finite.
     """
-    with np.errstate(invalid="ignore"):  # the log of a donor's zero weight is infinite
+    with np.errstate(invalid="ignore"):  # regressors in logs are infinite if a weight is zero
         deviations = regressors - regressors.mean(axis=0)
         within = effects.remove_from(deviations)
         lengths, spreads = (np.linalg.norm(columns, axis=0) for columns in (within, deviations))
@@ -108,7 +108,7 @@ def remove_effects(effects: Effects, regressors: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class PermutationSlopes:
-    """Slopes of one regressor and of its permutations in one specification.
+    """Slopes and standard errors of a regressor and of each of its permutations.
 
     Arrays have shape (1 + draws,); the first element belongs to the regressor itself.
 
@@ -131,7 +131,7 @@ class PermutationSlopes:
     degrees_of_freedom: dict[str, int]
 
     def p_values(self, cluster: str) -> Floats:
-        """Return two-sided p-values from t(G-1), shape (1 + draws,)."""
+        """Return two-sided p-values from the t(G-1) distribution, shape (1 + draws,)."""
         statistics = np.abs(self.estimates / self.std_errors[cluster])
         return np.asarray(2 * special.stdtr(self.degrees_of_freedom[cluster], -statistics))
 
@@ -156,7 +156,7 @@ def fit_slopes(
     clusters: Mapping[str, Codes],
     periods: int,
 ) -> PermutationSlopes:
-    """Fit one specification with a regressor and with each of its permutations.
+    """Regress an outcome on a regressor, and separately on each of its permutations.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def fit_slopes(
 
 
 def remove_controls(controls: Floats, columns: Floats) -> Floats:
-    """Project controls, shape (n, k), out of columns of shape (n,) or (n, m)."""
+    """Partial controls, shape (n, k), out of columns of shape (n,) or (n, m)."""
     basis = np.linalg.qr(controls)[0]
     residuals: Floats = columns - basis @ (basis.T @ columns)
     return residuals

@@ -1,7 +1,8 @@
-"""Poisson regression for count outcomes, whose slopes do not depend on the unit of the count.
+"""Poisson regression with two-way fixed effects, for count outcomes.
 
-Slopes for log(1 + x) do depend on it. The readings page shows the Poisson estimates below each
-event study of a count; no verdict uses them (docs/decisions/estimators.md).
+Unlike slopes for log(1 + x), Poisson slopes do not depend on the unit of the count. The readings
+page shows the Poisson estimates below each event study of a count; no verdict uses them
+(docs/decisions/estimators.md).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,10 +23,12 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case
 
-CONVERGED = 1e-10  # largest relative change of the linear predictor at convergence
-STEPS = 60  # iteration limit; a predictor that needs more is diverging to minus infinity
+# Maximum relative change of the linear predictor at convergence.
+CONVERGED = 1e-10
+# Maximum number of iterations. If they do not suffice, the predictor diverges to minus infinity.
+STEPS = 60
 DEPENDENT = 1e-10  # eigenvalues of the Gram matrix below this share of the largest count as zero
-SEPARATED = 1e-6  # smallest value of a separating combination that is not rounding error
+SEPARATED = 1e-6  # smaller values of a separating combination are rounding error
 
 
 def fit_event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
@@ -64,7 +67,7 @@ class PoissonFit(Fit):
 
     @property
     def warnings(self) -> tuple[Sentence, ...]:
-        """Warning that counts the dropped rows, if any."""
+        """Warning with the number of rows dropped because of separation; empty if none."""
         count = self.separated_dropped
         return (sentence("separated_dropped", count=count),) if count else ()
 
@@ -144,7 +147,7 @@ def fit(
     slope_count = len(regressors)
     influence = columns @ bread[:, :slope_count] * residuals[:, None]
     lengths = np.linalg.norm(sum_by(regression.clusters, influence), axis=0)
-    # regression.units includes the scale of the outcome, which Poisson slopes do not depend on.
+    # Undo the scaling of the outcome in regression.units; Poisson slopes do not depend on it.
     units = regression.units / np.abs(counts).max()
     return PoissonFit(
         terms=tuple(regressors),
@@ -159,7 +162,7 @@ def fit(
 
 
 def _stack_columns(regression: PartialledOut) -> sparse.csr_array:
-    """Return the design and the dummies of both effects, shape (n, k + entities + times)."""
+    """Return a sparse matrix with the regressors and the entity and period dummies."""
     n = len(regression.outcome)
     dummies = [
         sparse.csr_array((np.ones(n), (np.arange(n), codes)))
@@ -171,7 +174,7 @@ def _stack_columns(regression: PartialledOut) -> sparse.csr_array:
 def _maximise_likelihood(
     columns: sparse.csr_array, counts: Floats, outcome: str
 ) -> tuple[Floats, Floats]:
-    """Maximise the likelihood by iteratively reweighted least squares.
+    """Maximise the Poisson likelihood by iteratively reweighted least squares.
 
     Returns the coefficients of all columns and the inverse of their weighted Gram matrix.
     """
@@ -191,7 +194,7 @@ def _maximise_likelihood(
 
 
 def _find_separated_rows(columns: sparse.csr_array, counts: Floats) -> NDArray[np.bool_]:
-    """Flag the rows, shape (n,), that a combination of regressors and effects separates.
+    """Flag the zero counts that regressors and effects predict perfectly (separation).
 
     A separating combination is zero in rows with positive counts and nonnegative in all other rows.
     In the rows where it is positive, a coefficient going to minus infinity increases the likelihood

@@ -1,4 +1,4 @@
-"""Randomisation inference for equation 2 by permuting the weights between cities.
+"""Randomisation inference: permute the city weights of the AI measure.
 
 Equation 2 multiplies a fixed weight per city by a yearly scaling value. The slope is evidence about
 the weights only if it is unusual among the slopes with permuted weights.
@@ -28,27 +28,27 @@ from ai_manufacturing.robustness.panel_regressions import (
     remove_effects,
 )
 
-# Transforms of weight times scaling value; levels are in units of 10,000.
+# Transforms of a count (weight times scaling value); levels are in units of 10,000.
 TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
     "level": lambda count: count / 10_000,
     "ln": np.log,
     "ln1p": np.log1p,
     "asinh": np.arcsinh,
 }
-SAME = 1e-6  # largest distance of two unit-length columns that count as the same measure
-DRAWS_AT_ONCE = 100  # batch size whose columns fit into the processor's cache
-CLUSTER = "cluster"  # key for the only type of clusters passed to fit_slopes
+SAME = 1e-6  # maximum distance at which two columns of unit length count as equal
+DRAWS_AT_ONCE = 100  # permutations per batch, whose columns fit into the CPU cache
+CLUSTER = "cluster"  # dictionary key of the clusters passed to fit_slopes
 
 
 def check_permuted_weights(case: Case) -> Iterator[Row]:
-    """Test the measure, the first term, by permuting its weights within strata."""
+    """Test the coefficient of the AI measure by permuting city weights within strata."""
     yield {"term": case.specification.regressor, **vars(_fit_case_permutations(case).infer_by_t())}
 
 
 def estimate_permuted_weights(
     specifications: Iterable[Specification], inputs: Inputs, cities: pd.DataFrame
 ) -> pa.Table:
-    """Return the slope and t statistic of each permutation of the weights within strata.
+    """Return an Arrow table with the slope and t statistic of each permutation of weights.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Permutations:
 
     @property
     def warnings(self) -> tuple[Sentence, ...]:
-        """Warning that counts the cities whose weight is the same in every draw, if any."""
+        """Warning with the number of cities whose weight never changes; empty if none."""
         alone = int((np.bincount(self.strata) == 1).sum())
         return (sentence("alone_in_stratum", count=alone, all=len(self.cities)),) if alone else ()
 
@@ -203,7 +203,7 @@ def _require_donors(draws: Permutations) -> Permutations:
 
 @dataclass(frozen=True, eq=False)
 class PermutationTest:
-    """The slope of a measure, and its slopes with permuted weights.
+    """Slope of a measure, and the distribution of slopes under permuted weights.
 
     Attributes
     ----------
@@ -227,14 +227,17 @@ class PermutationTest:
 
     @property
     def p_value_of_t(self) -> float:
-        """Share of |t| at least as large as the sample's own, which counts as one of them."""
+        """Permutation p-value: the share of draws whose |t| is at least the sample's.
+
+        The sample counts as one of the draws.
+        """
         extreme = np.abs(self.statistics) >= abs(self.statistic) * (1 - TIE)
-        # Enumerated draws already include the sample.
+        # If all permutations are enumerated, the sample is already one of them.
         extra_draws = 0 if self.permutations.is_enumerated else 1
         return float((extra_draws + extreme.sum()) / (extra_draws + len(extreme)))
 
     def infer_by_t(self) -> Inference:
-        """Test with the absolute clustered t statistic.
+        """Return a permutation test based on the absolute clustered t statistic.
 
         Slopes of different permutations differ in precision if cities are heterogeneous, but their
         t statistics are comparable.
@@ -268,7 +271,7 @@ def fit_permutations(
     transform: str,
     permutations: Permutations,
 ) -> PermutationTest:
-    """Regress the outcome on a measure, and on the measure with each permutation of its weights.
+    """Regress the outcome on a measure, and on each version of it with permuted weights.
 
     Parameters
     ----------
@@ -323,8 +326,8 @@ def fit_permutations(
     periods = regression.time_count
 
     def compute_measures(donors: Codes) -> Floats:
-        """Return the measure with the donors' weights, net of the effects, shape (n, draws)."""
-        # The log of a zero weight is not finite; remove_effects raises for it.
+        """Return the measure with permuted weights, net of the effects, shape (n, draws)."""
+        # The log of a zero weight is infinite; remove_effects raises NotEstimable in that case.
         with np.errstate(divide="ignore"):
             measures = TRANSFORMS[transform](scaling[:, None] * weights[donors.T[entities]])
         return remove_effects(regression.effects, measures)
@@ -334,8 +337,8 @@ def fit_permutations(
     for start in range(0, len(own_and_donors), DRAWS_AT_ONCE):
         within = compute_measures(own_and_donors[start : start + DRAWS_AT_ONCE])
         slopes = fit_slopes(entities, regression.outcome, controls, within, clusters, periods)
-        # After rounding, the standard error of an exact fit is not exactly zero, so check the
-        # residuals instead.
+        # Detect an exact fit by its residuals, because rounding makes its standard error slightly
+        # positive.
         residuals = residual_outcome - remove_controls(controls, within) * slopes.estimates
         is_exact = np.linalg.norm(residuals, axis=0) <= EXACT * np.linalg.norm(regression.outcome)
         fits.append((slopes.estimates, np.where(is_exact, 0.0, slopes.std_errors[CLUSTER])))
@@ -347,7 +350,7 @@ def fit_permutations(
 
     statistics = np.full(len(errors), np.inf)
     np.divide(estimates, errors, out=statistics, where=errors > 0)
-    unit = float(regression.units[0] * length)  # undoes the scaling of outcome and regressor
+    unit = float(regression.units[0] * length)  # converts slopes to the units of the sample
     return PermutationTest(
         estimate=unit * float(estimates[0]),
         std_error=unit * float(errors[0]),

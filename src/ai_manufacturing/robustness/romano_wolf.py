@@ -19,7 +19,10 @@ from ai_manufacturing.robustness.case import AVERAGE, Case
 
 
 def adjust_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
-    """Adjust the p-values of a family of claims, drawing one sign per province for all of them."""
+    """Adjust the p-values of several specifications' coefficients for multiple testing.
+
+    Each bootstrap draw uses one sign per province in all regressions.
+    """
     testable = []
     for case in cases:
         claims = get_result_or_reason(partial(_list_claims, case))
@@ -48,7 +51,7 @@ def adjust_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
 
 
 def _list_claims(case: Case) -> list[tuple[str, PartialledOut, int]]:
-    """Return the coefficients that a column claims: its terms, or an event study's average."""
+    """Return the coefficients to test: a regression's terms, or an event study's average effect."""
     if isinstance(case.fit, EventStudyFit):
         return [(AVERAGE, *case.average_effects())]
     return [(term, case.regression, position) for term, position in case.terms.items()]
@@ -62,7 +65,7 @@ def adjust_p_values(
     draws: int = wild_bootstrap.DRAWS,
     seed: int = wild_bootstrap.SEED,
 ) -> list[Inference]:
-    """Test one coefficient of each regression, adjusting for multiple testing.
+    """Test one coefficient of each regression, with p-values adjusted for multiple testing.
 
     The procedure controls the familywise error rate: at 5 %, the probability of rejecting any true
     null is at most 5 %. Each draw uses one sign per cluster in all regressions, which preserves the
@@ -144,9 +147,9 @@ def adjust_p_values(
 
 
 def _step_down(statistics: Floats, draw_statistics: Floats, *, extra_draws: int) -> list[float]:
-    """Return the adjusted p-values of |t|, shape (h,), from |t*|, shape (draws, h)."""
+    """Return stepdown p-values from |t|, shape (h,), and bootstrap |t*|, shape (draws, h)."""
     order = np.argsort(-statistics, kind="stable")
-    # Maximum of |t*| over each hypothesis and all hypotheses with a smaller |t|.
+    # For each hypothesis, the maximum |t*| over it and all hypotheses with a smaller |t|.
     largest = np.maximum.accumulate(draw_statistics[:, order[::-1]], axis=1)[:, ::-1]
     extreme = (largest >= statistics[order] * (1 - TIE)).sum(axis=0)
     p_values = np.empty(len(order))

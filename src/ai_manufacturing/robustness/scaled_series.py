@@ -1,4 +1,4 @@
-"""Share of the measure's variation that the scaled series does not explain."""
+"""Compute the share of the AI measure's variation that its scaling series does not explain."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ SCALED = "ln_scaled_series"
 
 
 def compute_share_of_variation(case: Case, position: int, cities: str) -> float:
-    """Return the share of the measure's variation that the scaled series does not explain.
+    """Return the share of the AI measure's variation not explained by its scaling series.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def compute_share_of_variation(case: Case, position: int, cities: str) -> float:
 
 
 def _fit_with_scaled_series(case: Case, outcome: str, terms: Sequence[str]) -> FixedEffectsFit:
-    """Fit a regression that includes the log of the scaled series.
+    """Fit a fixed effects regression that includes the log of the scaling series.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Re-estimate the paper's two-way fixed effects columns with PanelOLS of linearmodels.
+"""Re-estimate the paper's two-way fixed effects regressions with PanelOLS of linearmodels.
 
 The gate compares these numbers with the estimates (expectations/second_route.json).
 """
@@ -22,7 +22,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
 def estimate_second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Estimate the paper's columns with PanelOLS.
+    """Re-estimate the paper's regressions with PanelOLS, to validate the main estimates.
 
     Only printed columns are estimated, in their default reading and in readings clustered by
     province.
@@ -57,8 +57,8 @@ def estimate_second_route(specifications: Iterable[Specification], inputs: Input
             numbers = fit_panel_ols(
                 sample, specification.outcome, terms, time=specification.period, cluster=cluster
             )
-        # The first route must reject the sample too, because the gate fails if only one of the
-        # routes reports numbers.
+        # Report the error as a reason. If fixed_effects.fit accepts the sample, the quality gate
+        # fails, because only one of the two implementations returns estimates.
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise NotEstimable(
                 "refused_by_second_route", error=str(error).splitlines()[0]
@@ -79,7 +79,7 @@ def estimate_second_route(specifications: Iterable[Specification], inputs: Input
 
 
 def _add_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:
-    """Return the raw sample and regressors, rebuilding event dummies without event_study.fit."""
+    """Return the sample and regressors; event dummies are rebuilt without event_study.fit."""
     rows = inputs.sample(specification).rows
     if not isinstance(specification.options, EventStudyOptions):
         return rows, [*specification.terms]
@@ -105,7 +105,7 @@ def fit_panel_ols(
     time: str = "year",
     cluster: str = "city_id",
 ) -> tuple[Floats, Floats]:
-    """Repeat fixed_effects.fit with PanelOLS, without sharing any of its code.
+    """Estimate two-way fixed effects with PanelOLS, sharing no code with fixed_effects.fit.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def fit_panel_ols(
     ValueError
         If the effects absorb a regressor.
     """
-    from linearmodels.panel import PanelOLS  # imported lazily because it takes a second
+    from linearmodels.panel import PanelOLS  # imported here, because the import takes a second
     from linearmodels.panel.utility import AbsorbingEffectError
 
     # Replace labels with integer codes, because pandas groups by integers faster.
@@ -146,8 +146,8 @@ def fit_panel_ols(
         result = model.fit(cov_type="clustered", clusters=clusters, **options)
     except AbsorbingEffectError as error:
         raise ValueError(str(error)) from error
-    # Repeat the formula instead of calling cluster_factor, so that the comparison can detect an
-    # error in it.
+    # Repeat the formula of cluster_factor instead of calling it, so that the comparison with
+    # fixed_effects.fit can reveal an error in that function.
     observations, groups = len(sample), sample[cluster].nunique()
     factor = (
         groups

@@ -1,4 +1,4 @@
-"""Sensitivity to omitted confounders, and negative weights of a two-way fixed effects slope.
+"""Sensitivity to omitted confounders, and negative weights in two-way fixed effects.
 
 All R2 are within R2, computed after the effects are removed. Inclusive R2 are near one with city
 effects and would leave no room for a confounder.
@@ -16,7 +16,7 @@ from ai_manufacturing.robustness.panel_regressions import remove_controls
 
 
 def compute_clustered_robustness_value(case: Case, position: int, cluster: str) -> float:
-    """Return the robustness value of a term, using its clustered t statistic."""
+    """Return the robustness value of a coefficient, based on its clustered t statistic."""
     error = infer_by_city_or_province(case.regression, position, case.codes(cluster), cluster)
     if error.statistic is None:
         raise NotEstimable("no_error_of_exact_fit")
@@ -48,7 +48,7 @@ def sum_negative_weights(case: Case, position: int, figure: str) -> float:
 
 
 def compute_effect_weights(regression: PartialledOut, position: int, measure: Floats) -> Floats:
-    """Return the weight of each row's effect in a slope; the weights sum to one.
+    """Return the weight of each row's treatment effect in a slope; the weights sum to one.
 
     Parameters
     ----------
@@ -81,7 +81,9 @@ def compute_effect_weights(regression: PartialledOut, position: int, measure: Fl
 
 
 def compute_robustness_value(regression: PartialledOut, t_statistic: float) -> float:
-    """Return the partial R2 with regressor and outcome that reduces the slope to zero.
+    """Return the partial R2 that a confounder needs to reduce the slope to zero.
+
+    It is the partial R2 of the confounder with both the regressor and the outcome.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Inference robust to spatial correlation: Müller and Watson's spatial components (SCPC)."""
+"""Inference robust to spatial correlation, by Müller and Watson's SCPC method."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,25 +14,26 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
 from ai_manufacturing.system import great_circle
 
-# These constants match Müller and Watson's programs; another grid or stopping rule would change the
-# third digit.
+# Minimum number of locations. This and the other constants match Müller and Watson's programs;
+# another grid or stopping rule would change the third digit of the results.
 FEWEST_LOCATIONS = 5
-# Test size is controlled for average correlations from the requested one down to this one.
+# The test controls size for average correlations between this value and the requested one.
 LEAST_AVERAGE_CORRELATION = 1e-5
 DECAY_STEP = 1.2  # ratio of consecutive decay rates on the grid
 DECAY_TOLERANCE = 1e-3
-STEEPEST_DECAY = 5000.0  # per circumference of the earth: e-folding within 8 km
+# Maximum decay rate per circumference of the earth: the correlation falls to 1/e within 8 km.
+STEEPEST_DECAY = 5000.0
 CRITICAL_VALUE_TOLERANCE = 1e-3
-# Initial number of components to consider, for average correlations of at least the first number.
+# Pairs of a minimum average correlation and the number of components to consider at first.
 MOST_COMPONENTS = ((0.05, 10), (0.01, 20), (0.005, 60), (0.001, 120))
 # Gauss-Legendre nodes and weights on the interval from -1/2 to 1/2.
 NODES, NODE_WEIGHTS = (half / 2 for half in np.polynomial.legendre.leggauss(40))
 Places = tuple[tuple[float, float], ...]
-ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # 1 - u^2 at the nodes u of the unit interval
+ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # 1 - u^2 at the quadrature nodes u in [0, 1]
 
 
 def infer_by_correlation(case: Case, position: int, average_correlation: str) -> Inference:
-    """Return the SCPC inference for a term of a case."""
+    """Test a coefficient of a specification with inference robust to spatial correlation."""
     return scpc(case.regression, position, case.coordinates, float(average_correlation))
 
 
@@ -106,9 +107,9 @@ def scpc(
 
 @dataclass(frozen=True, eq=False)
 class SpatialComponents:
-    """Location-dependent part of SCPC.
+    """Principal components and critical value of SCPC, which depend only on the locations.
 
-    It is shared by all terms and specifications with the same cities.
+    They are shared by all coefficients and specifications with the same cities.
 
     Attributes
     ----------
@@ -130,12 +131,12 @@ class SpatialComponents:
 
     @property
     def count(self) -> int:
-        """Number of components, q."""
+        """Number q of spatial principal components."""
         return int(self.vectors.shape[1])
 
 
 def compute_rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
-    """Return the probability that |statistic| exceeds a critical value.
+    """Return the probability that the absolute statistic exceeds a critical value.
 
     Mean and components are assumed to be jointly normal.
 
@@ -201,7 +202,7 @@ def find_critical_value(roots: Floats, level: float = LEVEL) -> float:
 
 
 def _compute_influence(regression: PartialledOut, position: int) -> tuple[float, Floats, float]:
-    """Return the estimate, each entity's influence on it, and the norm of the rows' influence."""
+    """Return a coefficient, the influence of each entity, and the norm of the row influences."""
     ols = fit_least_squares(regression)
     if not ols.residuals.any():
         raise NotEstimable("no_spatial_error")
@@ -212,7 +213,7 @@ def _compute_influence(regression: PartialledOut, position: int) -> tuple[float,
 
 
 def _check_places(coordinates: Floats) -> Places:
-    """Return the longitude and latitude of each city, and raise NotEstimable if one is invalid."""
+    """Convert coordinates to pairs, and raise NotEstimable if one is missing or invalid."""
     missing = int((~np.isfinite(coordinates)).any(axis=1).sum())
     if missing:
         raise NotEstimable("no_coordinates", count=missing)
@@ -270,7 +271,7 @@ def _choose_components(places: Places, average_correlation: float) -> SpatialCom
 
 
 def _compute_expected_length(candidate: tuple[float, int]) -> float:
-    """Return the interval's expected length under independence for a critical value and q."""
+    """Return the expected interval length under independence for a pair (critical value, q)."""
     critical, q = candidate
     return float(
         critical / np.sqrt(q) * np.exp(special.gammaln((q + 1) / 2) - special.gammaln(q / 2))
@@ -278,7 +279,10 @@ def _compute_expected_length(candidate: tuple[float, int]) -> float:
 
 
 def _find_decay(pairs: Floats, average_correlation: float) -> float:
-    """Return the c for which exp(-c d) averages to a value over all pairs, to DECAY_TOLERANCE."""
+    """Return the decay rate c at which exp(-c d) has a given average over all distances d.
+
+    The result is accurate to DECAY_TOLERANCE.
+    """
 
     def exceeds(decay: float) -> bool:
         return bool(np.exp(-decay * pairs).mean() > average_correlation)
@@ -299,7 +303,7 @@ def _find_decay(pairs: Floats, average_correlation: float) -> float:
 
 
 def _compute_roots(angles: Floats, decays: Floats, weights: Floats) -> Floats:
-    """Return a lower triangular root of the covariance of weighted sums, for each decay rate.
+    """Return the lower triangular root of a covariance of weighted sums at each decay rate.
 
     The shape is (g, k, k). A leading block of a root is the root of the covariance's leading block.
     Unlike a Cholesky factorisation, this also works for singular covariances.

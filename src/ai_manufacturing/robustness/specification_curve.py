@@ -1,4 +1,4 @@
-"""Specification curve: one coefficient under every combination of choices."""
+"""Specification curve: estimate a coefficient under every combination of modelling choices."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ from ai_manufacturing.robustness.panel_regressions import (
 )
 from ai_manufacturing.system import settings, workers
 
-# Choices that define a combination.
+# Modelling choices that are combined in a specification curve.
 AXES = [
     "transform",
     "weighting",
@@ -44,17 +44,18 @@ AXES = [
     "dynamics",
     "prices",
 ]
-CLUSTERS = {"city": "city_id", "province": "province_id"}  # column by type of clustering
-# Draws after which the joint tests may first stop; later looks double this number.
+# Column that identifies the clusters, by type of clustering.
+CLUSTERS = {"city": "city_id", "province": "province_id"}
+# Number of permutations after which a joint test may first stop; it doubles at each later look.
 FIRST_LOOK = 100
-SEED = 2020  # seed of the first round of draws; each later round adds one
+SEED = 2020  # seed of the first round of permutations; each later round adds one
 
 Choice = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class CombinationFit:
-    """One combination of choices, with its slopes or the reason for having none."""
+    """Result of one combination of choices: slopes, or the reason why there are none."""
 
     choice: Choice
     answer: PermutationSlopes | Sentence
@@ -62,7 +63,7 @@ class CombinationFit:
     city_count: int | None = None
 
     def extend(self, more: "CombinationFit") -> "CombinationFit":
-        """Append the slopes of more permutations, or return the operand that has a reason."""
+        """Append the slopes of more permutations, or return the fit that is not estimable."""
         if isinstance(self.answer, Sentence):
             return self
         if isinstance(more.answer, Sentence):
@@ -73,7 +74,7 @@ class CombinationFit:
 def estimate_curve(
     chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
 ) -> pa.Table:
-    """Estimate every combination of choices.
+    """Estimate a coefficient under every combination of modelling choices.
 
     Parameters
     ----------
@@ -124,12 +125,12 @@ def estimate_joint_tests(
     inputs: Inputs,
     draws: int,
 ) -> pa.Table:
-    """Test the combinations jointly, using the same permutations of the weights in all of them.
+    """Test all combinations of choices jointly, with the same permutations in each of them.
 
     Parameters
     ----------
     chosen, choices, inputs
-        As in curve.
+        As in estimate_curve.
     errors : sequence of str
         Keys of CLUSTERS that are not dominated choices.
     draws : int
@@ -157,7 +158,7 @@ def estimate_joint_tests(
 def _fit_rounds(
     specification: Specification, choices: pd.DataFrame, inputs: Inputs, draws: int
 ) -> Iterator[tuple[list[CombinationFit], list[int]]]:
-    """Yield the fits with growing numbers of permutations, and the cumulative draws per round."""
+    """Yield, after each round of permutations, the fits and the cumulative draws per round."""
     if draws == 0:
         yield [], [0]
         return
@@ -177,7 +178,7 @@ def _fit_rounds(
 def _make_joint_rows(
     fits: list[CombinationFit], errors: Sequence[str], looks: list[int]
 ) -> Iterator[Choice]:
-    """Yield the joint tests of all combinations, and of those without dominated choices."""
+    """Yield joint tests of all combinations, and of the combinations without dominated choices."""
     for name, members, clusters in (
         ("all", fits, [*CLUSTERS]),
         ("without_dominated", [one for one in fits if not one.choice["is_dominated"]], errors),
@@ -206,7 +207,7 @@ def _test_jointly(
 
 
 class _Combinations:
-    """All combinations, grouped so that those on one sample share effects and permuted measures."""
+    """Combinations of choices, grouped by sample to share fixed effects and permutations."""
 
     def __init__(self, specification: Specification, choices: pd.DataFrame, inputs: Inputs) -> None:
         self._unestimable: list[CombinationFit] = []
@@ -247,12 +248,12 @@ def _fit_samples(
     samples: Iterable[tuple[Codes, list[Choice]]],
     permutations: randomisation.Permutations | None,
 ) -> list[CombinationFit]:
-    """Fit all combinations of the given samples."""
+    """Fit the combinations of choices that belong to each of the given samples."""
     return [fit for at, members in samples for fit in panel.fit_choices(at, members, permutations)]
 
 
 class Measure(NamedTuple):
-    """Key of a measure; a second provider's measure is named `measure@provider`."""
+    """Key of an AI measure; a second data provider's measure is named `measure@provider`."""
 
     name: str
     weighting: str
@@ -261,7 +262,7 @@ class Measure(NamedTuple):
 
 
 class Panel:
-    """Columns of the panel as arrays, sorted by city and year."""
+    """City-year panel as numpy arrays, sorted by city and year."""
 
     def __init__(self, specification: Specification, inputs: Inputs) -> None:
         self._specification, self._inputs = specification, inputs
@@ -288,7 +289,7 @@ class Panel:
         }
 
     def _find_excluded_rows(self, city_sample: str) -> NDArray[np.bool_]:
-        """Flag the city-years that a sample excludes.
+        """Flag the panel rows that a city sample, such as without_flagged, excludes.
 
         The sample `without_<grouping>` excludes the cities in any group except the reference group.
         """
@@ -302,7 +303,7 @@ class Panel:
         return is_excluded
 
     def sample(self, choice: Choice) -> Codes:
-        """Return the positions of the city-years with all variables of a combination.
+        """Return the positions of the panel rows that are complete for a combination of choices.
 
         Differences also require the variables in the earlier year. Singletons are dropped.
         """
@@ -340,7 +341,7 @@ class Panel:
     def fit_choices(
         self, at: Codes, members: list[Choice], permutations: randomisation.Permutations | None
     ) -> Iterator[CombinationFit]:
-        """Fit combinations with the same rows, effects and outcome."""
+        """Fit combinations of choices that share the same rows, fixed effects and outcome."""
         first = members[0]
         lag = int(first["difference_years"])
         cities, entities = np.unique(self.city_codes[at], return_inverse=True)
@@ -359,7 +360,7 @@ class Panel:
         )
 
         def take_difference(value_at: Callable[[Codes], Floats]) -> Floats:
-            """Return the values in the rows, differenced over `lag` years unless it is zero."""
+            """Return the values of the sample rows, differenced over `lag` years if `lag` > 0."""
             values = value_at(at)
             return values - value_at(self._find_earlier_rows(lag)[at]) if lag else values
 
@@ -401,7 +402,7 @@ class Panel:
             yield CombinationFit(choice, slopes, *sizes)
 
     def _stack_permutations(self, measure: Measure, donors: Codes, at: Codes) -> Floats:
-        """Return a measure, followed by its versions with donor weights, shape (n, 1 + draws).
+        """Return a measure and its versions with permuted weights, shape (n, 1 + draws).
 
         Parameters
         ----------
@@ -415,19 +416,19 @@ class Panel:
         if not len(donors):
             return own
         scaling, weights = self._read_scaling(measure)[at], self._compute_weights(measure)
-        with np.errstate(divide="ignore"):  # the log of a donor's zero weight
+        with np.errstate(divide="ignore"):  # the log of a zero weight is infinite
             permuted_measures = randomisation.TRANSFORMS[measure.transform](
                 scaling[:, None] * weights[donors.T, self._year_codes[at][:, None]]
             )
         return np.column_stack([own, permuted_measures])
 
     def _find_blocks(self, choice: Choice) -> Codes:
-        """Return the block of each city; the cities of a block share their year effects."""
+        """Return the block code of each city; cities in the same block share year effects."""
         provinces = self._province_of_city
         return np.zeros_like(provinces) if choice["period_effects"] == "year" else provinces
 
     def _find_earlier_rows(self, lag: int) -> Codes:
-        """Return the position of each row's city `lag` years earlier; -1 if it is absent."""
+        """Return the position of the same city's row `lag` years earlier; -1 if there is none."""
         earlier = np.full_like(self._cells, -1)
         earlier[:, lag:] = self._cells[:, : max(self._cells.shape[1] - lag, 0)]
         positions: Codes = earlier[self.city_codes, self._year_codes]
@@ -443,7 +444,7 @@ class Panel:
         )
 
     def read_measure(self, measure: Measure) -> Floats:
-        """Return the transformed measure, shape (city-years,)."""
+        """Return an AI measure after its transform, as an array with one value per panel row."""
         return self._read_measure_column(measure, TRANSFORMS[measure.transform])
 
     def _read_scaling(self, measure: Measure) -> Floats:
@@ -464,12 +465,12 @@ class Panel:
         return weights
 
     def _list_variables(self, choice: Choice) -> tuple[str, ...]:
-        """Return the outcome, in the combination's prices, and the controls."""
+        """Return the names of the outcome, in the chosen prices, and of the controls."""
         outcome = f"{self._specification.outcome}{choice['outcome_suffix']}"
         return (outcome, *choice["control_variables"].split())
 
     def read_variable(self, variable: str) -> Floats:
-        """Return a panel variable, shape (city-years,)."""
+        """Return a column of the panel as an array with one value per row."""
         return self._read_column((variable,), self._inputs.panel, variable)
 
     def _read_measure_column(self, measure: Measure, column: str) -> Floats:

@@ -13,7 +13,7 @@ from ai_manufacturing.system import great_circle
 
 
 def add_neighbours(case: Case, within_km: str) -> Iterator[Row]:
-    """Add the mean measure of the other cities within a distance, in the same year.
+    """Add the mean measure of nearby cities in the same year to a regression.
 
     Parameters
     ----------

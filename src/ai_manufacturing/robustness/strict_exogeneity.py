@@ -14,7 +14,7 @@ from ai_manufacturing.robustness.case import Case, make_inference_rows
 
 
 def add_next_year(case: Case, last_year: str) -> Iterator[Row]:
-    """Add next year's measure to the regression, and optionally last year's.
+    """Add next year's measure, and optionally last year's, to the regression.
 
     Standard errors are CRV3 by province.
 
@@ -82,5 +82,5 @@ def replace_by_later(case: Case, years: str) -> Iterator[Row]:
 
 
 def _read_later_measure(case: Case, years: str) -> Floats:
-    """Return the measure of each row's city `years` later; NaN if missing."""
+    """Return, for each row, the measure of the same city `years` later; NaN if missing."""
     return case.inputs.shift_measure(case.specification, case.sample, int(years))
