@@ -27,7 +27,7 @@ COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return charts of concentration statistics, and rows on clusters and growth rates."""
+    """Return the concentration charts, the significant city clusters and the growth rates."""
     data = release.fetch_frame(SQL["shares"])
     moran = release.fetch_frame(SQL["moran"])
     return {

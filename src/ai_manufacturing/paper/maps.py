@@ -46,7 +46,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": _draw_map(data, cities, text) if measures else None,
         "clusters": _draw_clusters(clusters, cities, text) if len(clusters) else None,
         "outlines": encode_json(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
-        # The reason is null if no city has a count, because no data were delivered.
+        # The column `reason` is null for measures without any data.
         "missing": release.fetch_rows(SQL["missing"]),
         "withheld": release.find_withheld_providers("marts.fct_spatial_distribution"),
         "concentration": concentration.build_content(release, text),

@@ -15,7 +15,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_o
 from ai_manufacturing.estimators.sentences import NOTHING, Sentence, split_sentences
 from ai_manufacturing.system import contracts
 
-# Must contain the same measures as fct_spatial_distribution.
+# Counts for which Moran's I is estimated. They must match the measures in fct_spatial_distribution.
 MEASURES = (
     "ai_firms",
     "ai_patent_applications",

@@ -136,7 +136,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def write_city_scripts(release: Release, text: Catalogue, folder: Path) -> None:
-    """Write a JavaScript file per city with its source rows, gaps, corrections and data doubts.
+    """Write a JavaScript file per city with source rows, gaps, corrections and doubtful values.
 
     Writes nothing if no series has values.
     """

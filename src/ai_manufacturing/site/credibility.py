@@ -59,7 +59,7 @@ def read_paper_columns(release: Release) -> list[dict[str, Any]]:
 
 
 def group_columns(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    """Return each distinct text, such as a reason, with the table columns it applies to."""
+    """Group table columns by a text, such as the reason why data are missing."""
     return [
         {"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows}
         for text, rows in group_rows(claims, key).items()
@@ -95,7 +95,7 @@ def _draw_permuted_slopes(release: Release, text: Catalogue) -> Figure | None:
     margin = 0.08 * (high - low)
     step = (high - low + 2 * margin) / 40
     gaps = np.diff(np.unique(slopes))
-    if release.is_rounded and len(gaps):  # rounded releases contain bin midpoints instead of slopes
+    if release.is_rounded and len(gaps):  # public copies contain bin midpoints instead of slopes
         step = float(gaps.min())
         margin = (np.ceil(margin / step) + 0.5) * step
         low = slopes.min() - np.ceil((slopes.min() - low) / step) * step

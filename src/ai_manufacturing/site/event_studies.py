@@ -28,7 +28,7 @@ SQL = load_statements(__file__)
 
 
 def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the chart and the specifications of each event study, including failed ones."""
+    """Return a chart and the specifications for each event study in the paper."""
     studies = release.fetch_rows(SQL["studies"])
     if not studies:
         return {}

@@ -20,7 +20,7 @@ BUNDLE = ("duckdb.js", "duckdb-worker.js", "duckdb.wasm")
 # Large files, which are stored compressed and decompressed in the browser. Downloads are then small
 # even if the web server does not support compression.
 COMPRESSED_FILES = ("duckdb.wasm", "ai_manufacturing.duckdb")
-# Level 3 is a second faster than level 6, and its files are a tenth larger.
+# Level 3 is a second faster than level 6, but produces files that are a tenth larger.
 GZIP_LEVEL = 3
 # Keys of the translated texts that query.js needs.
 SCRIPT_TEXTS = (

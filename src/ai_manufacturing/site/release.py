@@ -60,7 +60,7 @@ class Release:
 
     @cached_property
     def is_rounded(self) -> bool:
-        """Whether numbers in this release are rounded, as in a copy for the public."""
+        """Whether this is a public copy of a release, in which numbers are rounded."""
         return published_numbers.has_rounded_numbers(self.connection)
 
     def find_withheld_providers(self, *tables: str) -> list[dict[str, Any]]:

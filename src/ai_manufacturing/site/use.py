@@ -64,7 +64,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _find_replaced_origin(release: Release) -> Origin | None:
-    """Return the extract set of the previous release, or None if this release uses the same.
+    """Return the extract set of the previous release if it differs from this one's, or None.
 
     Changes are not computed between different extract sets.
     """

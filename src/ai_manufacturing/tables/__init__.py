@@ -27,7 +27,7 @@ TITLE_MARKS = (" ({})", "（{}）")
 
 
 class TableError(Exception):
-    """Raised if a table, specification or standard error is unknown; the message lists all."""
+    """Raised if a table, specification or type of standard error is unknown."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Cell:
     most_decimals: int | None = None
 
     def text(self, language: str, decimals: int) -> str:
-        """Return the cell as printed in a language, with a number of decimals."""
+        """Return the cell as printed in the given language and number of decimals."""
         if self.value is None:
             return self.words[LANGUAGES.index(language)]
         if self.most_decimals is not None:

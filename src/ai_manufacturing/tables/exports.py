@@ -49,7 +49,7 @@ TABLES = {
 
 
 def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
-    """Write the export files of a release or warehouse in the given formats.
+    """Export a release or warehouse database to files in the given formats.
 
     Depending on the format they are the panel, estimates, specification curve and dictionary, or
     the paper's tables. Files are completed in a subfolder and then moved into place, so that a

@@ -1,4 +1,4 @@
-"""Write tables and data in the supported export formats.
+"""Convert tables and data to export formats such as LaTeX, Excel and Stata.
 
 A format writes printed tables of the paper, the rows of panel, estimates and dictionary, or both.
 """
@@ -62,7 +62,8 @@ LATIN_FONT, CHINESE_FONT = "Times New Roman", "SimSun"
 # Leading characters that make a spreadsheet interpret a string as a formula, including full-width
 # forms. See OWASP on CSV injection.
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
-UNDATED = datetime(1960, 1, 1)  # timestamp of warehouse exports, for lack of a release date
+# Timestamp of exports from a warehouse, which has no release date.
+UNDATED = datetime(1960, 1, 1)
 # Maximum lengths of names and labels in Stata, in characters.
 STATA_NAME_LENGTH = 32
 STATA_LABEL_LENGTH = 80

@@ -194,7 +194,7 @@ def split(total: Integers, shares: Floats) -> Integers:
 
 
 def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Integers:
-    """Assign firms to industry divisions, with consistent stocks, entries and exits in each.
+    """Distribute firms over divisions, so that each division's stocks and flows are consistent.
 
     The firms of a unit exit in the order of their entry.
 

@@ -36,7 +36,8 @@ KNOWN_CITIES = {
     "郑州": (12000, 1260, 900),
     "东莞": (9700, 1050, 264),
 }
-MEDIAN_GDP: float = np.log(1900.0)  # log of GDP in 100 million CNY
+# Log GDP (100 million CNY) of a median city in 2020.
+MEDIAN_GDP: float = np.log(1900.0)
 # Cap on the log GDP (100 million CNY) of cities that are not in KNOWN_CITIES.
 LARGEST_UNNAMED_GDP = np.log(10000.0)
 # Mean difference between a city's log GDP and MEDIAN_GDP, by region.
@@ -81,7 +82,7 @@ class Geography:
 
     @property
     def is_secondary_dominant(self) -> Flags:
-        """Whether the secondary sector's share of GDP in 2015 is above the median, as a column.
+        """Whether the secondary sector's share of GDP in 2015 is above the median, shape (n, 1).
 
         These cities are treated in equation 3.
         """
@@ -125,8 +126,8 @@ def draw_geography(draws: Draws) -> Geography:
     registered = resident + 0.04 - 0.08 * (size - MEDIAN_GDP) + draws.draw_independent_noise(0.06)
     for name, levels in KNOWN_CITIES.items():
         size[names == name], resident[names == name], registered[names == name] = np.log(levels)
-    # Give the five cities with the most AI firms low secondary shares, which makes them untreated
-    # in the event studies.
+    # Give the five cities with the most AI firms a low secondary-sector share, which makes them
+    # untreated in the event studies.
     top_five = np.isin(names, list(TOP_FIVE_AI_FIRMS))
     secondary_share = np.clip(0.44 + 0.06 * draws.draw_correlated_noise(), 0.28, 0.58)
     secondary_share[top_five] = draws.rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))

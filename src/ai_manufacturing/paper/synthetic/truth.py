@@ -100,15 +100,15 @@ class Truth:
         -0.0467,
     )
 
-    # Growth and noise of the number of firms in industry sections B to E. Each city's growth rate
-    # also has a uniform component between minus and plus firm_growth_slope_range.
+    # Growth rates and noise of the number of firms in industry sections B to E. Each city's growth
+    # rate also has a uniform component between minus and plus firm_growth_slope_range.
     firm_growth_to_2016: float = 0.10
     firm_growth_after_2016: float = 0.15
     firm_growth_slope_range: float = 0.17
     firm_noise_sd: float = 0.08
     firm_noise_persistence: float = 0.7
-    # Growth and noise of invention patents. Applications and grants share one noise term, and each
-    # have one of their own.
+    # Growth rate and noise of invention patents. Applications and grants share one noise term, and
+    # each have one of their own.
     patent_growth: float = 0.10
     patents_on_city_firms: float = 0.3
     patent_shared_noise_sd: float = 0.35
@@ -122,7 +122,7 @@ class Truth:
     gdp_on_unit_employment: float = 0.06
     gdp_on_rd_personnel: float = 0.02
     high_income_difference: float = 0.12
-    # Growth and noise of the other outcomes.
+    # Growth rates and noise of the other outcome variables.
     outcome_noise_persistence: float = 0.35
     secondary_share_growth: float = -0.015
     secondary_share_noise_sd: float = 0.11
@@ -140,7 +140,7 @@ class Truth:
     entry_rate_after_2016: float = 0.262
     exit_rate: float = 0.055
     flow_noise_sd: float = 0.25
-    # Growth and noise of AI invention patents, relative to all invention patents of the city.
+    # Growth rates and noise of AI invention patents, relative to a city's invention patents.
     ai_application_growth_to_2016: float = 0.10
     ai_application_growth_after_2016: float = 0.20
     ai_grant_growth: float = 0.12
