@@ -1,4 +1,4 @@
-"""Registers of ordinary firms and patents, plus rows that combine odd values at random."""
+"""Generate test registers of firms and patents, with odd values in every fifth row."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ CITIES, INDUSTRIES, IPC, TYPES, KEYWORDS, TEXTS = (
 
 
 def write(folder: Path, firms: int, patents: int) -> None:
-    """Write registers with a number of firms and patents.
+    """Write a firm register and a patent register with the given numbers of rows.
 
     One row in five has odd values. Of the odd firms, one in ten is in a CSV file.
     """
@@ -49,13 +49,13 @@ def write(folder: Path, firms: int, patents: int) -> None:
 
 
 def _one(values: list[str | None], part: int) -> str:
-    """Return SQL that draws one of the values."""
+    """Return an SQL expression that picks one of the values pseudo-randomly for each row."""
     written = ", ".join("null" if value is None else quote_literal(value) for value in values)
     return f"([{written}])[1 + (hash(i * 64 + {part}) % {len(values)})::integer]"
 
 
 def _id(kind: str) -> str:
-    """Return SQL for IDs, some repeated within a file or across files, some missing or odd."""
+    """Return an SQL expression for record IDs, some of them duplicate, missing or malformed."""
     return f"""case hash(i * 64 + 1) % 40
         when 0 then null when 1 then '' when 2 then ' ' when 3 then '{kind}' || i // 2
         when 4 then lower('{kind}' || i) when 5 then '{kind}' || i % 10 else '{kind}' || i end"""

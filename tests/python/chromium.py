@@ -1,4 +1,4 @@
-"""Locate Chromium, and list its arguments for running without a screen."""
+"""Path of the installed Chromium, and the command-line arguments for running it in tests."""
 
 import shutil
 

@@ -1,6 +1,4 @@
-"""Fixtures and collection rules: builds of the sample, of the public deliveries, and of broken
-deliveries.
-"""
+"""Pytest fixtures that build test warehouses, and hooks that sort the tests into tiers."""
 
 import fcntl
 import hashlib
@@ -29,14 +27,14 @@ from tests.python.landing_project import project  # noqa: F401 - a fixture
 
 PROJECT = Path(__file__).resolve().parents[2]
 WAREHOUSE = "warehouse.duckdb"
-# Playwright is only installed in the soak's environment.
+# Skip the browser tests without Playwright, which only the long tests install.
 collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_browser_*.py"]
 PUBLIC_EXTRACTS = PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")
 
 
 @dataclass
 class Build:
-    """Settings and outcome of a dbt run in the project, or a copy of it, into its own warehouse."""
+    """Settings, exit code and output of a dbt run into a separate warehouse."""
 
     # Whether the running test may start dbt.
     is_door: ClassVar[bool] = True
@@ -55,7 +53,7 @@ class Build:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables of the run, with a target folder that no other run writes to.
+        """Environment variables of the dbt run, including a target folder that no other run uses.
 
         A copy of the project has its own target folder, because dbt's partial parse stores the path
         of the seeds.
@@ -77,12 +75,12 @@ class Build:
         }
 
     def dbt(self, *arguments: str) -> "Build":
-        """Run dbt, and store its exit code and output."""
+        """Run dbt, and store the exit code and output."""
         assert self.is_door, "a test that starts dbt is a door: mark it so, or call models()"
         flags = ["--no-use-colors", *([] if self.artifacts else ["--no-write-json"])]
         arguments = (*flags, *arguments)
-        # The shell has parsed the project itself, with this warehouse name and without --vars. Any
-        # other run must be parsed again.
+        # The running dbt process has parsed the original project for this warehouse name and
+        # without --vars. Any other combination must be parsed in a new process.
         is_parsed = (
             self.project == PROJECT
             and self.warehouse.name == WAREHOUSE
@@ -97,7 +95,8 @@ class Build:
         return self
 
     def models(self, *targets: str, edited: Iterable[str] = ()) -> models.Run:
-        """Run changed models in this process, up to the given ones.
+        """Run the given models and their ancestors without dbt, skipping those with unchanged
+        inputs.
 
         Parameters
         ----------
@@ -122,7 +121,7 @@ class Build:
         return str(sql).replace(f'"{database}".', "")
 
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `ai-manufacturing`, in this process unless the project is a copy."""
+        """Run the `ai-manufacturing` command, in a subprocess only if the project is a copy."""
         environment = {**self.environment, **environment}
         if self.project == PROJECT:
             run = CliRunner().invoke(cli.main, arguments, env=environment)
@@ -149,12 +148,12 @@ class Build:
         return dict(self.rows(query, *values))
 
     def frame(self, query: str) -> pd.DataFrame:
-        """Query the warehouse into a DataFrame."""
+        """Return the result of a query on the warehouse as a DataFrame."""
         with duckdb.connect(str(self.warehouse), read_only=True) as connection:
             return connection.execute(query).df()
 
     def value(self, query: str, *values: Any) -> Any:
-        """Return the single value of a query."""
+        """Return the only value in the result of a query on the warehouse."""
         ((value,),) = self.rows(query, *values)
         return value
 
@@ -167,7 +166,7 @@ class Build:
 
 
 def environment_of_its_own(folder: Path, *packages: str) -> Path:
-    """Create a virtual environment with these packages, and return its Python.
+    """Create a virtual environment with the given packages, and return its Python interpreter.
 
     The test is skipped if they cannot be installed.
     """
@@ -221,14 +220,14 @@ The remaining cases are marked soak. A test can choose its own by marking soak c
 
 
 def fixtures_of(item: pytest.Item) -> set[str]:
-    """Return the fixtures that a test requests, directly or through a parameter that names one."""
+    """Return the names of the fixtures that a test requests, directly or as a parameter value."""
     case = getattr(item, "callspec", None)
     named = [value for value in case.params.values() if isinstance(value, str)] if case else []
     return {*getattr(item, "fixturenames", ()), *named}
 
 
 def tier_by(fixtures: set[str]) -> str:
-    """Return the tier of a test that uses these fixtures and is not a door."""
+    """Return the tier of a test with these fixtures, unless the test is marked `door`."""
     return next((tier for tier, names in TIERS.items() if fixtures & {*names}), "functions")
 
 
@@ -238,14 +237,14 @@ def tier_of(item: pytest.Item) -> str:
 
 
 def asks_for_public(item: pytest.Item) -> bool:
-    """Whether a test reads the public set."""
+    """Return whether a test uses the warehouse that is built from the real public data."""
     return "public_build" in fixtures_of(item)
 
 
 def rank(item: pytest.Item) -> int:
-    """Return a test's sort key: slow tiers first, and tests of the public set last.
+    """Return the sort key of a test: slow tiers run first, and tests of the public data run last.
 
-    By then a worker has built the public set.
+    By then a worker has built the warehouse of the public data.
     """
     order = ("door", "faults", "functions", "warehouse")
     return len(order) if asks_for_public(item) else order.index(tier_of(item))
@@ -256,7 +255,7 @@ COLLECTED: set[str] = set()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the long tests (see tests/long_tests.py)."""
+    """Add the command-line options for running the long tests (see tests/long_tests.py)."""
     parser.addoption("--long", type=float, metavar="MINUTES", help="run so much of the long tests")
     parser.addoption("--shuffle", metavar="SEED", help="run the tests in the order of this seed")
     parser.addoption(
@@ -265,14 +264,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the recorder of long tests, in the controller process only."""
+    """Register the plugin that records long tests, but only in the controller process of xdist."""
     asked = config.getoption("long") or config.getoption("record")
     if asked and not hasattr(config, "workerinput"):
         config.pluginmanager.register(long_tests.Recorder(writes=config.getoption("record")))
 
 
 def pytest_report_header() -> str:
-    """Report how long ago the long tests passed."""
+    """Return a header line that says how long ago the long tests last passed."""
     return long_tests.age()
 
 
@@ -288,7 +287,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker("soak")
     soak = [item for item in items if item.get_closest_marker("soak")]
     for item in soak:
-        # Libraries that only long tests import, such as Dagster, trigger deprecation warnings.
+        # Do not treat warnings as errors: only long tests import libraries such as Dagster, which
+        # trigger deprecation warnings.
         if not item.get_closest_marker("filterwarnings"):
             item.add_marker(pytest.mark.filterwarnings("default"))
     doors = [item.nodeid for item in items if tier_of(item) == "door" and item not in soak]
@@ -298,7 +298,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         )
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=rank)
-    # Start one test of the public set early, so that one worker builds the set meanwhile.
+    # Start one test of the public data early, so that one worker builds that warehouse meanwhile.
     builder = next(filter(asks_for_public, items), None)
     items.sort(key=lambda item: item is not builder)
     items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
@@ -314,7 +314,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def tier_is_right(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test if a fixture that it looked up by name belongs to another tier."""
+    """Fail a test if it requests a fixture of a different tier with `getfixturevalue`."""
     yield
     used = tier_by({*request.fixturenames})
     if tier_of(request.node) not in (used, "door"):
@@ -326,13 +326,15 @@ def tier_is_right(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def behind_a_door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forbid tests outside the tier `door` to start dbt."""
+    """Prevent tests without the mark `door` from starting dbt."""
     monkeypatch.setattr(Build, "is_door", request.node.get_closest_marker("door") is not None)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Use a separate state folder, so that tests do not touch the user's records of files."""
+    """Use a temporary state folder, so that tests do not change the user's records of trusted
+    files.
+    """
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
@@ -340,19 +342,19 @@ def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a worker's folder for dbt's files and for the warehouses its tests build in turn."""
+    """Return a temporary folder for the dbt artifacts and warehouses of one test worker."""
     return tmp_path_factory.mktemp("scratch")
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder for builds that all workers share."""
+    """Return the temporary folder that all test workers share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 def made_once(folder: Path, make: Callable[[], object]) -> Path:
-    """Fill a folder in one worker, while the others wait for the lock."""
+    """Create the content of a folder in one test worker, while other workers wait for a lock."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -364,7 +366,7 @@ def made_once(folder: Path, make: Callable[[], object]) -> Path:
 
 @pytest.fixture(scope="session")
 def client(shared: Path) -> Callable[[str], Path]:
-    """Return a function that installs a version of DuckDB and returns the Python that has it."""
+    """Return a function that installs a DuckDB version and returns the environment's Python."""
 
     def of_version(version: str) -> Path:
         folder = shared / f"duckdb_{version}"
@@ -375,7 +377,7 @@ def client(shared: Path) -> Callable[[str], Path]:
 
 
 def built_once(build: Build, make: Callable[[Build], Build]) -> Build:
-    """Run a build unless another worker has, and load its output."""
+    """Run a build unless another test worker has already run it, and load its output."""
     printed = build.scratch / "printed.txt"
 
     def built() -> None:
@@ -393,7 +395,7 @@ MADE = PROJECT / "build"
 
 
 def stamp_of(extracts: Path) -> str:
-    """Return the fingerprint of a build of these deliveries."""
+    """Return the fingerprint of the current code and seeds together with the given data files."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DBT_PROJECT_DIR", str(PROJECT))
         environment.setenv("EXTRACTS_DIR", str(extracts))
@@ -401,7 +403,7 @@ def stamp_of(extracts: Path) -> str:
 
 
 def is_of_this_code(made: Path) -> bool:
-    """Whether `make build` made this warehouse from the current code, seeds and sample."""
+    """Return whether `make build` created a warehouse from the current code, seeds and sample."""
     extracts = MADE / "extracts/sample"
     if not stamp.of(made) or not extracts.is_dir() or not (MADE / "landing").is_dir():
         return False
@@ -409,7 +411,7 @@ def is_of_this_code(made: Path) -> bool:
 
 
 def with_manifest(build: Build) -> Build:
-    """Run a full dbt build, and save its manifest with the compiled SQL."""
+    """Run a full `dbt build`, and save the manifest with the compiled SQL."""
     assert build.manifest is not None
     build.exit_code, build.output = dbt_process.run(
         ["--no-use-colors", "build"], PROJECT, build.environment
@@ -420,7 +422,7 @@ def with_manifest(build: Build) -> Build:
 
 @pytest.fixture(scope="session")
 def sample_build(shared: Path) -> Build:
-    """Return the sample's build, copied from `make build` if that matches the current code."""
+    """Return a build of the synthetic sample, copied from `make build` if that is up to date."""
     folder = shared / "sample"
     build = Build(
         folder / "extracts/sample",
@@ -448,9 +450,9 @@ def sample_build(shared: Path) -> Build:
 
 @pytest.fixture(scope="session")
 def public_extracts() -> Path:
-    """Return the folder of the real public deliveries.
+    """Return the folder of the real public data, or skip the test if the folder does not exist.
 
-    They may not be redistributed, so tests that need them are skipped in clones without them.
+    These files may not be redistributed, so most clones of the repository lack them.
     """
     if not PUBLIC_EXTRACTS.is_dir():
         pytest.skip("the real public deliveries are not here; set PUBLIC_EXTRACTS to their folder")
@@ -459,7 +461,7 @@ def public_extracts() -> Path:
 
 @pytest.fixture(scope="session")
 def public_build(public_extracts: Path, sample_build: Build) -> Build:
-    """Build the public deliveries with all models but without dbt, unless an earlier session did.
+    """Return a warehouse of the real public data, built without dbt in this or an earlier session.
 
     The build stays in one place, because its view of delivered values contains the landing folder's
     path; tests only read it. The two newest builds are retained, so that switching between two
@@ -473,7 +475,7 @@ def public_build(public_extracts: Path, sample_build: Build) -> Build:
         newest_first = sorted(folder.parent.iterdir(), key=lambda path: -path.stat().st_mtime)
         for old in newest_first[2:]:
             shutil.rmtree(old)
-        # An interrupted session may have left partial files.
+        # Delete partial files, which an interrupted session may have left.
         build.warehouse.unlink(missing_ok=True)
         build.warehouse.with_name(f"{WAREHOUSE}.wal").unlink(missing_ok=True)
         shutil.rmtree(folder / "landing", ignore_errors=True)
@@ -490,7 +492,7 @@ def public_build(public_extracts: Path, sample_build: Build) -> Build:
 
 @pytest.fixture(scope="session")
 def shell(scratch: Path) -> Iterator[dbt_process.Shell]:
-    """Start a process that parses the project once for all tests of a worker."""
+    """Start a process that parses the dbt project once for all tests of an xdist worker."""
     with dbt_process.shell(
         PROJECT, Build(scratch / "extracts", scratch / WAREHOUSE, scratch).environment
     ) as parsed:
@@ -501,7 +503,7 @@ def shell(scratch: Path) -> Iterator[dbt_process.Shell]:
 def fresh(
     scratch: Path, sample_build: Build, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Build]:
-    """Return a build with seeds only, and an extracts folder for the test to fill.
+    """Return a build whose warehouse contains only seeds, and a path for the test's data files.
 
     The warehouse has one path in all tests of a worker, because the parsed project contains that
     path. Door tests start without seeds. Unit tests are excluded, since they bring their own rows.
@@ -527,7 +529,7 @@ def fresh(
 
 
 def seed(build: Build, sample_build: Build) -> None:
-    """Copy the seeds of the sample's warehouse into a new warehouse."""
+    """Copy the seed tables from the sample's warehouse to a new warehouse."""
     with duckdb.connect(str(build.warehouse)) as connection:
         connection.execute(f"attach '{sample_build.warehouse}' as sample (read_only)")
         connection.execute("create schema seeds")
@@ -537,21 +539,21 @@ def seed(build: Build, sample_build: Build) -> None:
 
 @pytest.fixture
 def seeded(fresh: Build, sample_build: Build) -> None:
-    """Load the seeds into the fresh warehouse of a door test."""
+    """Load the seed tables into the empty warehouse of a test that starts dbt."""
     seed(fresh, sample_build)
 
 
 @pytest.fixture
 def delivery(fresh: Build, sample_build: Build, tmp_path: Path) -> Build:
-    """Return a build with copies of the sample's extracts and warehouse, for a test to break."""
+    """Return copies of the sample's data files and warehouse that a test may modify."""
     fresh.extracts = Path(shutil.copytree(sample_build.extracts, tmp_path / "sample"))
     shutil.copyfile(sample_build.warehouse, fresh.warehouse)
-    # The landing store is copied too: its log must not contain other tests' deliveries.
+    # Copy the landing store too, so that its log contains no deliveries of other tests.
     fresh.landing = Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
     return fresh
 
 
-# These imports come last because the modules need the definitions above.
+# Import these modules last, because they use the definitions above.
 from tests.python.release_store import (  # noqa: E402, F401 - fixtures
     audited_build,
     light_build,

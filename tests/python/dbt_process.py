@@ -1,4 +1,4 @@
-"""Run dbt in processes forked from a server that has already imported its modules.
+"""Run dbt in processes that are forked from a server with all modules already imported.
 
 Imports take half of the processor time of a small run.
 """
@@ -33,14 +33,14 @@ IMPORTED = [
 
 processes = get_context("forkserver")
 processes.set_forkserver_preload(IMPORTED)
-# These must be set before the preloaded modules read them. OpenBLAS must not start threads, because
-# a process with threads cannot be forked safely.
+# Set these variables before the preloaded modules read them. OpenBLAS must not start threads,
+# because a process with threads cannot be forked safely.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Run dbt in a folder, and return its exit code and output."""
+    """Run dbt in a working directory, and return the exit code and output."""
     with tempfile.NamedTemporaryFile() as printed:
         process = processes.Process(
             target=_dbt, args=(arguments, folder, environment, printed.name)
@@ -56,7 +56,10 @@ Ask = Callable[..., tuple[int, str]]
 
 @contextmanager
 def forks(serve: Callable[..., None], *arguments: Any) -> Iterator[Ask]:
-    """Start a process that initialises itself with `serve` and forks for each request."""
+    """Start a server process, and yield a function that sends requests to it.
+
+    The process initialises itself with `serve` and forks for each request.
+    """
     ours, theirs = processes.Pipe()
     with tempfile.NamedTemporaryFile() as printed, ours:
         process = processes.Process(target=serve, args=(theirs, printed.name, *arguments))
@@ -74,7 +77,7 @@ def forks(serve: Callable[..., None], *arguments: Any) -> Iterator[Ask]:
 
 
 def fork_for_each(asked: Connection, run: Callable[..., int]) -> None:
-    """Run each request in a fork, and reply with its exit code."""
+    """Run each incoming request in a forked process, and send back the exit code."""
     while True:
         try:
             request = asked.recv()
@@ -98,7 +101,7 @@ def fork_for_each(asked: Connection, run: Callable[..., int]) -> None:
 
 @dataclass
 class Shell:
-    """A process that has parsed the project once and forks for each run.
+    """A process that has parsed the dbt project once and forks for each dbt run.
 
     Its runs use no worker processes.
     """
@@ -108,22 +111,23 @@ class Shell:
     def dbt(
         self, *arguments: str, environment: dict[str, str] | None = None, dies_at: str = ""
     ) -> tuple[int, str]:
-        """Run dbt; with `dies_at`, kill it when it opens a file whose path ends with that text.
+        """Run dbt, and kill the process if it opens a file whose path ends with `dies_at`.
 
-        The environment may add variables, or override those that dbt does not read while parsing.
+        If `dies_at` is empty, the process is not killed. The environment may add variables, or
+        override variables that dbt does not read while parsing.
         """
         return self.ask(arguments, environment or {}, dies_at)
 
 
 @contextmanager
 def shell(folder: Path, environment: dict[str, str]) -> Iterator[Shell]:
-    """Start a process that parses the project and runs dbt on request."""
+    """Start a process that parses the dbt project once and then runs dbt on request."""
     with forks(_serve, folder, environment) as ask:
         yield Shell(ask)
 
 
 def refuse_ports(event: str, arguments: tuple[Any, ...]) -> None:
-    """Raise if the process listens on a network port.
+    """Raise PermissionError if the process tries to listen on a network port.
 
     This is an audit hook, so the process cannot remove it.
     """
@@ -136,10 +140,10 @@ def _serve(asked: Connection, printed: str, folder: Path, environment: dict[str,
     from dbt.cli.main import dbtRunner
 
     settle_in(folder, environment, printed)
-    # Worker processes would repeat the imports of this process.
+    # Do not start worker processes, because each of them would repeat the imports.
     os.environ.setdefault("WAREHOUSE_THREADS", "1")
     manifest = dbtRunner().invoke(["--quiet", "parse"]).result
-    # Let forks share the memory of the parsed manifest.
+    # Exclude the parsed manifest from garbage collection, so that forks share its memory.
     gc.freeze()
 
     def run(arguments: tuple[str, ...], of_the_run: dict[str, str], dies_at: str) -> int:
@@ -154,14 +158,14 @@ def _serve(asked: Connection, printed: str, folder: Path, environment: dict[str,
         DuckDBConnectionManager.close_all_connections()
         if outcome.exception:
             print(outcome.exception)
-        # Use the command line's exit codes: 1 for failures in the results, 2 for an aborted run.
+        # Return the exit codes of dbt's command line: 1 if a node failed, 2 if the run was aborted.
         return 2 if outcome.exception else int(not outcome.success)
 
     fork_for_each(asked, run)
 
 
 def settle_in(folder: Path, environment: dict[str, str], printed: str) -> None:
-    """Set a forked process's folder, environment and output file, and block its ports."""
+    """Set the working directory, environment and output file of a process, and block its ports."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -181,7 +185,9 @@ def _dbt(arguments: list[str], folder: Path, environment: dict[str, str], printe
         cli(arguments)
     finally:
         if workers._start_pool.cache_info().currsize and (pool := workers.get_pool()) is not None:
-            # multiprocessing joins children on exit, before atexit could stop the pool.
+            # Stop the pool explicitly: on exit, multiprocessing waits for child processes before an
+            # atexit handler could stop the pool.
             pool.stop()
-        # dbt closes its connections in atexit, which multiprocessing processes skip.
+        # dbt closes its connections in an atexit handler, which multiprocessing processes do not
+        # run.
         DuckDBConnectionManager.close_all_connections()

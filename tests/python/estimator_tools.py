@@ -1,4 +1,4 @@
-"""Helpers of the estimator tests: golden records, random panels, dummies and refusals."""
+"""Helpers for testing estimators: reference results, random panels and dummy regressions."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -19,18 +19,18 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def golden(name: str) -> Any:
-    """Return golden numbers."""
+    """Load reference results of another software package from a JSON file."""
     return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def golden_data(name: str) -> pd.DataFrame:
-    """Return the data behind golden numbers, with the entity column renamed to city_id."""
+    """Load the data set of a reference result, with the entity column renamed to city_id."""
     data = pd.read_csv(GOLDEN / f"{name}.csv")
     return data.rename(columns=dict.fromkeys(("firm", "state", "city"), "city_id"))
 
 
 def grid(cities: Iterable[object], years: Iterable[int]) -> pd.DataFrame:
-    """Return a row for each city and year."""
+    """Return a DataFrame with one row for each combination of city and year."""
     cells = pd.MultiIndex.from_product([[*cities], [*years]], names=["city_id", "year"])
     return cells.to_frame(index=False)
 
@@ -57,26 +57,26 @@ def random_panel(
 
 
 def regression_of(data: pd.DataFrame, **options: str) -> PartialledOut:
-    """Partial the fixed effects out of a regression on a random panel."""
+    """Partial the fixed effects out of the outcome and regressors of a random panel."""
     return partial_out(data, "y", REGRESSORS, **options)
 
 
 def refusal(function: Callable[..., object], *arguments: Any, **options: Any) -> str:
-    """Return the reason why a function refuses to estimate."""
+    """Return the message of the NotEstimable error that the function must raise."""
     with pytest.raises(NotEstimable) as caught:
         function(*arguments, **options)
     return caught.value.reason.en
 
 
 def changed(data: pd.DataFrame, change: str) -> pd.DataFrame:
-    """Apply a pandas assignment if the change contains " = ", else a query; "" changes nothing."""
+    """Return the data after a pandas assignment such as "x = 1" or a query such as "x > 1"."""
     if " = " in change:
         return data.eval(change)
     return data.query(change) if change else data
 
 
 def without_singletons(data: pd.DataFrame, time: str = "year") -> pd.DataFrame:
-    """Drop singletons of city and period repeatedly until none remains."""
+    """Drop rows that are alone in their city or period, until no such row remains."""
     while True:
         sizes = [data.groupby(name)[name].transform("size") for name in ("city_id", time)]
         rest = data[np.min(sizes, axis=0) > 1]
@@ -86,7 +86,7 @@ def without_singletons(data: pd.DataFrame, time: str = "year") -> pd.DataFrame:
 
 
 class OnDummies:
-    """Least squares on regressors and explicit dummies, with textbook covariances."""
+    """Least-squares regression with explicit city and year dummies and textbook covariances."""
 
     def __init__(self, data: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> None:
         dummies = [pd.get_dummies(data[name]) for name in ("city_id", "year")]
@@ -98,7 +98,7 @@ class OnDummies:
         self.estimates = slopes[: len(regressors)]
 
     def covariance(self, kind: str) -> Floats:
-        """Return the covariance of the estimates, iid or robust (HC1)."""
+        """Return the iid or heteroskedasticity-robust (HC1) covariance matrix of the estimates."""
         parts = self.inverse[: len(self.estimates)]
         squares = self.residuals**2
         if kind == "iid":

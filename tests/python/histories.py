@@ -1,4 +1,4 @@
-"""Replay histories of refreshes step by step.
+"""Run sequences of data refreshes, and check the outcome of each step.
 
 A step is a tuple of an act, its expected end, and words. The act is a function of the Refreshes.
 The end is the ID of the release published afterwards, the class of the error raised, or None to
@@ -24,7 +24,7 @@ Step = tuple[Any, ...]
 
 
 def delivered(*statements: str, **options: Any) -> Act:
-    """Return an act that refreshes with the build changed by SQL statements."""
+    """Return a function that runs a refresh on a warehouse changed by SQL statements."""
 
     def act(refreshes: Refreshes) -> Manifest:
         refreshes.of(*statements)
@@ -34,18 +34,18 @@ def delivered(*statements: str, **options: Any) -> Act:
 
 
 def moved(errors: float, *statements: str, rows: str = MOVED) -> Act:
-    """Return an act whose delivery moves estimates by a number of standard errors."""
+    """Return a function that shifts estimates by some standard errors and runs a refresh."""
     estimate = f"update reports.rpt_coefficients set estimate = estimate + {errors} * std_error"
     return delivered(f"{estimate} where {rows}", *statements)
 
 
 def again(**limits: float) -> Act:
-    """Return an act that refreshes the same delivery again, optionally with other limits."""
+    """Return a function that repeats a refresh without new data, optionally with other limits."""
     return lambda refreshes: refreshes.run(Limits(**limits) if limits else None)
 
 
 def done(function: Callable[..., object], *arguments: object) -> Act:
-    """Return an act that calls a function on the release store."""
+    """Return a function that applies an operation, such as a rollback, to the release store."""
     return lambda refreshes: function(refreshes.store, *arguments, quiet)
 
 
@@ -56,7 +56,7 @@ RECORD = """
 
 
 def replay(refreshes: Refreshes, *steps: Step) -> None:
-    """Run the steps, and check how each of them ends.
+    """Run the steps in order, and check the published release or the error after each step.
 
     After every step, readers must see the expected release. Each refresh must compare with the
     release that readers saw before, keep the anchor, and warn of drift only if the step's words

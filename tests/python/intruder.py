@@ -1,7 +1,8 @@
-"""An intruder who holds a public copy, the code, the seeds, and every series but one.
+"""Compute how precisely an intruder could infer restricted city values from a public copy.
 
-The intruder looks for each city's AI weight: AI firms over all firms in the base year. The firm
-counts come from another provider, so a weight reveals a count.
+The intruder knows the public copy, the code, the seeds, and every series but one, and looks for
+each city's AI weight: AI firms over all firms in the base year. The firm counts come from another
+provider, so a weight reveals a count.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,23 +26,23 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import randomisation, specification_curve
 
 HEADLINE = "table_1_col_1"
-# Relative half-width of a 95 % interval below which a weight counts as known.
+# A city's weight counts as known if the relative half-width of its 95 % interval is below this
+# threshold.
 KNOWN = 0.1
-# Half-width of a 95 % interval, in standard deviations.
+# Critical value of the standard normal distribution for a 95 % interval.
 NORMAL = 1.96
-# Prior standard deviation of a log weight, before any number is seen.
+# Prior standard deviation of a city's log weight.
 PRIOR = 1.0
-# Step in a log weight for numerical derivatives.
+# Step size for numerical derivatives with respect to a log weight.
 STEP = 1e-5
-# Finest unit assumed for a published number; numerical error would swamp a finer one.
+# Minimum rounding unit of a published number, below which numerical errors would dominate.
 FULL = 1e-9
-# Number of permutations used.
+# Maximum number of published permutations that the intruder uses.
 DRAWS = 400
 
 
 class Sensitivities:
-    """Published numbers: the unit of each, and its derivatives with respect to each city's log
-    weight.
+    """Derivatives of published numbers with respect to log weights, in units of rounding error.
 
     A number is known to within its unit. Its error is uniform, with a standard deviation of the
     unit divided by the square root of twelve.
@@ -52,7 +53,7 @@ class Sensitivities:
         self._rows: list[Floats] = []
 
     def add(self, derivatives: Floats, unit: float) -> None:
-        """Add a number, unless its unit or a derivative is not finite."""
+        """Add a published number, unless its rounding unit or a derivative is not finite."""
         if np.isfinite(derivatives).all() and np.isfinite(unit):
             self._rows.append(derivatives * np.sqrt(12) / unit)
 
@@ -61,13 +62,13 @@ class Sensitivities:
 
     @property
     def information(self) -> Floats:
-        """Information matrix of the log weights, from the numbers and the prior."""
+        """Fisher information matrix of the log weights, including the prior."""
         rows = np.array(self._rows)
         own: Floats = rows.T @ rows + np.eye(len(self.cities)) / PRIOR**2
         return own
 
     def bounds(self) -> pd.DataFrame:
-        """Return the smallest relative error with which each city's weight can be known.
+        """Return lower bounds on the relative error with which each city's weight can be inferred.
 
         These are Cramér-Rao bounds on unbiased estimates, as half-widths of 95 % intervals. `alone`
         assumes no known weight, `insider` that all other weights of the city's province are known.
@@ -89,13 +90,13 @@ class Sensitivities:
 def variances_of(information: Floats) -> Floats:
     """Return the diagonal of the inverse of an information matrix that includes the prior."""
     values, vectors = np.linalg.eigh(information)
-    # Rounding can make the smallest eigenvalues negative; the prior bounds them below.
+    # Rounding errors can make the smallest eigenvalues negative, so bound them by the prior.
     found: Floats = (vectors**2 / np.maximum(values, 1 / PRIOR**2)).sum(axis=1)
     return found
 
 
 class Bumped(specification_curve.Panel):
-    """The panel of the curve, with extra columns that each increase one donor's weight by a step.
+    """Specification-curve panel plus one column per city, in which that city's weight is increased.
 
     Every city is its own donor unless `donors` names another one.
     """
@@ -117,7 +118,7 @@ class Bumped(specification_curve.Panel):
         return columns
 
     def moved(self, choice: dict[str, Any], at: Codes) -> dict[str, Floats] | None:
-        """Return a regression's statistics, at the true weights and with each one increased."""
+        """Refit a regression with the true weights, and with each city's weight increased."""
         (fitted,) = self.fit_choices(at, [choice], None)
         found = fitted.answer
         if not isinstance(found, specification_curve.PermutationSlopes):
@@ -130,26 +131,26 @@ class Bumped(specification_curve.Panel):
 
 
 def derivatives(values: Floats) -> Floats:
-    """Return a statistic's derivatives with respect to each log weight."""
+    """Return the numerical derivatives of a statistic with respect to each city's log weight."""
     by_city: Floats = (values[1:] - values[0]) / STEP
     return by_city
 
 
 def units(values: Iterable[float]) -> float:
-    """Return the unit of the last decimal shown in numbers of the same precision."""
+    """Return the unit of the last decimal place to which the values are rounded."""
     decimals = [len(repr(float(value)).partition(".")[2]) for value in values if pd.notna(value)]
     return max(10.0 ** -max(decimals, default=0), FULL)
 
 
 def published(copy: Path, query: str) -> pd.DataFrame:
-    """Query a public copy into a DataFrame."""
+    """Return the result of a query on a public copy as a DataFrame."""
     with duckdb.connect(str(copy), read_only=True) as connection:
         return connection.execute(query).df()
 
 
 @dataclass(frozen=True)
 class World:
-    """The intruder's data beside the public copy, and the truth.
+    """Data that an intruder has in addition to the public copy, and the true weights.
 
     Attributes
     ----------
@@ -170,12 +171,12 @@ class World:
 
     @property
     def headline(self) -> Specification:
-        """Specification of the headline estimate, from which the curve starts."""
+        """Specification of the headline estimate, on which the specification curve is based."""
         return next(one for one in self.specifications if one.specification_id == HEADLINE)
 
 
 def world(warehouse: Path) -> World:
-    """Read the intruder's other series and the true weights from a built warehouse."""
+    """Read the intruder's own data and the true city weights from a built warehouse."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         inputs = read_warehouse_inputs(connection)
         choices = connection.table("intermediate.int_specification_curve").df()
@@ -203,7 +204,7 @@ def world(warehouse: Path) -> World:
 def curve_points(
     known: World, copy: Path, panel: specification_curve.Panel
 ) -> Iterator[tuple[dict[str, Any], Codes, pd.Series]]:
-    """Yield each point of the published curve: its choice, row positions and published numbers."""
+    """Yield the choices, row positions and published numbers of each specification-curve point."""
     shown = published(
         copy,
         """
@@ -224,7 +225,7 @@ def curve_points(
 
 
 def add_curve(numbers: Sensitivities, known: World, copy: Path, every: int = 1) -> None:
-    """Add every n-th distinct point of the curve: estimates and both standard errors."""
+    """Add the estimates and standard errors of every n-th point of the specification curve."""
     panel = Bumped(known.headline, known.inputs)
     points = [*curve_points(known, copy, panel)]
     unit = {name: units(point[name] for *_, point in points) for name in points[0][-1].index}
@@ -239,14 +240,14 @@ def add_curve(numbers: Sensitivities, known: World, copy: Path, every: int = 1) 
 
 
 def add_draws(numbers: Sensitivities, known: World, path: Path) -> None:
-    """Add slopes of permutations, assuming that each slope's number is the number of its draw."""
+    """Add the slopes with permuted weights, assuming publication in the order of the draws."""
     draws = published(
         path,
         "select estimate from estimates.est_permuted_weights"
         f" where specification_id = '{HEADLINE}' and permutation <= {DRAWS} order by permutation",
     )["estimate"]
     if draws.is_monotonic_increasing:
-        # Slopes sorted by size cannot be matched with draws.
+        # Published slopes that are sorted by size cannot be matched with permutation draws.
         return
     panel = Bumped(known.headline, known.inputs)
     at = _headline_rows(known, panel)
@@ -260,7 +261,7 @@ def add_draws(numbers: Sensitivities, known: World, path: Path) -> None:
 
 
 def add_jackknife(numbers: Sensitivities, known: World, copy: Path) -> None:
-    """Add the headline estimates that each omit one province."""
+    """Add the leave-one-province-out estimates of the headline specification."""
     without = published(
         copy,
         "select unit_id, estimate_without from estimates.est_influence where unit_kind = 'province'"
@@ -278,7 +279,7 @@ def add_jackknife(numbers: Sensitivities, known: World, copy: Path) -> None:
 
 
 def add_tables(numbers: Sensitivities, known: World, copy: Path) -> None:
-    """Add each regression's coefficients, standard errors and within R².
+    """Add the published coefficients, standard errors and within R² of each regression.
 
     Columns that the paper prints are rounded to three decimals.
     """
@@ -325,7 +326,7 @@ def add_tables(numbers: Sensitivities, known: World, copy: Path) -> None:
 
 
 def _bumped(rows: pd.DataFrame, of_city: pd.Series, one: Specification) -> pd.DataFrame:
-    """Return a sample with one city's weight increased."""
+    """Return a regression sample in which the weight of one city is slightly increased."""
     count = (rows["scaling_value"] * rows["weight"])[of_city].to_numpy(dtype=float)
     larger = randomisation.TRANSFORMS[one.transform](count * np.exp(100 * STEP))
     changed = rows.copy()
@@ -334,14 +335,14 @@ def _bumped(rows: pd.DataFrame, of_city: pd.Series, one: Specification) -> pd.Da
 
 
 def _headline_rows(known: World, panel: specification_curve.Panel) -> Codes:
-    """Return the positions of the headline's city-years in the panel."""
+    """Return the panel positions of the city-years in the headline regression."""
     city_years = [*known.inputs.sample(known.headline).city_years]
     own = pd.MultiIndex.from_arrays([np.array(panel.cities)[panel.city_codes], panel.years])
     return np.flatnonzero(own.isin(city_years))
 
 
 def _headline_choice(known: World) -> dict[str, Any]:
-    """Return the headline specification as a choice of the curve."""
+    """Return the headline specification as one combination of specification-curve choices."""
     return {
         "difference_years": 0,
         "city_effects": "constant",

@@ -1,4 +1,4 @@
-"""Run a command in a subprocess that kills itself at a chosen line of its own code.
+"""Run a command in a process that is killed at a chosen line, to test crash safety.
 
 The lines of the traced modules are numbered in the order in which they are first reached. Repeated
 executions do not count, so a loop gets no more kill points than straight code.
@@ -19,7 +19,7 @@ from tests.python import dbt_process
 
 
 class Places:
-    """Lines that a process has reached.
+    """Tracer that records the lines a process reaches and kills the process at a given line.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Places:
         self._not_reached: dict[CodeType, set[int]] = {}
 
     def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        """Record new lines, and kill the process at the last one.
+        """Record a line when it is first reached, and kill the process at the `last`-th line.
 
         Code whose lines have all been reached is no longer traced, and runs at full speed.
         """
@@ -58,7 +58,7 @@ class Places:
 
 @contextmanager
 def at_place(within: Sequence[str], last: int, mark: str = "") -> Iterator[None]:
-    """Kill this process at a numbered line, or count lines if `last` is 0.
+    """Kill this process at the `last`-th distinct line it reaches, or count lines if `last` is 0.
 
     At the end, the number of lines reached is printed, in total and before the mark.
 
@@ -81,7 +81,7 @@ def at_place(within: Sequence[str], last: int, mark: str = "") -> Iterator[None]
 
 
 def spread(points: int, total: int, before: int) -> list[int]:
-    """Return line numbers spread over the whole command, half of them after the mark."""
+    """Return evenly spaced line counts, half of them before and half of them after the mark."""
     half = points // 2
     shares = [(2 * number + 1) / (2 * half) for number in range(half)]
     places = [1 + int(share * before) for share in shares]
@@ -97,7 +97,7 @@ def command(
     imported: Sequence[str],
     prepare: Callable[[], None] | None = None,
 ) -> Iterator[dbt_process.Ask]:
-    """Start a process that has imported `ai-manufacturing`, and forks for each run of it.
+    """Start a process that imports the command-line program once and forks for each run.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def dies(
     after_success: Callable[[str], None],
     before_death: Callable[[], None] = lambda: None,
 ) -> None:
-    """Kill a command at many points of its code.
+    """Check that a command can be killed at many points of its code and then run again.
 
     After each death nothing may be half-written, and the next run must succeed.
     """

@@ -1,4 +1,4 @@
-"""A minimal project with one declaration and one extracts folder, to test landing without dbt."""
+"""A minimal project for testing how delivered files are landed, without running dbt."""
 
 import io
 import textwrap
@@ -91,7 +91,7 @@ class Project:
     def deliver_rows(
         self, *rows: Sequence[Any], to: str = "firms/a.csv", header: Sequence[str] = HEADER
     ) -> Path:
-        """Deliver a CSV file with a header and rows."""
+        """Write a CSV file with a header and rows to the extracts folder."""
         return self.deliver(to, csv_text(*rows, header=header))
 
     def deliver_workbook(self, file_path: str, **sheets: Cells) -> Path:
@@ -106,18 +106,18 @@ class Project:
         return path
 
     def store_folders(self) -> list[Path]:
-        """Return the folders of landed files, which are named by a hash."""
+        """Return the folders in the landing store, which are named by a hash."""
         return sorted(path for path in (self.root / "landing").iterdir() if len(path.name) == 64)
 
 
 def made_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Create a project in a folder, and point the settings to it."""
+    """Create a minimal project in a folder, and point the environment variables to it."""
     listed = "vars: {providers: {firms: [vendor]}, register_providers: {}}\n"
     (folder / "dbt_project.yml").write_text(listed, encoding="utf-8")
     monkeypatch.setenv("DBT_PROJECT_DIR", str(folder))
     monkeypatch.setenv("EXTRACTS_DIR", "extracts")
     monkeypatch.setenv("LANDING_DIR", "landing")
-    # Landing reads the columns of raw_deliveries from this folder.
+    # The landing code reads the columns of raw_deliveries from this folder.
     (folder / "python_models").symlink_to(PROJECT / "python_models")
     made = Project(folder)
     made.declare(FIRMS)
@@ -136,28 +136,28 @@ def fault() -> str:
 
 
 def landed(entity: str = "firms") -> list[dict[str, Any]]:
-    """Return all rows of an entity, including rows that are no longer valid."""
+    """Land the delivered files, and return all rows of an entity, including superseded rows."""
     return landing.read_rows(entity, landing.land_deliveries()).read_all().to_pylist()
 
 
 def firms() -> list[tuple[Any, ...]]:
-    """Return code, year, count and output of each landed row."""
+    """Land the delivered files, and return city code, year, firm count and output of each row."""
     return [tuple(row[name] for name in HEADER) for row in landed()]
 
 
 def recorded(*columns: str) -> list[tuple[Any, ...]]:
-    """Return columns of raw.deliveries, sorted by delivery number."""
+    """Land the delivered files, and return columns of raw.deliveries in order of delivery."""
     deliveries = landing.land_deliveries().sort_by("delivery_number")
     return [tuple(row[name] for name in columns) for row in deliveries.to_pylist()]
 
 
 def counts() -> list[tuple[int, int, int]]:
-    """Return each delivery's number of records, landed rows and rejected rows."""
+    """Return the numbers of records, landed rows and rejected rows of each delivery."""
     return recorded("record_count", "landed_row_count", "rejected_row_count")
 
 
 def rejected() -> list[str]:
-    """Return each rejected record as text: sheet and row, column, value and reason."""
+    """Return each rejected record as one line with its place, column, value and reason."""
     return [
         " | ".join(
             (
@@ -176,7 +176,7 @@ def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
 
 
 def zipped(*members: tuple[str | zipfile.ZipInfo, bytes | str], **named: bytes | str) -> bytes:
-    """Return a ZIP archive of these members."""
+    """Return the bytes of a ZIP archive with the given members."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, held in (*members, *named.items()):

@@ -1,4 +1,4 @@
-"""Search published tables for restricted values, beyond the number of chance matches."""
+"""Detect restricted values that published tables reveal, allowing for chance matches."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -10,20 +10,20 @@ from scipy import stats
 
 from ai_manufacturing.estimators.columns import Floats
 
-# Minimum significant digits of a value to search for. Shorter values occur everywhere.
+# Minimum number of significant digits of a value to search for. Shorter values occur everywhere.
 DIGITS = 4
 CLOSE = 1e-9
-# Perturbed copies of the values; their matches estimate how many arise by chance.
+# Number of randomly perturbed copies of the values, used to estimate how many match by chance.
 COPIES = 30
-# Significance level per combination of columns. A set has about 100,000 combinations.
+# Significance level for each combination of columns. There are about 100,000 combinations.
 CHANCE = 1e-6
-# Maximum number of columns in a table whose columns are combined in pairs.
+# Maximum number of numeric columns in a table for which pairs of columns are combined.
 WIDEST = 40
 YEARS = ("year", "entry_year")
 
 
 class Leak(NamedTuple):
-    """Columns of a table that reveal restricted values more often than by chance."""
+    """One or two table columns that match restricted values more often than chance explains."""
 
     table: str
     combination: str
@@ -32,7 +32,7 @@ class Leak(NamedTuple):
 
 
 def leaks(tables: Mapping[str, pd.DataFrame], values: pd.DataFrame) -> Iterator[Leak]:
-    """Yield columns, or products, quotients, sums and differences of two, that reveal values.
+    """Yield the columns and arithmetic combinations of two columns that match restricted values.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def _combinations(table: pd.DataFrame) -> Iterator[tuple[str, Floats]]:
 
 
 def _met(numbers: Floats, values: Floats) -> int:
-    """Count the numbers that equal a value."""
+    """Count the numbers that equal any of the sorted values, up to rounding error."""
     if len(values) < 2:
         return 0
     place = np.clip(np.searchsorted(values, numbers), 1, len(values) - 1)

@@ -1,4 +1,4 @@
-"""Run models in one process, without dbt, after a delivery has changed.
+"""Run dbt models from their compiled SQL in the test process, without starting dbt.
 
 SQL models use the text that dbt compiled when it built the warehouse; Python models run from their
 files. As in `dbt build`, a failed data test stops the models downstream. Unlike dbt, a model whose
@@ -29,14 +29,14 @@ BUILT_RELATIONS = (
 
 @cache
 def nodes_of(manifest: Path) -> dict[str, Node]:
-    """Return the nodes of a manifest by their IDs."""
+    """Return the nodes of a dbt manifest as a dictionary from unique ID to node."""
     nodes: dict[str, Node] = json.loads(manifest.read_text(encoding="utf-8"))["nodes"]
     return nodes
 
 
 @dataclass
 class Run:
-    """A run of models on a warehouse.
+    """A run of dbt models on a warehouse in the current process.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Run:
     _stopped: set[str] = field(default_factory=set)
 
     def models(self, targets: Iterable[str], edited: Iterable[str]) -> None:
-        """Run the named models and their ancestors wherever an input changed."""
+        """Run the target models and their ancestors, skipping models with unchanged inputs."""
         by_name = {node["name"]: name for name, node in self.nodes.items()}
         self._changed.update(by_name[name] for name in edited)
         ids = self._above([by_name[name] for name in targets])
@@ -69,7 +69,7 @@ class Run:
                 self._test(name, tests[name])
 
     def _above(self, targets: list[str]) -> list[str]:
-        """Return models and their ancestors in topological order."""
+        """Return the target models and all their ancestors in topological order."""
         order: dict[str, None] = {}
 
         def walk(name: str) -> None:
@@ -84,7 +84,7 @@ class Run:
         return [*order]
 
     def _is_due(self, node: Node) -> bool:
-        """Whether a model reads files, has a changed input, or does not exist yet."""
+        """Return whether a model reads files, has a changed input, or has not been built yet."""
         parents = self.nodes.keys() & node["depends_on"]["nodes"]
         if parents <= {"model.ai_manufacturing.raw_extract_set"} or parents & self._changed:
             return True
@@ -92,7 +92,7 @@ class Run:
         return relation is not None and not self._columns(relation)
 
     def _run(self, node: Node) -> None:
-        """Compute a relation, and mark it as changed unless its content is the same."""
+        """Build the relation of a model, and mark the model as changed if the content differs."""
         name, relation = node["unique_id"], node["relation_name"]
         kind = node["config"]["materialized"]
         if kind == "ephemeral":
@@ -118,13 +118,14 @@ class Run:
         elif self._content(relation) == self._content("made"):
             return
         else:
-            # Replace the rows rather than the table, to retain the contract's constraints.
+            # Replace the rows instead of the table, to retain the constraints of the model
+            # contract.
             self.connection.execute(f"delete from {relation}")
             self.connection.execute(f"insert into {relation} from made")
         self._changed.add(name)
 
     def _repeated_key(self, node: Node) -> list[Any]:
-        """Return keys that occur in several rows, which every model's post-hook rejects."""
+        """Return duplicate keys in the new rows of a model, which a post-hook rejects in dbt."""
         key = ", ".join(node["config"]["meta"].get("key", []))
         keys = f"select {key} from made group by {key} having count(*) > 1"
         return self.connection.execute(keys).fetchall() if key else []
@@ -143,7 +144,7 @@ class Run:
         return inspect.unwrap(model)(dbt, self.connection)
 
     def _tests_after(self, order: list[str]) -> dict[str, list[Node]]:
-        """Group data tests of severity `error` by the last model among their inputs.
+        """Group the data tests of severity `error` by the last model that they read.
 
         Tests that also depend on other models are not run.
         """
@@ -180,7 +181,7 @@ class Run:
 
 @dataclass
 class This:
-    """A Python model's own relation, `dbt.this`."""
+    """Stand-in for `dbt.this`, the relation that a Python model builds."""
 
     database: str
     schema: str
@@ -191,17 +192,17 @@ class This:
 
 
 class Config:
-    """The part of a Python model's config that models read."""
+    """Stand-in for `dbt.config` with the methods that Python models use."""
 
     def __init__(self, meta: dict[str, Any]) -> None:
         self.meta_get = meta.get
 
     def __call__(self, **options: Any) -> None:
-        """Ignore options, which dbt reads when it parses the file."""
+        """Ignore the configuration options, which only dbt's parser needs."""
 
 
 def run(warehouse: Path, manifest: Path, targets: Iterable[str], edited: Iterable[str]) -> Run:
-    """Run changed models, up to the given ones.
+    """Run the target models and their ancestors, skipping models with unchanged inputs.
 
     Parameters
     ----------

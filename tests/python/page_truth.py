@@ -1,4 +1,4 @@
-"""Compare a site's pages with the warehouse tables behind them, and with each other."""
+"""Check that the pages of a site agree with the warehouse tables behind them."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from ai_manufacturing import site
 from tests.python.conftest import Build
 from tests.python.site_reader import Page
 
-# Traces of missing values and unfilled templates, and plurals after the number 1.
+# Text that must not appear on a page: missing values, unfilled templates, and plurals after "1".
 LEFT_OVER = re.compile(
     r"\b(None|NaN|nan|undefined)\b|<NA>|\{\w+\}|[:：] ?[.。]|Not made\. Not made|。。"
     r"|\b1 (rows|cities|columns|checks|warnings|readings|files|provinces)\b"
@@ -22,7 +22,7 @@ WORDS = "//body//text()[normalize-space() and not(ancestor::code or ancestor::te
 def contradictions(
     read: Callable[[str, str], Page], build: Build, names: Iterable[str] = site.PAGES
 ) -> list[str]:
-    """Return the statements on pages that contradict the data, with the page's name.
+    """Return a message for each statement on a page that contradicts the warehouse.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def contradictions(
 
 
 def not_shown(name: str, page: Page, build: Build) -> Iterator[str]:
-    """Yield expected rows and sentences that a page lacks, and check the data of its figures."""
+    """Yield missing table rows and sentences of a page, and compare its charts with the data."""
     for path, query in ROWS.get(name, {}).items():
         shown = page.rows(path)
         for row in build.rows(query):
@@ -65,12 +65,12 @@ def not_shown(name: str, page: Page, build: Build) -> Iterator[str]:
         if len(expected) and page.all(f"//figure[@data-name='{figure}']"):
             drawn = page.drawn(figure)[[*expected]].astype(expected.dtypes)
             frames = [one.sort_values([*one], ignore_index=True) for one in (drawn, expected)]
-            # Charts round to at least four decimals.
+            # Chart data are rounded to at least four decimals.
             pd.testing.assert_frame_equal(*frames, rtol=0, atol=6e-5, obj=figure)
 
 
 def is_within(cells: Sequence[str], line: Iterable[str]) -> bool:
-    """Whether a line has these cells in order, possibly with other cells between them."""
+    """Return whether a table row contains the cells in this order, possibly with others between."""
     rest = iter(line)
     return all(any(f"{one} ".startswith(f"{cell} ") for one in rest) for cell in cells)
 
@@ -258,14 +258,14 @@ FIGURES = {
 
 
 def left_over(page: Page) -> Iterator[str]:
-    """Yield passages with traces of missing values or unfilled templates."""
+    """Yield passages of a page that show a missing value such as NaN or an unfilled template."""
     text = " ".join(page.tree.xpath(WORDS))
     for match in LEFT_OVER.finditer(text):
         yield text[max(0, match.start() - 60) : match.end() + 30]
 
 
 def bare(page: Page, handles: Sequence[str]) -> Iterator[str]:
-    """Yield passages that use a provider's folder name instead of its display name."""
+    """Yield passages of a page that use a provider's folder name instead of its display name."""
     if not handles:
         return
     text = " ".join(page.tree.xpath(WORDS))
@@ -279,7 +279,7 @@ def differs(what: str, said: Any, is_so: Any) -> Iterator[str]:
 
 
 def index(page: Page, build: Build) -> Iterator[str]:
-    """Check the index page: claims, verdict counts, designs, findings and registers."""
+    """Yield a message for each wrong number or verdict on the index page."""
     findings = build.pairs("select finding, sentence from reports.rpt_findings")
     claims = build.rows("select association, cause from reports.rpt_claims")
     unjudged = [cause for association, cause in claims if association == "cannot_tell"]
@@ -318,13 +318,13 @@ def index(page: Page, build: Build) -> Iterator[str]:
 
 
 def causes(unjudged: list[str]) -> list[int]:
-    """Return how many columns have each cause, counted like on the page."""
+    """Return the sorted numbers of table columns without a verdict, one number per cause."""
     counted = Counter("imprecise" if cause == "family" else cause for cause in unjudged)
     return sorted(counted.values())
 
 
 def credibility(page: Page, build: Build) -> Iterator[str]:
-    """Check the credibility page: verdict counts, and the checks that pass."""
+    """Yield a message for each wrong number of verdicts or checks on the credibility page."""
     counts = build.rows(
         "select verdict_en || ' (' || count(*) || ')' from reports.rpt_verdicts where"
         " design_order = 1 group by verdict_en"
@@ -347,7 +347,7 @@ def credibility(page: Page, build: Build) -> Iterator[str]:
 
 
 def quality(page: Page, build: Build) -> Iterator[str]:
-    """Check the quality page: gate results and the accounting of rows."""
+    """Yield a message for each wrong gate result or row count on the quality page."""
     totals = build.pairs(
         "select disposition, sum(row_count)::bigint from marts.fct_row_accounting group by all"
     )
@@ -368,7 +368,7 @@ KEPT = ("used", "in no series", "out of period", "superseded", "withdrawn", "pro
 
 
 def readings(page: Page, build: Build) -> Iterator[str]:
-    """Check that the readings page shows each specification, with its sample size if estimated."""
+    """Yield a message for each specification that the readings page omits or describes wrongly."""
     rows = build.rows(
         "select specification_id, any_value(status), any_value(observation_count),"
         " any_value(city_count) from reports.rpt_coefficients group by all"

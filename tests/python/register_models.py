@@ -1,4 +1,4 @@
-"""Count registers without dbt: land the files of a folder, and run the models downstream.
+"""Land firm and patent registers, and run the models downstream of them without dbt.
 
 At compile time dbt writes the paths of landed files into the staging models. Here the paths replace
 those in the models that dbt compiled for the sample, which has no register.
@@ -16,7 +16,7 @@ DELIVERED = "int_register_delivered"
 
 
 def count(build: Build, *targets: str, firms_of: str = "vendor") -> models.Run:
-    """Land a build's registers, and run models on their rows.
+    """Land the register files of a build, and run the given models on their rows.
 
     Parameters
     ----------
@@ -36,10 +36,10 @@ def count(build: Build, *targets: str, firms_of: str = "vendor") -> models.Run:
 
 
 def rows_of(build: Build, firms_of: str) -> str:
-    """Return the query of all register rows, as dbt would compile it for the landed files."""
+    """Return the SQL query of all register rows, as dbt would compile it for the landed files."""
     final = build.compiled(DELIVERED).partition("final as (")[2]
     if firms_of != "vendor":
-        # Apply the crawl's declaration, which says that industry and exit are missing.
+        # The crawled register is declared to lack industries and exit dates.
         for lacking in ("industry", "exit"):
             final = final.replace(f"false as lacks_{lacking}", f"true as lacks_{lacking}", 1)
     parts = []
@@ -50,7 +50,7 @@ def rows_of(build: Build, firms_of: str) -> str:
 
 
 def staged(build: Build, provider: str, entity: str) -> str:
-    """Return the staging query of a provider's register for the landed files."""
+    """Return the compiled staging query of a register, with the paths of the landed files."""
     files = build.rows(
         "select file_number, store_key from raw.raw_register_files where provider = ? and entity ="
         " ? order by 1",

@@ -1,4 +1,4 @@
-"""Read the published file in a separate process.
+"""Read the published release repeatedly in a separate process, to test concurrent reads.
 
 The module imports little, because twenty readers start at once.
 """
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import duckdb
 
-# Seconds between reads, which leave the refresh a processor beside twenty readers.
+# Seconds between two reads, so that twenty readers leave processor time for the refresh.
 PAUSE = 0.5
 
 
 def releases_read(path: str, begun: Path) -> list[str]:
-    """Open the published file repeatedly, and compare its row counts with its manifest.
+    """Open the published file repeatedly, and check its row counts against its manifest.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Fixtures of release folders, and refreshes that copy a built warehouse instead of running dbt."""
+"""Fixtures for release folders, and for refreshes that copy a warehouse instead of running dbt."""
 
 import shutil
 import subprocess
@@ -54,7 +54,7 @@ def write(
     manifest: dict[str, Any],
     previous: Path | None = None,
 ) -> Manifest:
-    """Write a release that is its own anchor, like the first release of a set."""
+    """Write a release that is its own drift baseline, like the first release of a data set."""
     with writer.open_new_release(warehouse, target, manifest, previous) as new:
         release = duckdb_client.open_cursor(new.connection, "new")
         shown = anchors.read_shown_estimates(release)
@@ -63,7 +63,7 @@ def write(
 
 
 def release(store: Store, warehouse: Path) -> Manifest:
-    """Write a release of a built warehouse and publish it."""
+    """Write a release from a built warehouse, and publish the release."""
     release_id = store.compute_next_id()
     target = store.work / "unpublished.duckdb"
     previous = store.published_path if store.published_path.exists() else None
@@ -75,7 +75,7 @@ def release(store: Store, warehouse: Path) -> Manifest:
 
 
 def check(path: Path) -> Manifest:
-    """Verify a release's SHA-256 and row counts, and return its manifest."""
+    """Check the SHA-256 and row counts of a release, and return the release manifest."""
     require_intact(path)
     counts = "select concat(schema_name, '.', table_name), estimated_size from duckdb_tables()"
     manifest = read_manifest(path)
@@ -86,7 +86,7 @@ def check(path: Path) -> Manifest:
 def published_as_built(
     store: Store, warehouse: Path, extracts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Publish a warehouse as up to date, so that a refresh of these extracts finds nothing new."""
+    """Publish a release that is up to date with the extracts, so that a refresh does nothing."""
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     hashes = fingerprint.hash_deliveries(extracts)
@@ -100,7 +100,7 @@ def published_as_built(
 
 
 def past_release(store: Store, warehouse: Path, release_id: str = "000001", **fields: Any) -> None:
-    """Write a release with some manifest fields overridden, without publishing it."""
+    """Add an unpublished release to the store, optionally overriding fields of its manifest."""
     target = store.work / "unpublished.duckdb"
     write(warehouse, target, described(release_id) | fields)
     store.add_release(target, release_id)
@@ -113,7 +113,7 @@ def read(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def mounted(folder: Path, size: str) -> None:
-    """Mount a small file system, or skip the test without the permission to mount."""
+    """Mount a file system of the given size, or skip the test if mounting is not permitted."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if subprocess.run(mount, check=False).returncode:
@@ -131,7 +131,7 @@ def changed(warehouse: Path, to: Path, *statements: str) -> Path:
 
 @pytest.fixture(scope="session")
 def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the sample with few delivered values, and with tables in place of landing views.
+    """Return a copy of the sample build with few delivered values, which is quick to release.
 
     The view of delivered values takes most of the time of writing a release. Views on the landing
     store would fail, because `make build` and tests use different stores.
@@ -154,11 +154,11 @@ def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -
     return replace(sample_build, warehouse=warehouse)
 
 
-# Rows of the large tables that a refresh reads, or that its tests change. A release of these rows
-# alone is written quickly.
+# From the large tables, copy only rows that a refresh or a test needs, so that releases are written
+# quickly.
 SHOWN = "specification_id in (select specification_id from whole.reports.rpt_column_specifications)"
 SAMPLES = f"select sample_id from whole.intermediate.int_specifications_sampled where {SHOWN}"
-# Number of cells (rows times columns) from which a table counts as large.
+# Number of cells (rows times columns) from which a table is considered large.
 LARGE = 400_000
 SOME = {
     "estimates.estimation_samples": SHOWN,
@@ -172,7 +172,7 @@ SOME = {
 
 @pytest.fixture(scope="session")
 def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the sample with its small tables, and with SOME rows of the large ones."""
+    """Return a copy of the sample build with all small tables and some rows of the large ones."""
     warehouse = tmp_path_factory.mktemp("audited") / "sample.duckdb"
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute(f"attach '{sample_build.warehouse}' as whole (read_only)")
@@ -188,7 +188,7 @@ def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory)
 
 @dataclass
 class Refreshes:
-    """Refreshes whose dbt run copies a warehouse that was built earlier.
+    """Refresh runner that copies an existing warehouse instead of building one with dbt.
 
     Attributes
     ----------
@@ -206,7 +206,7 @@ class Refreshes:
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def of(self, *statements: str) -> Path:
-        """Change a copy of the build by SQL, use it for the next refresh, and return its path."""
+        """Apply SQL statements to a copy of the warehouse, which the next refresh then uses."""
         number = len(list(self.folder.glob("*.duckdb")))
         self.warehouse = changed(
             self.build.warehouse, self.folder / f"{number}.duckdb", *statements
@@ -214,7 +214,7 @@ class Refreshes:
         return self.warehouse
 
     def run(self, limits: Limits | None = None, **options: Any) -> Manifest:
-        """Run a refresh, and record its events."""
+        """Run a refresh, record the events, and return the release manifest."""
         self.events.clear()
         return cycle.refresh(
             self.store, limits or self.limits, lambda *event: self.events.append(event), **options
@@ -222,18 +222,18 @@ class Refreshes:
 
     @property
     def names(self) -> list[str]:
-        """Names of the last refresh's events."""
+        """Names of the events that the last refresh reported."""
         return [event for event, _ in self.events]
 
     @property
     def warnings(self) -> list[str]:
-        """Messages of the last refresh's warnings."""
+        """Messages of the warnings that the last refresh reported."""
         return [facts["message"] for event, facts in self.events if event == "warning"]
 
 
 @pytest.fixture(scope="session")
 def small_build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return a warehouse of a few invented rows, with every table that a refresh reads."""
+    """Return a build with a few invented rows in every table that a refresh reads."""
     folder = tmp_path_factory.mktemp("small")
     warehouse, delivered = folder / "small.duckdb", folder / "sample/city_yearbook/2020.csv"
     with duckdb.connect(str(warehouse)) as connection:
@@ -248,7 +248,7 @@ def small_build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 def refreshes(
     store: Store, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Refreshes:
-    """Return refreshes of a few invented rows."""
+    """Return a refresh runner whose warehouse contains a few invented rows."""
     return refreshes_of(small_build, store, tmp_path, monkeypatch)
 
 
@@ -256,7 +256,7 @@ def refreshes(
 def sample_refreshes(
     store: Store, audited_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Refreshes:
-    """Return refreshes of the sample."""
+    """Return a refresh runner whose warehouse contains part of the synthetic sample."""
     return refreshes_of(audited_build, store, tmp_path, monkeypatch)
 
 
@@ -280,12 +280,12 @@ def refreshes_of(
 
 
 def released_to(store: Store) -> dict[str, str]:
-    """Return the environment variables that locate a release folder."""
+    """Return the environment variables that point a command to a release store."""
     return {"RELEASE_DIR": str(store.folder), "RELEASE_PATH": str(store.published_path)}
 
 
 def command(
     store: Store, build: Build, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `ai-manufacturing` on a release folder."""
+    """Run the `ai-manufacturing` command on a release store."""
     return build.command(*arguments, **released_to(store), **environment)

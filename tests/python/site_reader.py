@@ -1,4 +1,4 @@
-"""Fixtures that render the site page by page, or open it in a browser and record its errors."""
+"""Fixtures that render single pages of the site, or open them in a browser."""
 
 import gzip
 import json
@@ -23,14 +23,14 @@ from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.release_store import changed, described
 from tests.python.waiting import LAST_RESORT
 
-# Playwright is only installed in the soak's environment.
+# Playwright is only installed for the long tests.
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
     from playwright.sync_api import Page as OpenPage
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 380, "height": 800}
-# Find text that must not appear on a Chinese page: English sentences outside code, elements marked
-# as English, and raw program values such as None.
+# JavaScript that finds text which must not appear on a Chinese page: English sentences outside
+# code, elements marked as English, and raw program values such as None.
 STRAY = """() => {
   const found = [];
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -42,12 +42,12 @@ STRAY = """() => {
   }
   return found;
 }"""
-# Screenshots of pages, for visual inspection.
+# Folder for screenshots of the pages, to be inspected by eye.
 SCREENSHOTS = PROJECT / "build" / "screenshots"
 
 
 def release(build: Build, folder: Path, kind: str) -> Path:
-    """Write a release of a built warehouse, without the other steps of a refresh."""
+    """Write a release file from a built warehouse, without the other steps of a refresh."""
     path = folder / f"{kind}.duckdb"
     with duckdb_client.open_read_only(build.warehouse) as warehouse:
         content = writer.read_manifest_content(warehouse)
@@ -65,7 +65,7 @@ def release(build: Build, folder: Path, kind: str) -> Path:
 
 
 def released(build: Build, folder: Path, kind: str) -> Path:
-    """Write a build's release once for all workers."""
+    """Write the release file of a build once for all test workers, and return its path."""
     return made_once(folder, partial(release, build, folder, kind)) / f"{kind}.duckdb"
 
 
@@ -75,7 +75,7 @@ def sample_release(sample_build: Build, shared: Path) -> Path:
 
 
 class Restricted(NamedTuple):
-    """A release whose city values may not be redistributed, and its public copy."""
+    """A release with city values that may not be redistributed, and its public copy."""
 
     release: Path
     copy: Path
@@ -105,13 +105,13 @@ def public_release(public_build: Build, shared: Path) -> Path:
     return released(public_build, shared / "public_release", "delivered")
 
 
-# Cities from all regions.
+# Codes of cities from all regions, which the reduced sample contains.
 CITIES = ("110000", "130100", "140100", "210100", "340100", "440300", "500000")
 
 
 @pytest.fixture(scope="session")
 def few(light_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the sample with few cities, specifications and points of the curve."""
+    """Return a copy of the sample build with few cities, specifications and curve points."""
     path = changed(
         light_build.warehouse,
         tmp_path_factory.mktemp("few") / "few.duckdb",
@@ -124,7 +124,7 @@ def few(light_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 
 class Page:
-    """A rendered page in one language, without its scripts.
+    """An HTML page as shown in one language, without its scripts.
 
     Attributes
     ----------
@@ -147,46 +147,46 @@ class Page:
             line.tail = f" {line.tail or ''}"
 
     def all(self, path: str) -> list[html.HtmlElement]:
-        """Return elements by XPath, where `#name` selects an ID and `.name` a class."""
+        """Return the elements that match an XPath with the CSS shorthands `#id` and `.class`."""
         path = re.sub(r"#([\w-]+)", r"//*[@id='\1']", path)
         path = re.sub(r"\.([a-z][\w-]+)", r"[contains(concat(' ', @class, ' '), ' \1 ')]", path)
         return list(self.tree.xpath(path))
 
     def texts(self, path: str) -> list[str]:
-        """Return the text of each matching element."""
+        """Return the text of each element that matches an XPath."""
         return [said(element) for element in self.all(path)]
 
     def text(self, path: str) -> str:
-        """Return the text of the single matching element."""
+        """Return the text of the only element that matches an XPath."""
         (text,) = self.texts(path)
         return text
 
     def rows(self, path: str) -> list[list[str]]:
-        """Return the text of each cell of the matching rows."""
+        """Return the cell texts of each table row that matches an XPath."""
         return [[said(cell) for cell in row.xpath("td | th")] for row in self.all(path)]
 
     def figure(self, name: str) -> dict[str, Any]:
-        """Return the specification of a figure."""
+        """Return the specification of a chart, which the page embeds as JSON."""
         return self.script(f"figure-{name}")
 
     def script(self, name: str) -> dict[str, Any]:
-        """Return the JSON of a script element, by its ID or the ID of its parent."""
+        """Return the parsed JSON of a script element, by its own ID or the ID of its parent."""
         payload: dict[str, Any] = json.loads(self._scripts[name])
         return payload
 
     def drawn(self, name: str) -> pd.DataFrame:
-        """Return the data of a figure."""
+        """Return the data of a chart as a DataFrame."""
         data = self.figure(name)["data"]
         return pd.DataFrame(dict(zip(data["names"], data["columns"], strict=True)))
 
 
 def said(element: html.HtmlElement) -> str:
-    """Return the text of an element, on one line."""
+    """Return the text of an HTML element on one line."""
     return " ".join(element.text_content().split())
 
 
 def pages_of(path: Path, with_restricted: bool) -> Callable[..., Page]:
-    """Return a function that renders pages of a release and caches them."""
+    """Return a function that renders the site's pages from a release and caches them."""
 
     @cache
     def markup(name: str) -> str:
@@ -205,7 +205,7 @@ def sample_page(sample_release: Path) -> Callable[..., Page]:
 
 @pytest.fixture(scope="session")
 def public_page(public_release: Path) -> Callable[..., Page]:
-    """Return the pages of the public set for authorised readers, with restricted values."""
+    """Return a function that renders pages of the public data, including restricted values."""
     return pages_of(public_release, with_restricted=True)
 
 
@@ -217,7 +217,7 @@ def sample_site(sample_release: Path, shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def public_site(public_release: Path, shared: Path) -> Path:
-    """Return the site of the public set for authorised readers, with restricted values."""
+    """Build the site of the public data for authorised readers, including restricted values."""
     folder = shared / "public_site"
     build = partial(site.build, public_release, folder / "site", with_restricted=True)
     return made_once(folder, build) / "site"
@@ -225,7 +225,7 @@ def public_site(public_release: Path, shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def given_away(public_release: Path, shared: Path) -> Path:
-    """Return the default site of the public set, without restricted values."""
+    """Build the default site of the public data, which omits restricted values."""
     folder = shared / "given_away"
     return made_once(folder, partial(site.build, public_release, folder / "site")) / "site"
 
@@ -236,7 +236,7 @@ ONE_PAGE, ONE_FORMAT = {"use": site.use}, ("csv",)
 
 @pytest.fixture
 def one_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reduce the site to one page with one export format."""
+    """Restrict the site to one page and one export format, to save time."""
     monkeypatch.setattr(site, "PAGES", ONE_PAGE)
     monkeypatch.setattr(site.downloads, "FORMATS", ONE_FORMAT)
 
@@ -262,7 +262,7 @@ def packed_size(files: set[Path]) -> int:
 
 
 def first_rows_only(page: "OpenPage") -> None:
-    """Remove all but the first 24 of repeated rows and sections.
+    """Remove repeated rows and sections of a page after the first 24.
 
     With all of them, axe needs half a minute per page.
     """
@@ -273,13 +273,14 @@ def first_rows_only(page: "OpenPage") -> None:
 
 
 def serious_faults(page: "OpenPage") -> list[tuple[str, list[Any]]]:
-    """Return serious accessibility faults that axe finds, after shortening repeated rows."""
+    """Return the serious accessibility violations that axe finds on a page."""
     import axe_playwright_python
 
     first_rows_only(page)
     script = Path(axe_playwright_python.__file__).parent / "axe.min.js"
     page.evaluate(script.read_text(encoding="utf-8"))
-    # The region rule never yields serious faults, and takes a quarter of the time.
+    # Disable the rule `region`, which never finds serious violations but takes a quarter of the
+    # time.
     settings = "{resultTypes: ['violations'], preload: false, rules: {region: {enabled: false}}}"
     found = page.evaluate(f"axe.run(document, {settings})")["violations"]
     serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
@@ -287,7 +288,7 @@ def serious_faults(page: "OpenPage") -> list[tuple[str, list[Any]]]:
 
 
 class Reader:
-    """An open page, with its error messages and its network requests."""
+    """A browser page whose error messages and network requests are recorded."""
 
     def __init__(self, page: "OpenPage") -> None:
         self.page = page
@@ -301,13 +302,13 @@ class Reader:
         page.on("request", lambda request: self.requests.append(request.url))
 
     def open(self, folder: Path, name: str, fragment: str = "") -> "OpenPage":
-        """Open a page from its file, and wait for its charts."""
+        """Open a page from its HTML file, and wait until its charts are drawn."""
         self.page.goto(f"{(folder / f'{name}.html').as_uri()}{fragment}")
         self.page.wait_for_selector("html[data-drawn=all]", state="attached")
         return self.page
 
     def loaded(self, folder: Path) -> set[Path]:
-        """Return the loaded files of a site, after checking that nothing else was requested."""
+        """Return the site files that the browser loaded, after checking for other requests."""
         asked = {re.split("[?#]", url)[0] for url in self.requests if not url.startswith("data:")}
         own = f"{folder.as_uri()}/"
         assert [url for url in asked if not url.startswith(own)] == []
@@ -321,7 +322,8 @@ class Reader:
         for size in (DESK, PHONE):
             self.page.set_viewport_size(size)
             for language in ("en", "zh-CN"):
-                # axe reads the style sheet, and that logs an error.
+                # Clear earlier console errors, because axe causes one when it reads the style
+                # sheet.
                 self.complaints.clear()
                 self.open(folder, name, f"?language={language}")
                 assert self.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
@@ -331,14 +333,14 @@ class Reader:
         return self.loaded(folder)
 
     def downloaded(self, place: "Locator", button: str) -> tuple[str, str]:
-        """Return the content and the file name of a button's download."""
+        """Click a download button, and return the content and name of the downloaded file."""
         with self.page.expect_download() as download:
             place.get_by_role("button", name=button).click()
         content = Path(download.value.path()).read_text(encoding="utf-8-sig")
         return content, download.value.suggested_filename
 
     def reaches_nothing(self) -> None:
-        """Check that the open page cannot fetch anything from another address."""
+        """Check that the page's content security policy blocks requests to other addresses."""
         reached = self.page.evaluate(
             "fetch('http://127.0.0.1:9/').then(() => true, (error) => String(error))"
         )

@@ -19,7 +19,7 @@ ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-spark"
 
 @dataclass
 class Cluster:
-    """A running cluster, whose applications write event logs below its folder."""
+    """A running Spark cluster, and the folder with the logs of its processes and applications."""
 
     folder: Path
     master: str
@@ -32,14 +32,14 @@ class Cluster:
         return {"SPARK_MASTER": self.master, "SPARK_CONF_DIR": str(self.folder / "conf")}
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the events that applications have logged so far."""
+        """Return the Spark events that applications have logged so far."""
         return read_events(self.folder / "events")
 
     def written(self) -> int:
-        """Return how many bytes its processes and applications have logged so far."""
+        """Return the total size of all log files in bytes, as a measure of progress."""
         size = 0
         for path in self.folder.rglob("*"):
-            # Files may be removed after they were listed.
+            # Spark may delete a file after it has been listed.
             with contextlib.suppress(FileNotFoundError):
                 size += path.stat().st_size
         return size
@@ -55,7 +55,7 @@ class Cluster:
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """Return the events of all logs in a folder, skipping half-written lines."""
+    """Return the events in all Spark event logs of a folder, skipping incomplete lines."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name.startswith(("app", "local", "events")):
@@ -85,7 +85,7 @@ def write_conf(folder: Path, **settings: str) -> Path:
 def running(
     folder: Path, workers: int, below: Sequence[str] = (), **settings: str
 ) -> Iterator[Cluster]:
-    """Start a master and workers with one core each, and kill them when the block ends.
+    """Start a Spark master and single-core workers, and kill them when the context exits.
 
     Parameters
     ----------
@@ -121,7 +121,8 @@ def running(
             *arguments,
         ]
         with (folder / f"{name}.log").open("wb") as log:
-            # Use a new process group, to kill a worker together with its executor.
+            # Start the process in a new process group, so that a worker is killed together with its
+            # executor.
             process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -167,13 +168,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def answers(port: int) -> bool:
-    """Whether a process listens on a loopback port."""
+    """Return whether a process listens on a port of the loopback interface."""
     with socket.socket() as knock:
         return knock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:
-    """Return an unused loopback port."""
+    """Return the number of an unused port on the loopback interface."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]

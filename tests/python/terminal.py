@@ -1,4 +1,4 @@
-"""Run `ai-manufacturing` on a pseudo-terminal."""
+"""Run the `ai-manufacturing` command in a pseudo-terminal, as an interactive user would."""
 
 import os
 import pty
@@ -14,7 +14,7 @@ from tests.python.conftest import Build
 def on_terminal(
     build: Build, *arguments: str, both: bool = False, typed: str = "", **environment: str
 ) -> tuple[int, str, str]:
-    """Run a command with its stderr on a terminal.
+    """Run a command with stderr connected to a pseudo-terminal.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def on_terminal(
         os.close(theirs)
         os.write(ours, typed.encode())
         sent = b""
-        # The read raises OSError once the command has closed the terminal.
+        # Reading raises OSError after the command has closed the terminal.
         with suppress(OSError):
             while part := os.read(ours, 65536):
                 sent += part

@@ -16,7 +16,7 @@ def wait_for(
     is_over: Callable[[], object] = lambda: False,
     progress: Callable[[], object] = lambda: None,
 ) -> None:
-    """Wait until a condition holds, however long that takes.
+    """Wait until a condition holds, and fail only if there is no more progress.
 
     Parameters
     ----------
