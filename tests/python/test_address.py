@@ -1,4 +1,4 @@
-"""The server of `make serve`: compressed text, and byte ranges for reading single columns."""
+"""Tests for the web server of `make serve`: gzip compression and HTTP range requests."""
 
 import gzip
 import threading
@@ -17,7 +17,7 @@ BYTES = bytes(range(100))
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
-    """Serve a folder with a text file and a binary file."""
+    """Serve a folder with a text file and a binary file, and yield the URL."""
     (tmp_path / "index.html").write_text("text " * 1000, encoding="utf-8")
     (tmp_path / "release.duckdb").write_bytes(BYTES)
     with serve.make_server(tmp_path, 0) as server:
@@ -27,7 +27,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 
 
 def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
-    """Return a response's status, headers and body."""
+    """Send an HTTP request, and return the status, headers and body of the response."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, headers=named, method=method)
     with urllib.request.urlopen(request) as answer:

@@ -1,4 +1,4 @@
-"""The AI dictionary on invented texts, on hand-labelled real texts, and against IPC classes."""
+"""Tests for the keyword dictionary that identifies AI firms and AI patents by their texts."""
 
 import csv
 import datetime
@@ -37,7 +37,7 @@ CLASSES = ("G06N|A47L", "G10L", "A47L|G06F", "A47L|H04L")
 
 
 def scopes(extracts: Path) -> Iterator[Text]:
-    """Yield each firm with a complete record of eight fields and a valid credit code, once."""
+    """Yield the business scope of each firm with a complete record and a valid ID, once."""
     seen = set()
     for path in sorted((extracts / REGISTER).glob("*.zip")):
         with zipfile.ZipFile(path) as archive:
@@ -52,12 +52,12 @@ def scopes(extracts: Path) -> Iterator[Text]:
 
 
 def invented() -> list[dict[str, str]]:
-    """Return the invented texts with their labels and a name for each."""
+    """Return the invented test texts, each with its label (AI or not) and a name."""
     return [{**row, "name": f"invented {number}"} for number, row in enumerate(read("ai_texts"))]
 
 
 def labelled(folder: Path, sample_build: Build, further: Iterable[Text] = ()) -> Build:
-    """Deliver texts as registers in the vendor's layout, and patent titles with their IPC classes.
+    """Build a warehouse from registers and patent titles that contain the labelled test texts.
 
     The texts are the invented ones and any further business scopes. All are assigned to one city,
     industry and kind of record.
@@ -110,7 +110,7 @@ def labelled_build(shared: Path, sample_build: Build) -> Build:
 
 @pytest.fixture(scope="session")
 def real_texts(shared: Path, sample_build: Build) -> Build:
-    """Return a build with the labelled real scopes, or skip the test in clones without them."""
+    """Return a build with hand-labelled real texts, or skip the test if the texts are missing."""
     if not (REAL_TEXTS / REGISTER).exists():
         pytest.skip(f"the real scopes are not beside {REAL_TEXTS / 'public'}; set PUBLIC_EXTRACTS")
     known = {row["id"] for row in read("ai_labels")}
@@ -137,7 +137,10 @@ def test_the_dictionary_finds_the_ai_texts_and_no_others(labelled_build: Build) 
 def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
     real_texts: Build,
 ) -> None:
-    """Each labelled text is weighted by the number of texts it represents."""
+    """At least 85 % of the held-out real texts that the dictionary tags must be about AI.
+
+    Each labelled text is weighted by the number of texts it represents.
+    """
     is_tagged = tagged(real_texts)
     labels = [
         row
@@ -153,7 +156,7 @@ def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
 def test_terms_and_dictionary_agree_with_the_classes_as_a_second_count_says(
     labelled_build: Build,
 ) -> None:
-    """The second count applies one Python regular expression with all terms."""
+    """Term statistics agree with an independent count by a single Python regular expression."""
     with (PROJECT / "seeds/ai_keywords.csv").open(encoding="utf-8", newline="") as file:
         keywords = [row for row in csv.DictReader(file) if row["language"] == "zh"]
     exclude, include = (

@@ -1,4 +1,4 @@
-"""Build a second study from its declaration, up to its site."""
+"""Test that a second study can be built from its declaration alone, up to its site."""
 
 import os
 import re
@@ -13,9 +13,9 @@ import pytest
 from tests.python.conftest import PROJECT, Build
 
 DECLARED = PROJECT / "studies/robots"
-# Elasticity of wages with respect to robots in the simulated data.
+# True elasticity of wages with respect to robots in the simulated data.
 ROBOTS_ON_WAGES = 0.2
-# Words specific to the paper, which may not occur in another study's site.
+# Words specific to the paper, which must not occur on the site of another study.
 PAPERS_WORDS = re.compile(
     r"\bAI\b|\bai_(?:firm|patent)|artificial intelligence|人工智能|[Tt]able 1 |表 ?1第|\bZhu\b"
     r"|[Pp]atent|专利|Shenzhen|深圳"
@@ -27,7 +27,7 @@ OTHERS_SCRIPT = "vega.js"
 
 
 def git_status() -> str:
-    """Return git's list of changed and untracked files."""
+    """Return the changed and untracked files that `git status` lists."""
     status = ["git", "status", "--porcelain", "--untracked-files=all"]
     return subprocess.run(status, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
 
@@ -41,7 +41,7 @@ def test_forty_regions_go_to_verdicts_a_release_exports_and_a_first_page(tmp_pat
         copy(DECLARED / name, study / name)
     build = Build(study / "extracts", tmp_path / "warehouse.duckdb", tmp_path)
     releases, site, exports = (tmp_path / name for name in ("releases", "site", "exports"))
-    # Commands must find the study through the working directory alone.
+    # Unset these variables, so that commands find the study by the working directory alone.
     unset = {"DBT_PROJECT_DIR", "DBT_PROFILES_DIR", "RELEASE_PATH"}
     environment = {name: text for name, text in build.environment.items() if name not in unset}
     environment |= {"RELEASE_DIR": str(releases), "SITE_DIR": str(site)}
@@ -108,7 +108,7 @@ def test_forty_regions_go_to_verdicts_a_release_exports_and_a_first_page(tmp_pat
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file or folder, creating its parent folders."""
+    """Copy a file or folder, creating parent folders of the target."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target)
@@ -117,7 +117,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def papers_words(site: Path) -> dict[str, list[str]]:
-    """Return passages with the paper's words in a site's files, by file."""
+    """Return the passages of a site that contain words specific to the paper, by file."""
     found = {}
     for path in sorted(site.rglob("*")):
         if path.suffix in TEXTS and path.name != OTHERS_SCRIPT:

@@ -1,4 +1,4 @@
-"""Bad deliveries, from rejected records to the panel and each file's outcome."""
+"""Tests that bad records are rejected and reported, while the rest of the delivery is used."""
 
 import json
 
@@ -24,7 +24,7 @@ EMPLOYMENT = "单位从业人员(万人)"
 
 
 def emptied(rows: list[Row]) -> list[Row]:
-    """Blank one count of a city, which must become missing rather than zero."""
+    """Blank out one AI patent count of a city, which must become missing rather than zero."""
     row = next(
         row
         for row in rows
@@ -58,8 +58,9 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
 def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
     delivery: Build, sample_build: Build
 ) -> None:
-    """One build covers four faults: a vanished city, a slipped year, a shrunken file, and a year
-    whose cities are unknown.
+    """Faults in four files change no other value, and each file's outcome is reported.
+
+    The faults are a vanished city, a wrong year, a shortened file, and a year with unknown cities.
     """
     edit(patents(delivery, 2015), each(lambda row: {YEAR: "2005"} if row[CITY] == CHANGSHA else {}))
     edit(firm_survival(delivery, 2015), lambda rows: [row for row in rows if row[CITY] != CHANGSHA])
@@ -98,7 +99,7 @@ def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
     before = sample_build.pairs(of_changsha, 2014, "application_count$")
     flows = {series: None if value > 20 else 0 for series, value in before.items()}
     assert {*flows.values()} == {None, 0}
-    # Changsha has no AI firm in the sample, so its absent AI stock counts as zero.
+    # Changsha has no AI firms in the sample, so its missing AI count is taken as zero.
     stocks = {"firm_count": None, "ai_firm_count": 0}
     absent = delivery.pairs(of_changsha, 2015, "(firm|application)_count$")
     assert absent == stocks | flows
@@ -113,7 +114,7 @@ def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
         for name in row
         if name.endswith(("share", "records"))
     }
-    # For 2011 the combined file has 200 of the 260 cities that were delivered before.
+    # For 2011, the combined file contains only 200 of the 260 cities delivered before.
     assert found == {
         ("city_yearbook/城市统计年鉴_全.csv", "prose_share"): pytest.approx(500 / 3300),
         ("city_yearbook/城市统计年鉴_全.csv", "unknown_city_share"): 1.0,

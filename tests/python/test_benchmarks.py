@@ -1,4 +1,4 @@
-"""The benchmarks: their measurements, their targets, and the plain script they compare with.
+"""Tests for the benchmarks: measurements, targets, and a plain script for comparison.
 
 The script is a third, independent route to the paper's numbers.
 """
@@ -120,7 +120,7 @@ def test_two_points_give_no_power_and_no_size_is_reached_by_what_does_not_grow()
 
 
 def axis(script: str) -> growth.Axis:
-    """Return an axis whose script runs in a process, with the size in the variable SIZE."""
+    """Return a benchmark axis that runs a script once per size, passed as the variable SIZE."""
     return growth.Axis(
         lambda scratch, size: {**scratch.environment, "SIZE": str(size)},
         (sys.executable, "-c", f"import os\nsize = int(os.environ['SIZE'])\n{script}"),
@@ -169,7 +169,7 @@ def design(sample_build: Build) -> designs.RealDesign:
 
 
 def slopes(inputs: designs.DrawnInputs, reading: str) -> dict[tuple[str, int], float]:
-    """Return the measure's slope in each claim under one reading."""
+    """Return the AI measure's coefficient in each column of the paper, under one reading."""
     rows = inputs.specifications
     return {
         (one.table_id, one.column_number): float(
@@ -180,7 +180,7 @@ def slopes(inputs: designs.DrawnInputs, reading: str) -> dict[tuple[str, int], f
 
 
 class Mirrored:
-    """A random generator whose draws have the opposite sign."""
+    """Random number generator that returns the draws of a fixed seed with the opposite sign."""
 
     def choice(self, values: list[float], count: int) -> np.ndarray:
         return -np.asarray(np.random.default_rng([1]).choice(values, count))
@@ -205,7 +205,7 @@ def test_a_draw_and_its_mirror_image_have_the_slope_of_the_truth_by_the_printed_
 @pytest.mark.soak
 def test_all_designs_of_a_claim_have_the_same_outcome(design: designs.RealDesign) -> None:
     inputs = design.drawn(np.random.default_rng([1]), "the printed effect", "redrawn noise")
-    # The design with an instrument is missing, because the sample has one vendor of AI firms.
+    # The design with an instrument is missing, because the sample has only one vendor of AI firms.
     printed, *others = (
         inputs.sample(one).rows.set_index(designs.KEY)[one.outcome]
         for one in specifications.read_specifications(inputs.specifications, "fixed_effects")
@@ -219,7 +219,7 @@ def test_all_designs_of_a_claim_have_the_same_outcome(design: designs.RealDesign
 
 
 def drawn(word: str, of: int, among: int, **columns: object) -> pd.DataFrame:
-    """Return draws of one claim in one design, some with a given word and the others imprecise."""
+    """Return simulated results for one claim, with the given verdict in the first `of` draws."""
     checks = ("next_year", "without_flagged", "city_trends")
     rows = pd.DataFrame(
         [(seed, check) for seed in range(among) for check in checks], columns=["seed", "check_id"]
@@ -263,7 +263,7 @@ def test_designs_miss_a_target_by_more_than_its_monte_carlo_error(
 
 
 def test_every_truth_has_a_label_beside_the_checks_that_it_is_measured_for() -> None:
-    """A truth without a label would be missing from the page without any error."""
+    """Every simulated truth has a label, because the page silently omits truths without one."""
     labels = seed_table("labels").query("kind == 'truth'")["name"]
     assert {*labels} == {*designs.TRUTHS} - {"no effect"}
 
@@ -309,7 +309,7 @@ def test_the_command_writes_a_row_for_each_claim_of_a_world_and_draws_no_seed_tw
 
 
 def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
-    """Return draws of one claim, some with a given word and the others imprecise."""
+    """Return simulated results for one claim, with the given verdict in some of the draws."""
     words = [word] * draws + ["imprecise"] * (of - draws)
     common = {
         "table_id": "table_1",

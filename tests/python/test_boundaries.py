@@ -31,17 +31,17 @@ Differences = dict[tuple[str, str, str], tuple[str, str]]
 
 @dataclass
 class Ours:
-    """This project's names and boundary changes, read from a build."""
+    """City names and boundary changes of this project, read from a built warehouse."""
 
-    # Years in which a name refers to a city, by name and city.
+    # Years in which a name refers to a city, keyed by name and then by city ID.
     names: dict[str, dict[str, set[int]]]
-    # City IDs of the prefecture-level units of 2020, by name.
+    # City IDs of the prefecture-level units of 2020, keyed by name.
     current: dict[str, str]
-    # City IDs of abolished units, by name.
+    # City IDs of abolished units, keyed by name.
     former: dict[str, str]
-    # First year of each successor, by abolished unit and successor.
+    # First year of each successor, keyed by abolished unit and then by successor.
     changes: dict[str, dict[str, int]]
-    # First years of a new boundary, by city.
+    # First years under a new boundary, keyed by city ID.
     breaks: dict[str, set[int]]
 
 
@@ -92,7 +92,7 @@ def in_words(years: Iterable[int]) -> str:
 
 
 def cities_of(names: list[dict[str, str]], here: Ours) -> dict[str, str]:
-    """Map the list's units to cities, if they exist today or did in these years."""
+    """Map the unit IDs of the independent list to city IDs of this project, by name."""
     known = here.current | here.former
     return {
         row["entity_id"]: known[row["name_zh"]]
@@ -102,7 +102,7 @@ def cities_of(names: list[dict[str, str]], here: Ours) -> dict[str, str]:
 
 
 def differences(folder: Path, here: Ours) -> Differences:
-    """Return the differences between the list and this project.
+    """Return all differences between the independent list and this project's boundaries.
 
     Keys are the comparison, the unit's ID and its name; values are the two statements.
     """
@@ -149,7 +149,7 @@ def differences(folder: Path, here: Ours) -> Differences:
     for entity in {row["prefecture_entity_id"] for row in flags}:
         own_breaks = here.breaks.get(cities[entity], set()) & of_flags
         compare("breaks", entity, latest[entity], in_words(broken[entity]), in_words(own_breaks))
-        # This project treats every city of 2020 as a city in all years.
+        # This project includes every city of 2020 in all years, so no city enters later.
         compare("entries", entity, latest[entity], in_words(entered[entity]), in_words([]))
 
     for row in read(folder, LINKS):

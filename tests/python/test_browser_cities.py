@@ -1,4 +1,4 @@
-"""Pages of cities and maps in a browser: search, peers, and tracing a value to its row."""
+"""Browser tests of the city and map pages: search, peers, and tracing a value to its file."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ LEGEND = "svg .role-legend-label text"
 
 
 def search(page: Page, words: str) -> None:
-    """Type a city into the search field and confirm."""
+    """Type a city's name or code into the search field, and press Enter."""
     field = page.locator("#city")
     field.fill(words)
     field.press("Enter")
@@ -36,7 +36,7 @@ def test_hefei_is_found_in_two_clicks_on_the_public_site_in_both_languages(
         " where variable = 'firm_count' and city_id = '340100' and year = 2020"
     )
     assert len(cells) == 5
-    # A rank beyond four is shown as the range of its quarter, and a smaller rank exactly.
+    # A rank up to four is shown exactly, and a larger rank as the range of a quarter of the cities.
     assert count // 4 >= rank > 4 >= peer
     assert cells[2][1:4] == ["2020", f"5–{-(-count // 4)} of {count}", f"{peer} of {peers}"]
     links = page.locator("#city-peers a")
@@ -71,8 +71,8 @@ def test_a_city_is_found_by_name_pinyin_and_code_and_stays_in_the_address(
     expect(chart.locator(LEGEND)).to_have_text(["This city", "Peers", "Median of the peers"])
     _, file = reader.downloaded(chart, "CSV")
     assert file == "city_gdp_100m_cny_320500_sample.csv"
-    # An ambiguous name offers choices, and an unknown one an error. Neither leaves a chart on the
-    # page, since a reader would take it for the requested city.
+    # The search offers choices for an ambiguous name, and shows an error for an unknown name. Both
+    # remove the chart, which a reader could take for the requested city.
     search(page, "suzhou")
     choices = page.locator("#city-choices button")
     expect(choices).to_have_text(["Suzhou (Jiangsu) 320500", "Suzhou (Anhui) 341300"])
@@ -91,7 +91,7 @@ def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
     address = "?city=440300&series=secondary_value_added_100m_cny"
     page = reader.open(public_site, "cities", address)
     gaps = page.locator("#figure-city svg .mark-symbol path[aria-label*='Correction c01']")
-    # Corrections c010 to c013 removed the values of 2011 to 2014.
+    # Corrections c010 to c013 set the values of 2011 to 2014 to missing.
     expect(gaps).to_have_count(4)
     gaps.nth(1).click()
     traced = page.locator("#trace-result")
@@ -117,8 +117,8 @@ def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
     page.locator("#series").select_option("firm_count")
     page.locator("#trace-year").select_option("2010")
     expect(reason).to_have_text("duhe1123 delivers no value of any city for 2010")
-    # Rows are listed under the delivered city codes: a merged city has the rows of both parts, and
-    # a correction reassigned the row of 2011 that named Jiamusi.
+    # Traced rows show the city code that was delivered: a merged city has rows of both former
+    # cities, and a correction reassigned a row of Jiamusi (230800) for 2011.
     for city, year, codes in (("370100", 2015, ["", "371200"]), ("230900", 2011, ["230800"])):
         address = f"?city={city}&series=gdp_100m_cny&year={year}&language=en"
         page = reader.open(public_site, "cities", address)
@@ -181,6 +181,6 @@ def test_a_link_to_a_map_opens_the_quantity_and_the_classes_that_were_chosen(
     expect(legend.nth(1)).to_have_text("1–99")
     address = r"\?year=2015&measure=ai_patent_grants&language=zh-CN$"
     expect(page).to_have_url(re.compile(address))
-    # Invalid values in the address are ignored.
+    # The page ignores invalid query parameters and falls back to the defaults.
     page = reader.open(sample_site, "maps", "?year=1066&measure=nothing&language=en")
     expect(page.get_by_role("slider", name="Year")).to_have_value("2020")

@@ -1,4 +1,4 @@
-"""The site on a server: DuckDB in the browser on the release, and the code lines to paste."""
+"""Browser tests of a served site: SQL queries on the release, and code examples to paste."""
 
 import csv
 import functools
@@ -39,7 +39,7 @@ is_bundled = pytest.mark.skipif(
 
 
 class Address:
-    """A served site: its address, its folder, and the path and status of each response."""
+    """A served site: the URL, the folder, and the path and status of each response."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder = url, folder
@@ -48,7 +48,7 @@ class Address:
 
 @contextmanager
 def served_from(folder: Path) -> Iterator[Address]:
-    """Serve a site like `make serve`, and record the responses."""
+    """Serve a site in the same way as `make serve`, and record the responses."""
 
     class Recording(serve.Handler):
         def log_request(self, code: int | str = 0, size: int | str = 0) -> None:
@@ -74,7 +74,7 @@ def test_the_page_shows_its_own_address_to_paste(reader: Reader, address: Addres
     expect(shown).to_have_text(use.ADDRESS_LINES.replace("https://…", address.url))
     assert reader.complaints == []
     reader.open(address.folder, "use")
-    # Other computers cannot read a local file, so no address is shown.
+    # A page opened from a file shows a placeholder, because the file has no public address.
     expect(shown).to_have_text(use.ADDRESS_LINES)
 
 
@@ -84,7 +84,7 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
 ) -> None:
     page = reader.page
     page.goto(f"{address.url}/query.html")
-    # The engine is loaded with the first query.
+    # DuckDB is only loaded when the first query runs.
     assert not [url for url in reader.requests if "query_page" in url]
     sql, status = page.locator("#sql"), page.locator("#query-status")
     chart, questions = page.locator("#result-chart"), page.locator("#question")
@@ -96,7 +96,7 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
     )
     run.click()
     expect(status).to_have_text("11 rows")
-    # Large files are transferred compressed.
+    # The browser downloads the gzip-compressed versions of large files.
     loaded = {url.rsplit("/", 1)[-1] for url in reader.requests if "query_page/" in url}
     assert {"duckdb.wasm.gz", "ai_manufacturing.duckdb.gz"} <= loaded
     assert loaded.isdisjoint({"duckdb.wasm", "ai_manufacturing.duckdb"})
@@ -104,7 +104,7 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
     sql.fill("select nothing from nowhere")
     sql.press("Control+Enter")
     expect(status).to_contain_text("nowhere does not exist")
-    # The message replaces the last result.
+    # The error message replaces the result of the previous query.
     expect(page.locator("#result")).to_be_empty()
     expect(chart).to_be_hidden()
     expect(page.get_by_role("button", name="CSV")).to_be_disabled()
@@ -112,7 +112,7 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
         questions.select_option(str(number))
         run.click()
         expect(status).to_have_text(f"{entry.answer.count(chr(10)) - 2} rows")
-        # A result without numbers has no chart.
+        # Only results that contain numbers are drawn as a chart.
         if re.search(r"\| -?[\d.,]+ \|", entry.answer):
             expect(chart.locator("svg")).to_be_visible()
     assert not [words for words in reader.complaints if "Content Security Policy" in words]
@@ -120,7 +120,7 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
     assert [url for url in reader.requests if not url.startswith(own)] == []
 
 
-# SQL values, and their output in DuckDB's own command line.
+# SQL expressions, and the text that DuckDB's command-line client prints for each of them.
 TYPES = {
     "date '2020-02-29'": "2020-02-29",
     "timestamp_ns '2020-02-29 12:34:56.123456789'": "2020-02-29 12:34:56.123456789",
@@ -177,7 +177,7 @@ def test_the_query_page_shows_every_type_caps_rows_and_says_which_statement_it_s
     runs("select 1 as a; -- one; two\nselect ';' as b, $$;$$ as c", says)
     assert cells.all_text_contents() == [";", ";"]
     columns_of_city = sample_build.value("select count(*) from (describe marts.dim_city)")
-    # Statements other than `select` also return rows.
+    # Statements other than `select` return rows, too.
     runs("describe dim_city", f"{columns_of_city} rows")
 
 
@@ -200,7 +200,7 @@ def test_a_link_brings_the_query_whose_result_is_drawn_as_points_and_intervals(
     sql.fill(CHARTED)
     page.locator("#share").click()
     link = page.url
-    # Browsers do not send the fragment to the server.
+    # The query is stored in the URL fragment, which browsers do not send to the server.
     assert link.startswith(f"{address.url}/query.html?language={language}#sql=")
     page.goto("about:blank")
     page.goto(link)
@@ -247,7 +247,7 @@ def test_duckdb_in_a_browser_attaches_the_release_and_reads_parts_of_it(
     assert {code for path, code in address.answers if path.endswith(file)} == {206}
 
 
-# Stub of the DuckDB bundle that queries Python's DuckDB, to test the page without npm.
+# JavaScript stub of the DuckDB bundle that forwards queries to Python, to test without npm.
 ENGINE = """
 var duckdbWasm = {
   LogLevel: {},

@@ -1,4 +1,4 @@
-"""The site in headless Chromium, opened from its files without a server or network."""
+"""Browser tests of the site, opened from its files without a server or network."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
     of_site: Path = request.getfixturevalue(folder)
     files = reader.open_everywhere(of_site, name)
     page = reader.page
-    # The chart library is only loaded for pages with charts, so that the first page is small.
+    # The chart library is only loaded on pages with charts, to keep the front page small.
     charts = page.locator("figure.chart").count()
     assert (of_site / "assets" / "vega.js" in files) == (charts > 0)
     assert name != "index" or packed_size(files) < 500_000
@@ -43,7 +43,7 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
     page.screenshot(path=SCREENSHOTS / f"{folder}_{name}.png", full_page=True)
     assert page.locator("figure.chart :is(.view svg, canvas)").count() == charts
     assert page.locator("nav").bounding_box()["height"] < 60, "the menu has one row"
-    # The mark stays visible at every scroll position.
+    # The mark for synthetic or restricted data stays visible while the reader scrolls.
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     mark = page.locator(
         {"sample_site": "#synthetic-mark", "public_site": "#restricted-mark"}[folder]
@@ -188,7 +188,7 @@ def test_event_studies_have_one_axis_and_a_choice_of_readings(
     choice.select_option("table_5_col_1_level")
     expect(points.first).to_be_visible()
     assert before != points.evaluate_all(places)
-    # The address records only the reading that was changed.
+    # The URL only records settings that differ from their default.
     expect(page).to_have_url(re.compile(r"\?event_study_table_5_1=table_5_col_1_level$"))
     assert reader.complaints == []
 

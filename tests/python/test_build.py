@@ -1,4 +1,4 @@
-"""The sample, from its files to the reports."""
+"""Tests on the warehouse of the synthetic sample, from delivered files to reports."""
 
 import csv
 import gzip
@@ -34,7 +34,7 @@ def test_every_table_made_of_extracts_names_its_extract_set(sample_build: Build)
 
 @pytest.mark.soak
 def test_compiled_sql_runs_in_a_stock_duckdb(sample_build: Build) -> None:
-    """Compiled SQL must not call functions that only this project's process registers."""
+    """Compiled SQL must run in a plain DuckDB, without functions that this project registers."""
     assert sample_build.manifest is not None
     compiled = [
         node["compiled_code"]
@@ -54,7 +54,10 @@ NEEDS_AN_EXTENSION = "select * from read_json_auto('https://example.invalid/a.js
 
 
 def test_a_model_that_reads_more_than_six_tables_says_why(sample_build: Build) -> None:
-    """The extract set is not counted, because nearly every model reads it."""
+    """The description of a model that reads more than six tables must explain why.
+
+    The extract set is not counted, because nearly every model reads it.
+    """
     assert sample_build.manifest is not None
     silent = [
         node["name"]
@@ -177,7 +180,7 @@ def test_a_set_of_other_years_builds_by_the_period_that_it_names(fresh: Build) -
     assert fresh.rows(panel) == [(2008, 2022, 367 * 15, 367 * 15)]
     local = "select distinct year from estimates.est_local_spatial_autocorrelation order by year"
     assert fresh.rows(local) == [(2008,), (2016,), (2022,)]
-    # The years of a regression are the paper's, whatever the period.
+    # Regressions use the years of the paper, even if the panel covers a longer period.
     years = (
         "select first_year, last_year from reports.rpt_specifications where specification_id ="
         " 'table_1_col_1'"
@@ -212,7 +215,7 @@ def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for
     assert delivery.exit_code == 0, delivery.output
     panel = "select gdp_100m_cny from marts.fct_city_year_panel where city_id = ? and year = 2015"
     assert delivery.value(panel, SHENZHEN) == gdp + 1
-    # The correction omits 长沙.
+    # The corrected file omits 长沙 (430100), so its value becomes missing.
     assert delivery.value(panel, "430100") is None
     told = delivery.rows(
         "select delivered_value, valid_from_delivery, valid_until_delivery from"
@@ -258,7 +261,7 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(
 
     assert delivery.exit_code != 0
     assert 'holds the extract set "sample", and EXTRACTS_DIR now holds "other"' in delivery.output
-    # The message first offers the old name, in case the set continues under another one.
+    # The message first suggests the old name, in case the files belong to the same extract set.
     way_out = (
         'If these files continue that set, write name: "sample" into their extract_set.yml.'
         " Otherwise set "
@@ -388,7 +391,7 @@ def test_a_trace_names_the_files_in_use_and_none_that_was_replaced() -> None:
 
 
 def asked_of(line: str) -> list[Any]:
-    """Return the arguments of the trace command at the end of a line."""
+    """Parse the arguments of the `trace` command at the end of a line."""
     values = line.partition("ai-manufacturing trace ")[2].split()[1::2]
     return [int(value) if number == 2 else value for number, value in enumerate(values)]
 
@@ -484,23 +487,26 @@ def test_a_trace_that_cannot_be_answered_says_what_to_ask(
 
 
 def test_a_county_code_means_the_city_that_holds_it_in_2020(sample_build: Build) -> None:
-    """Registers use the same lookup. Expected cities are from the published GB/T 2260 lists."""
+    """A county code maps to the city that contains the county in 2020.
+
+    Registers use the same lookup. Expected cities are from the published GB/T 2260 lists.
+    """
     held = {
         "440305": "440300",
         "110108": "110000",
         "110228": "110000",
         "500101": "500000",
         "500384": "500000",
-        # 铜仁, under its code before 2011.
+        # 铜仁, listed under the code that was valid before 2011.
         "522201": "520600",
         # 莱芜, which int_series_conformed merges into 济南.
         "371202": "371200",
-        # 寿县, part of 六安 until 2015.
+        # 寿县, a county that belonged to 六安 until 2015.
         "341521": "340400",
         "340123": "340100",
-        # 庐江, part of 巢湖 until 2011.
+        # 庐江, a county that belonged to 巢湖 until 2011.
         "341421": "340100",
-        # The next units are administered directly by their provinces.
+        # The following units are administered directly by a province.
         "419001": "419001",
         "429006": "429006",
         "469021": "469021",
@@ -556,7 +562,7 @@ def test_a_provider_that_no_list_names_is_accounted_for_and_says_what_to_add(
     delivery: Build,
 ) -> None:
     providers = "{firm_survival: [vendor], patents: [vendor], city_yearbook: [biechouwo]}"
-    # This test reads models outside the selection.
+    # Exclude a data test that reads models outside the selection.
     skipped = ("--exclude", "every_value_has_at_most_one_correction")
     delivery.dbt(
         "build", "--select", "+gate_sources", *skipped, "--vars", f"{{providers: {providers}}}"

@@ -1,4 +1,4 @@
-"""Faulty first deliveries that only cells, provinces or a second source reveal.
+"""Tests for checks that find faults in a first delivery by cell, province or second source.
 
 Each fault is planted in one simulated sample, and the model that should find it is run on it.
 """
@@ -25,7 +25,7 @@ ODD = {
     "source_tilts": ["odd_tilt"],
 }
 
-# Where each fault must be found: suite and column, series, and a pattern of the answer.
+# Expected report of each fault: suite and column, series, and a pattern that the value matches.
 FOUND = {
     "AI firms set to 0 in cells that never exceed 4": (
         "cell_shapes.suppressed_counts",
@@ -77,7 +77,7 @@ QUICK = (
 
 
 def odd(delivery: first_deliveries.Delivery, suite: str) -> pd.DataFrame:
-    """Return the rows of a check model with a value in an odd column."""
+    """Run a check model on a delivery, and return the rows in which it reports a fault."""
     found = first_deliveries.checked(delivery, {suite: MODELS[suite]})[suite]
     return found[found[ODD[suite]].notna().any(axis=1)]
 

@@ -1,4 +1,4 @@
-"""Checks of estimates: numbers that a referee computed independently, and unavailable checks."""
+"""Tests for robustness checks and verdicts, some of them against a referee's results."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ HEADLINE = "table_1_col_1"
 def answer(
     build: Build, columns: str, method: str, setting: str, table: str = "est_inference"
 ) -> Any:
-    """Return columns of the headline's row for a method and setting."""
+    """Return columns of one robustness check of the headline estimate, by method and setting."""
     (row,) = build.rows(
         f"select {columns} from estimates.{table} "
         "where specification_id = ? and term = 'ai_firms' and method = ? and setting = ?",
@@ -69,7 +69,10 @@ def test_a_neighbour_is_another_city_that_has_a_value_within_the_distance() -> N
 def test_half_of_the_city_years_of_the_public_headline_have_a_negative_weight(
     public_build: Build,
 ) -> None:
-    """The referee found 51.7 % of the city-years, with a sum of -18.8."""
+    """About half of the city-years have a negative weight, as a referee found.
+
+    The referee found 51.7 % of the city-years, with a sum of -18.8.
+    """
     share, total = (
         answer(public_build, "value", "negative_weights", f"figure={name}", "est_sensitivity")[0]
         for name in ("share", "sum")
@@ -84,8 +87,9 @@ def test_half_of_the_city_years_of_the_public_headline_have_a_negative_weight(
 
 
 def test_the_ai_content_of_the_public_headline_is_not_identified(public_build: Build) -> None:
-    """The referee found that 0.19 % of the variation is not growth of firms, and that 20 cities
-    account for 61 % of it.
+    """Growth of all firms explains all but 0.19 % of the AI measure's variation.
+
+    A referee found the same share, and that 20 cities account for 61 % of it.
     """
     share = answer(public_build, "value", "share_of_variation", "cities=all", "est_sensitivity")[0]
     in_cities = answer(public_build, "value", "share_of_variation", "cities=20", "est_sensitivity")[
@@ -95,7 +99,10 @@ def test_the_ai_content_of_the_public_headline_is_not_identified(public_build: B
 
 
 def test_the_designs_of_the_public_headline_are_what_a_referee_found(public_build: Build) -> None:
-    """The referee computed estimate, CRV3 by province and N from the raw files, with other code."""
+    """Estimates, standard errors (CRV3 by province) and sample sizes match a referee's results.
+
+    The referee computed them from the raw files with other code.
+    """
     found = {
         name: tuple(numbers)
         for name, *numbers in public_build.rows(
@@ -135,8 +142,8 @@ def test_the_designs_of_the_public_headline_say_that_gdp_rises_with_firms_and_no
         "ai_beside_all": "not_found",
         "ai_instrumented": "not_found",
     }
-    # 2013 is missing, because its GDP per head is based on another population. Without that year
-    # the claim passes the checks that it failed before.
+    # GDP per head of 2013 is set to missing, because it is based on another population. Without
+    # that year, the claim passes all checks.
     assert public_build.rows(
         "select verdict, failed from reports.rpt_verdicts where specification_id ="
         " 'table_4_col_1_province_years'"
@@ -144,7 +151,7 @@ def test_the_designs_of_the_public_headline_say_that_gdp_rises_with_firms_and_no
 
 
 def test_the_years_before_the_event_are_tested_together(sample_build: Build) -> None:
-    """Every event-study reading has a Bonferroni p-value, from each year's standard error."""
+    """The joint pre-trend p-value is Bonferroni-corrected over the years before the event."""
     found = sample_build.pairs(
         "select specification_id, p_value from estimates.est_inference where method = 'pre_trend'"
         " and p_value is not null"
@@ -218,7 +225,7 @@ def test_every_row_of_the_seed_is_a_check_of_something(sample_build: Build) -> N
 
 
 def inputs_of(build: Build) -> inputs.Inputs:
-    """Read the estimates' inputs from a build."""
+    """Read the input tables of the estimators from a built warehouse."""
     with duckdb.connect(str(build.warehouse), read_only=True) as connection:
         return inputs.read_warehouse_inputs(connection)
 
@@ -279,7 +286,7 @@ DIFFERENCES = [f"difference_{years}" for years in (1, 3, 5, 7)]
 
 
 def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
-    """Return a function that runs the headline's joint test on some choices of the curve."""
+    """Return a function that runs the specification curve's joint test on the given choices."""
     tables = inputs_of(build)
     headline = specifications.read_specifications(
         tables.specifications[tables.specifications["specification_id"] == HEADLINE]
@@ -294,9 +301,7 @@ def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
 
 
 def test_on_two_years_a_permuted_difference_is_the_permuted_level(sample_build: Build) -> None:
-    """With two years, city effects and first differences are the same regression, whether the
-    weights are own or permuted.
-    """
+    """With two years, level and first-difference regressions give the same permuted slopes."""
     joint = joint_of(sample_build)
     medians = []
     for dynamics in ("levels", "difference_1"):
@@ -321,14 +326,18 @@ def test_on_two_years_a_permuted_difference_is_the_permuted_level(sample_build: 
 
 
 def test_trends_and_differences_cross_measure_and_controls_only(sample_build: Build) -> None:
-    """Each has 70: (4 transforms x 2 weightings - 1 undefined pair) x 2 scopes x 5 control sets."""
+    """City trends and differences are only combined with variants of the measure and controls.
+
+    Each has 70 specifications: (4 transforms x 2 weightings - 1 undefined pair) x 2 scopes x 5
+    control sets.
+    """
     counts = sample_build.rows(
         "select dynamics, count(*), count(distinct (provider, population, fixed_effects, period,"
         " city_sample)), count(*) filter (contains(curve_id, 'dynamics')) from"
         " intermediate.int_specification_curve group by dynamics order by count(*) desc, dynamics"
     )
     assert counts == [
-        # Levels were the only dynamics at first; their number and IDs have not changed.
+        # Specifications in levels existed first, and their number and IDs must not change.
         ("levels", 3024, 64, 0),
         *((name, 70, 1, 70) for name in ("city_trends", *DIFFERENCES)),
     ]
@@ -346,7 +355,10 @@ def test_a_standing_that_there_is_not_is_named(sample_build: Build, tmp_path: Pa
 
 
 def test_the_same_permutation_runs_through_all_specifications(sample_build: Build) -> None:
-    """In the sample AI content has an effect, so nearly all permuted slopes are smaller."""
+    """The joint test uses the same permutations whatever the order and number of choices.
+
+    In the sample AI content has an effect, so nearly all permuted slopes are smaller.
+    """
     joint = joint_of(sample_build)
     choices = sample_build.frame(
         "select * from intermediate.int_specification_curve where transform in ('ln1p', 'asinh')"
@@ -357,7 +369,7 @@ def test_the_same_permutation_runs_through_all_specifications(sample_build: Buil
     )
     found = joint(choices)
     median = found[found["statistic"] == "median_estimate"]
-    # Choices without controls are dominated, and so are errors clustered by city.
+    # Specifications without controls count as dominated, and so do errors clustered by city.
     assert [
         *median[["choices", "errors", "specification_count"]].itertuples(index=False, name=None)
     ] == [
@@ -368,7 +380,7 @@ def test_the_same_permutation_runs_through_all_specifications(sample_build: Buil
     assert (median["observed"] > median["permuted_mean"]).all()
     assert (found["p_value"] >= 1 / 20).all()
     pd.testing.assert_frame_equal(found, joint(choices[::-1]), rtol=1e-9)
-    # The permutations are the same if dominated choices are never computed.
+    # The permutations do not depend on whether dominated specifications are computed.
     alone = joint(choices[~choices["is_dominated"]])
     columns = ["statistic", "observed", "permuted_mean", "permuted_low", "permuted_high", "p_value"]
     pd.testing.assert_frame_equal(
@@ -395,7 +407,7 @@ def test_permutations_are_made_in_rounds_until_each_statistic_has_enough(
     monkeypatch.setattr(specification_curve, "FIRST_LOOK", 5)
     whole = joint(choices, draws=10)
     assert set(whole["draws"]) == {10}
-    # Run two rounds of five permutations, each with its own seed.
+    # Compute the two rounds of five permutations separately, each with its own seed.
     rounds = []
     for seed in (specification_curve.SEED, specification_curve.SEED + 1):
         monkeypatch.setattr(specification_curve, "SEED", seed)
@@ -408,7 +420,7 @@ def test_permutations_are_made_in_rounds_until_each_statistic_has_enough(
 
 
 def test_verdicts_are_right_where_the_truth_is_known(sample_build: Build) -> None:
-    """In the sample, GDP responds to firms at a fixed AI share, and not to AI counts."""
+    """Verdicts agree with the simulated truth that GDP responds to firms, and not to AI counts."""
     verdicts = sample_build.pairs(
         "select (v.table_id[-1] || '.' || v.column_number), (verdict, v.cause, ai)"
         " from reports.rpt_verdicts as v"
@@ -417,8 +429,8 @@ def test_verdicts_are_right_where_the_truth_is_known(sample_build: Build) -> Non
     assert len(verdicts) == 21
     assert verdicts["1.1"] == verdicts["2.1"] == ("holds", None, "no")
     assert verdicts["4.3"][:2] == ("cannot_tell", "mechanical")
-    # The claim's own tests pass, but its interval contains zero and excludes the printed 0.559 (see
-    # synthetic/truth.py).
+    # The specification tests pass, but the confidence interval contains zero and excludes the
+    # printed 0.559 (see synthetic/truth.py).
     assert verdicts["4.4"][:2] == ("not_found", None)
     assert {row[2] for name, row in verdicts.items() if name > "5"} == {None}
 
@@ -432,9 +444,10 @@ def test_verdicts_on_the_public_set_follow_from_its_checks(public_build: Build) 
         checks_of_claim["by_province"]
         == "The 95 % interval with CRV3 by province, -0.049 to 0.364, contains zero (p = 0.129)."
     )
-    # These checks are only made for estimates that are significant with province clusters.
+    # These checks are only run for estimates that are significant with errors clustered by
+    # province.
     assert not checks_of_claim.keys() & {"without_a_province", "family"}
-    # The gate voids the years before the event, so checks of these years neither pass nor fail.
+    # The gate rejects the years before the event, so checks that use these years are not run.
     for column in (2, 3):
         void = public_build.pairs(
             "select check_id, (passes, sentence) from reports.rpt_credibility where table_id ="
@@ -469,7 +482,7 @@ def test_no_p_value_in_a_sentence_is_zero_or_has_an_exponent(
 
 @pytest.fixture
 def judged(sample_build: Build, tmp_path: Path) -> Iterator[Callable[[str], dict[str, str]]]:
-    """Return a function that recomputes all verdicts with the build's SQL after a change."""
+    """Return a function that changes a copy of the warehouse by SQL and recomputes all verdicts."""
     warehouse = shutil.copy(sample_build.warehouse, tmp_path)
     with duckdb.connect(str(warehouse)) as connection:
 
@@ -492,7 +505,7 @@ def judged(sample_build: Build, tmp_path: Path) -> Iterator[Callable[[str], dict
 def test_a_check_that_was_not_made_never_makes_a_stronger_word(
     sample_build: Build, judged: Callable[[str], dict[str, str]]
 ) -> None:
-    """Delete each check's rows in turn: an unknown result must never strengthen a verdict."""
+    """A missing check never strengthens a verdict; the rows of each check are deleted in turn."""
     place = sample_build.pairs(
         "select verdict, max(place) from seeds.verdicts where question = 'design' group by 1"
     )
@@ -518,7 +531,7 @@ def test_a_check_that_was_not_made_never_makes_a_stronger_word(
 
 
 def fall(left: float, p_value: float) -> str:
-    """Return SQL that sets the share of the estimate remaining with city trends."""
+    """Return SQL that sets the share of the estimate that remains after adding city trends."""
     return (
         f"update estimates.est_influence set estimate_without = {left} * estimate,"
         f" difference = ({left} - 1) * estimate, p_value_difference = {p_value}"
@@ -527,7 +540,7 @@ def fall(left: float, p_value: float) -> str:
 
 
 def movement(difference: float, error: float) -> str:
-    """Return SQL that sets the estimate's movement without doubtful values, and its interval."""
+    """Return SQL that sets the change of the estimate when doubtful values are dropped."""
     return (
         f"update estimates.est_influence set difference = {difference},"
         f" statistic_difference = {difference / error},"
@@ -542,25 +555,26 @@ CHANGES = {
         "fails_check"
     ),
     "update estimates.est_inference set p_value = 0.01 where method = 'later'": "fails_check",
-    # An insignificant fall passes if at least a quarter of the estimate remains.
+    # An insignificant decrease passes if at least a quarter of the estimate remains.
     fall(0.3, 0.2): "holds",
     fall(0.2, 0.2): "fails_check",
-    # The test is one-sided at 5 %.
+    # The test is one-sided at 5 %, so a two-sided p-value of 0.09 is significant.
     fall(0.7, 0.09): "fails_check",
-    # A significant fall of less than a quarter passes.
+    # A significant decrease passes if it is smaller than a quarter of the estimate.
     fall(0.8, 0.01): "holds",
-    # An estimate that rises with city trends passes.
+    # An estimate that increases when city trends are added passes.
     fall(1.6, 0.01): "holds",
-    # The movement is at most 0.05, and the printed value in all these cases is 0.125.
+    # The change is at most 0.05, and the printed value in all these cases is 0.125.
     movement(0.02, 0.015): "holds",
-    # The movement is significant, but less than a tenth of the printed value.
+    # The change is significant, but smaller than a tenth of the printed value.
     movement(0.012, 0.004): "holds",
-    # The movement is significant, and more than a tenth of the printed value.
+    # The change is significant, and larger than a tenth of the printed value.
     movement(0.015, 0.004): "fails_check",
     movement(-0.015, 0.004): "fails_check",
-    # The movement is insignificant, but more than the printed value.
+    # The change is insignificant, but larger than the printed value.
     movement(0.13, 0.13): "fails_check",
-    # The movement may be zero or as large as 0.08.
+    # The confidence interval of the change ranges from below zero to 0.08, so the check is
+    # inconclusive.
     movement(0.02, 0.03): "cannot_tell",
     movement(0.07, 0.07): "cannot_tell",
 }
@@ -575,9 +589,10 @@ def test_a_verdict_follows_from_the_checks_of_its_estimate(
 def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
     public_build: Build,
 ) -> None:
-    """GDP per head of 2013 is missing now, because it was based on another population.
+    """The estimates change little without doubtful values, as a referee found.
 
-    With it the estimate was 0.185, and 0.133 without the values flagged then.
+    GDP per head of 2013 is missing now, because it was based on another population. With it the
+    estimate was 0.185, and 0.133 without the values flagged then.
     """
     moved = public_build.pairs(
         "select specification_id, (round(moved.estimate, 3), round(estimate_without, 3),"
@@ -600,7 +615,7 @@ def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
 def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
     sample_build: Build, judged: Callable[[str], dict[str, str]]
 ) -> None:
-    """An estimate that is significant only outside its family is not tested for robustness."""
+    """The verdict is inconclusive if multiple-testing correction removes the significance."""
     before = sample_build.pairs("select specification_id, verdict from reports.rpt_verdicts")
     alone = {
         name
@@ -610,7 +625,7 @@ def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
         )
     }
     assert {before[name] for name in alone} >= {"holds"}
-    # Another check fails as well, since next year's measure is significant.
+    # Make next year's measure significant, so that another check fails as well.
     after = judged(
         "update estimates.est_inference set p_value = case method when 'romano_wolf' then 0.2 else"
         " 0.001 end where method in ('romano_wolf', 'next_year')"
@@ -620,5 +635,5 @@ def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
         "select term, count(*) = count(distinct specification_id) from estimates.est_inference "
         "where method = 'romano_wolf' and setting = 'tables=5-6' group by all"
     )
-    # The family contains each column's average, not its single years.
+    # The test family contains the average effect of each column, not the effects of single years.
     assert members == [("average", True)]

@@ -1,4 +1,4 @@
-"""Ranks of cities: against pandas, missing ranks, and values that a rank must not reveal."""
+"""Tests for city ranks, which must agree with pandas and not reveal restricted counts."""
 
 import pandas as pd
 import pytest
@@ -18,14 +18,14 @@ def build(request: pytest.FixtureRequest) -> Build:
 
 
 def told(values: pd.Series) -> pd.Series:
-    """Flag counts that their rank among the distinct counts would reveal to within 10 %."""
+    """Flag counts that could be inferred to within 10 % from their rank."""
     places = pd.Series(range(1, values.nunique() + 1), index=sorted(values.unique()))
     telling = places.index[places >= TELLING * places.index]
     return values <= max(telling, default=-1)
 
 
 def numbers_of(build: Build) -> pd.DataFrame:
-    """Compute with pandas the numbers that cities are ranked by, both levels and growth."""
+    """Compute the levels and growth rates by which cities are ranked, using pandas."""
     wide = build.frame(
         "pivot (select city_id, year, variable, value from marts.fct_city_year_values"
         " where variable in ('ai_firm_count', 'firm_count', 'gdp_100m_cny', 'gdp_per_capita_cny'))"
@@ -93,8 +93,9 @@ def test_ranks_are_those_of_pandas_among_all_cities_and_among_peers(build: Build
 def test_peers_are_of_one_region_and_size_and_a_later_first_year_gives_a_size_too(
     public_build: Build,
 ) -> None:
-    """Hefei has no public GDP for 2010, the year of the split into sizes, so its size comes from
-    2011.
+    """Peers share a region and a size class, based on GDP in the first available year.
+
+    Hefei has no public GDP for 2010, the year of the split into sizes, so its size comes from 2011.
     """
     groups = public_build.pairs(
         "select city_id, any_value(peer_group) from reports.rpt_city_standing group by all"
@@ -120,7 +121,10 @@ def test_peers_are_of_one_region_and_size_and_a_later_first_year_gives_a_size_to
 def test_who_counts_the_places_from_the_last_gets_no_count_to_within_a_tenth(
     build: Build,
 ) -> None:
-    """Nearly every small integer occurs, so a rank from the bottom would equal the count."""
+    """Small counts share the last rank, because a rank from the bottom would reveal them.
+
+    Nearly every small integer occurs, so a rank from the bottom would equal the count.
+    """
     found = build.frame(
         "select s.variable, s.year, s.national_rank, s.city_count, s.is_last_tie, v.value"
         " from reports.rpt_city_standing as s"
@@ -133,6 +137,6 @@ def test_who_counts_the_places_from_the_last_gets_no_count_to_within_a_tenth(
     place = ranked.groupby(["variable", "year"])["national_rank"].rank("dense", ascending=False)
     guess = place + ranked["tied"].fillna(0)
     assert (guess < TELLING * ranked["value"]).all()
-    # Zeros must be in the last tie, and the tie must contain other counts to hide them.
+    # Zeros must share the last rank with other small counts, so that the rank does not reveal them.
     zeros = found[found["value"] == 0]
     assert zeros["is_last_tie"].all()

@@ -1,4 +1,4 @@
-"""Clustered errors against fixest and summclust, and against refits without each cluster."""
+"""Tests for cluster-robust standard errors against fixest, summclust and explicit refits."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -54,14 +54,14 @@ def codes(data: pd.DataFrame, column: str = "province") -> np.ndarray:
 
 
 def table(answers: Iterable[LeaveOneOutResult]) -> np.ndarray:
-    """Return group, estimate, standard error and p-value of each answer."""
+    """Return leave-one-out results as an array of group, estimate, standard error and p-value."""
     rows = [(one.group, one.estimate, one.std_error, one.p_value) for one in answers]
     return np.array(rows, dtype=float)
 
 
 @pytest.mark.parametrize("name", DATA)
 def test_fixest_and_summclust_are_matched(name: str) -> None:
-    """Compare CRV1, CRV3 and the largest partial leverage."""
+    """CRV1 and CRV3 errors and the largest partial leverage match fixest and summclust."""
     record = CRV3[name]
     data = golden_data(DATA[name])
     terms = [*record["coef"]]
@@ -82,8 +82,10 @@ def test_fixest_and_summclust_are_matched(name: str) -> None:
 
 @pytest.mark.parametrize(("time", "years"), [("year", 8), ("province_year", 8), ("year", 40)])
 def test_leaving_out_is_refitting(time: str, years: int) -> None:
-    """With province-years, omitting one city of a two-city province makes the other a singleton.
-    Forty years give more columns than a city has rows.
+    """Leave-one-city-out results equal regressions without that city.
+
+    With province-years, omitting one city of a two-city province makes the other a singleton. Forty
+    years give more columns than a city has rows.
     """
     data = panel(5, time=time, years=years)
     expected: list[Any] = []
@@ -134,8 +136,10 @@ def slope(
 
 @pytest.mark.parametrize("time", ["year", "province_year"])
 def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -> None:
-    """Refit each statistic without each province: the slope, the slope with city trends, its
-    differences without flagged rows and with trends, and an instrumented slope.
+    """Jackknife errors of slopes, differences and ratios equal refits without each province.
+
+    The statistics are the slope, the slope with city trends, its differences without flagged rows
+    and with trends, and an instrumented slope.
     """
     data = panel(6, time=time)
     data["x2"] += data["x1"]
@@ -145,7 +149,7 @@ def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -
     flagged |= codes(data, "city_id") == 20
     flagged[codes(data, "city_id").searchsorted(20)] = False
     rest, remaining = drop_rows(regression, flagged)
-    # The last row of city 20 is dropped as a singleton.
+    # The only remaining row of city 20 is dropped as a singleton.
     assert len(remaining) < (~flagged).sum()
     detrended = add_entity_trends(regression, data["year"].to_numpy(float), REGRESSORS)
     above, below = (partial_out(data, name, ["x2", "x3"], time=time) for name in ("y", "x1"))
@@ -200,7 +204,10 @@ def test_effective_clusters_are_those_of_the_formula_of_carter_schnepel_and_stei
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_cities_that_carry_a_result_are_found(sign: int) -> None:
-    """The slope is 0.6 in 12 of 40 cities and slightly negative in the others."""
+    """The search finds the cities that drive a result, 12 of 40 with a slope of 0.6.
+
+    The slope is slightly negative in the other cities.
+    """
     rng = np.random.default_rng(3)
     data = grid(range(40), range(10))
     data["x1"], noise = rng.normal(size=(2, len(data)))
@@ -224,13 +231,16 @@ def test_a_result_of_all_cities_rests_on_no_few_and_an_insignificant_one_on_none
 
 
 def small(x: list[list[float]], y: list[list[float]]) -> PartialledOut:
-    """Partial out a panel with one row per city and one column per year."""
+    """Partial the fixed effects out of a panel given as matrices of cities by years."""
     data = grid(range(len(x)), range(len(x[0]))).assign(x=np.ravel(x), y=np.ravel(y))
     return partial_out(data, "y", ["x"])
 
 
 def test_a_cluster_that_alone_identifies_the_coefficient_has_no_jackknife_error() -> None:
-    """x varies only in city 2, so no regression without that city may return a slope."""
+    """There is no jackknife error if only one cluster identifies the coefficient.
+
+    x varies only in city 2, so no regression without that city may return a slope.
+    """
     regression = small(
         [[0, 0, 0], [1, 1, 1], [0, 1, 3], [2, 2, 2]],
         [[0, 1, 1], [1, 1, 0], [2, 1, 4], [0, 3, 1]],
@@ -250,7 +260,8 @@ def test_a_control_that_only_one_group_identifies_goes_with_it() -> None:
     left = leave_out_entities(regression, 0)[7]
     other = fit(data[~rows], "y", ["x1", "x2"])
     assert left.estimate == approx(other.estimates[0], rel=1e-9)
-    # leave_out_entities counts one more parameter than the refit.
+    # The results differ slightly, because leave_out_entities counts one more parameter than the
+    # refit.
     assert left.std_error == approx(other.std_errors[0], rel=1e-2)
     assert refusal(drop_rows, regression, rows).startswith(
         f"Without these {rows.sum()} observations the outcome or a regressor does not"
@@ -275,7 +286,7 @@ def test_what_clusters_cannot_tell_is_a_reason() -> None:
     same = crv3_of_difference(regression, regression, 0, members, np.arange(len(data)))
     assert (same.estimate, same.std_error, same.p_value) == (0, None, None)
 
-    # With two cities in the same years, each city's scores sum to zero whatever the data.
+    # With two cities in the same years, each city's scores sum to zero for any data.
     pair = small([[0, 2, 5, 1], [1, 1, 0, 4]], [[0, 1, 4, 1], [3, 1, 0, 2]])
     assert "with these 2 clusters its variance is zero" in refusal(crv1, pair, 0, pair.entities)
 

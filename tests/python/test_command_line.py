@@ -1,4 +1,4 @@
-"""Features that all commands share: help, version, exit codes, JSON, colours and progress."""
+"""Tests for features that all commands share: help, version, exit codes, JSON and progress."""
 
 import json
 import re
@@ -31,7 +31,7 @@ DOCUMENTED = "".join(
 
 
 def table(heading: str) -> list[list[str]]:
-    """Return the rows of a documented table, with links reduced to their text."""
+    """Return the rows of the table with this heading in the documentation, without links."""
     _, _, rest = DOCUMENTED.partition(f"| {heading} |")
     lines = rest.partition("\n\n")[0].splitlines()[2:]
     return [
@@ -75,7 +75,7 @@ def test_the_help_of_a_command_has_examples_that_it_accepts_and_its_exit_codes(n
         entry.make_context(name, arguments)
     codes = re.findall(r"^  (\d+) +", help_text.partition("Exit codes:")[2], re.MULTILINE)
     assert codes == [str(int(code)) for code in entry.exit_codes]
-    # The help of one command does not explain others.
+    # The help of a command must not explain other commands, except in `refresh`.
     others = {other for other in cli.main.commands if other != name and f"`{other}`" in help_text}
     assert name == "refresh" or not others & {"compare", "judge", "verify", "status", "releases"}
     assert {"0", "1", "2"} <= {*codes}
@@ -88,14 +88,14 @@ def test_the_version_is_that_of_the_project() -> None:
 
 
 def keys(row: str) -> set[str]:
-    """Return the keys of a document or an object that docs/json.md lists."""
+    """Return the JSON keys that docs/json.md documents for a command or an object."""
     rows = dict([*table("command | keys of the document"), *table("object | keys")])
     return {*re.findall(r"`(\w+)`", rows[row].partition(";")[0])}
 
 
 @pytest.fixture
 def asked(store: Store, small_build: Build) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs a command on the store."""
+    """Return a function that runs an `ai-manufacturing` command on the release store."""
     return partial(command, store, small_build)
 
 

@@ -1,4 +1,4 @@
-"""Compare copies of a warehouse that differ in known places."""
+"""Tests for the command `compare` on copies of a warehouse with known differences."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.python.test_command_line import keys
 
 @pytest.fixture
 def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that copies a warehouse of the sample and changes the copy."""
+    """Return a function that copies the sample's warehouse and applies SQL to the copy."""
 
     def change(*statements: str) -> Path:
         copy = tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb"
@@ -26,7 +26,7 @@ def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
 
 
 def compared(old: Path, new: Path) -> list[Section]:
-    """Compare two warehouses whose views may read any landing store."""
+    """Compare two warehouses, whose views may read files in any folder."""
     return compare_databases(databases.read_database(old), databases.read_database(new), Path("/"))
 
 
@@ -47,7 +47,8 @@ def test_every_kind_of_difference_is_found_where_it_was_made(
         f"{estimates} null {column}3' and term = 'ai_patent_grants'",
         f"delete from {panel} {shenzhen} 2015",
         f"update {panel} set ln_gdp = null {shenzhen} 2016",
-        # A difference in summation order does not count as a change.
+        # A relative difference of 1e-13 can result from summation order, and does not count as a
+        # change.
         f"update {panel} set ln_loans = ln_loans * (1 + 1e-13)",
         "alter table marts.dim_city drop column name_zh",
         "alter table marts.dim_series add column note varchar",
@@ -75,7 +76,10 @@ def test_every_kind_of_difference_is_found_where_it_was_made(
 
 
 def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> None:
-    """The same files also test the error for a warehouse whose landing store is gone."""
+    """Differences in a table without a key are counted by whole rows.
+
+    The same files also test the error for a warehouse whose landing store is gone.
+    """
     landed = tmp_path / "rows.parquet"
     old, new = tmp_path / "old.duckdb", tmp_path / "new.duckdb"
     for path, rows in (

@@ -1,4 +1,4 @@
-"""A delivered concordance, with the probability of each industry for each IPC class."""
+"""Tests for a delivered concordance, which links patent classes (IPC) to industries."""
 
 import tomllib
 
@@ -11,15 +11,18 @@ from tests.python.landing_project import Project, fault, recorded
 
 DECLARATION = PROJECT / "models/staging/fraunhofer/fraunhofer.toml"
 DELIVERED = "concordance/nace_ipc.xlsx"
-# NACE Rev. 2 numbers its 88 divisions with gaps.
+# Numbers of the 88 divisions of NACE Rev. 2, which are not consecutive.
 DIVISIONS = sorted({*range(1, 100)} - {4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89})
-# Scopes of GB/T 4754 as NACE Rev. 2 divisions. Industry is sections B to E: mining to sewerage, and
-# construction.
+# NACE Rev. 2 divisions in each scope of GB/T 4754, whose sections B to E cover mining,
+# manufacturing, utilities and construction.
 SCOPES = {"industry": {*range(5, 38), 41, 42, 43}, "manufacturing": {*range(10, 34)}}
 
 
 def test_each_class_of_a_delivered_table_has_its_share_of_each_scope(fresh: Build) -> None:
-    """The table has the shape of the real one, but random probabilities."""
+    """The share of a patent class in a scope is the sum of its industry probabilities.
+
+    The table has the shape of the real one, but random probabilities.
+    """
     (declared,) = tomllib.loads(DECLARATION.read_text(encoding="utf-8"))["sources"]
     classes = [column for column in declared["columns"] if column != "NACE"]
     drawn = np.random.default_rng(5).dirichlet(np.full(len(DIVISIONS), 0.1), len(classes))

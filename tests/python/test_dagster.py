@@ -1,4 +1,4 @@
-"""The Dagster code location in its own environment: loading, publishing and lineage."""
+"""Tests for the Dagster code location, run in a separate virtual environment."""
 
 import json
 import os
@@ -28,7 +28,7 @@ LOCATION = ("-m", "ai_manufacturing.refresh.dagster_location")
 
 @dataclass
 class Dagster:
-    """An installed Dagster, its home, and the release folder that its runs publish to."""
+    """A Dagster installation, and the release folder to which its runs publish."""
 
     binaries: Path
     releases: Path
@@ -51,7 +51,7 @@ class Dagster:
 
 @pytest.fixture(scope="session")
 def installed(shared: Path) -> Path:
-    """Install Dagster and the package, and return the folder of their commands."""
+    """Install Dagster and this package, and return the folder of their executables."""
     folder = shared / "dagster"
 
     def install() -> None:
@@ -104,7 +104,7 @@ class WebServer:
         return False
 
     def assets(self) -> dict[str, Any]:
-        """Return the web UI's data on each asset, by asset key."""
+        """Return the assets that the web server lists, as a dictionary by asset key."""
         nodes = self.query(
             "{ assetNodes { assetKey { path } dependencyKeys { path } "
             "assetMaterializations(limit: 1) { runId } "
@@ -167,13 +167,13 @@ def test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_show
         "seeds/cities",
     }
     assert shown <= assets.keys()
-    # The graph starts with providers, which a refresh reads but does not materialise.
+    # Only providers, the sources of the asset graph, are never materialised by a refresh.
     not_made = {key for key, node in assets.items() if not node["assetMaterializations"]}
     assert not_made == {key for key in assets if key.startswith("delivered/")}
     assert "delivered/vendor" in not_made
     parents = [key["path"] for key in assets["gates/gate_results"]["dependencyKeys"]]
     assert ["marts", "fct_city_year_panel"] in parents
-    # Some cells of the sample are doubtful, which fails one check with a warning.
+    # One check fails with a warning, because the sample contains a few doubtful values.
     assert statuses().count("FAILED") == 1
     (instigators,) = web_server.query(
         "{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name } sensors {"

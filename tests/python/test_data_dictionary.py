@@ -1,4 +1,4 @@
-"""Compare the data dictionary with the tables and the seeds."""
+"""Tests that the data dictionary agrees with the tables and seeds it describes."""
 
 import re
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_units_and_chinese_names_of_the_panel_are_those_of_the_series(sample_bui
         " from seeds.series as series inner join marts.data_dictionary as dictionary"
         " on series = column_name where table_name = 'fct_city_year_panel'"
     )
-    # The panel has the paper's columns only; fct_city_year_values has all series.
+    # Only some of the series are columns of the panel; fct_city_year_values has all of them.
     assert len(found) > 15
     assert [row for row in found if row[1:] != (True, True)] == []
 
@@ -101,7 +101,8 @@ def test_a_column_of_the_panel_names_who_restricts_the_values_that_it_is_made_of
     found = read(path, restricted.format(f"({query})"))
     assert {row[1:] for row in found} == {("vendor", "None.")}
     columns = {name for name, *_ in found}
-    # A series, a log of two series, a ratio, a renamed measure, and the measure's log.
+    # The expected columns are a series, a log of two series, a ratio, a measure, and a log of that
+    # measure.
     assert columns >= {
         "gdp_100m_cny",
         "ln_secondary_productivity",

@@ -1,4 +1,4 @@
-"""Everyday dbt commands on one built copy, following the last table of docs/for_dbt_users.md.
+"""Tests of everyday dbt commands on a built warehouse (last table of docs/for_dbt_users.md).
 
 A "changed" table is one that was edited by hand beforehand: the next run restores its values from
 the files, which then differ.
@@ -29,10 +29,10 @@ pytestmark = pytest.mark.door
 
 @dataclass
 class Habits:
-    """A valid warehouse, and a process that runs dbt on it without parsing the project again."""
+    """A built warehouse, and a process that runs dbt on it without parsing the project again."""
 
     build: Build
-    # Whether to write run results, which only `dbt retry` needs.
+    # Whether to write the artifact run_results.json, which only `dbt retry` needs.
     is_retried: bool = False
 
     def dbt(self, command: str | list[str], dies_at: str = "", **variables: str) -> int:
@@ -47,7 +47,7 @@ class Habits:
         return self.build.exit_code
 
     def edit(self, statement: str) -> None:
-        """Change the warehouse by an SQL statement."""
+        """Run an SQL statement that changes the warehouse."""
         with duckdb.connect(str(self.build.warehouse)) as connection:
             connection.execute(statement)
 
@@ -57,12 +57,12 @@ class Habits:
         return self.build.warehouse.read_bytes()
 
     def relations(self) -> set[tuple[str, str]]:
-        """Return the existing tables and views."""
+        """Return the schema and name of each table and view in the warehouse."""
         return {*self.build.rows("select table_schema, table_name from information_schema.tables")}
 
     @property
     def estimates(self) -> set[str]:
-        """Tables of estimates and reports, without the gate that judges estimates."""
+        """Names of the tables and views in the schemas `estimates` and `reports`."""
         return self.build.tables("estimates") | self.build.tables("reports")
 
 
@@ -104,8 +104,10 @@ def test_no_command_drops_what_it_does_not_rebuild(habits: Habits) -> None:
 
 @pytest.mark.soak
 def test_no_estimate_is_made_of_what_was_not_judged(habits: Habits) -> None:
-    """Cases: a partial selection, a killed run, and a seed that changed in between. Existing
-    estimates must stay unchanged.
+    """dbt must not compute estimates from tables that changed after the gate checked them.
+
+    Cases: a partial selection, a killed run, and a seed that changed in between. Existing estimates
+    must stay unchanged.
     """
     before = habits.build.rows("from estimates.est_spatial_autocorrelation order by all")
     moved = (
@@ -177,7 +179,8 @@ def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_nor_does_retry(
     assert "gate critical: patents: " in habits.build.output
     assert "The gate holds the estimates back" in habits.build.output
 
-    # dbt retry parses the project, and dbt's parser threads do not survive a fork.
+    # Run `dbt retry` in a new process: it parses the project, and dbt's parser threads do not
+    # survive a fork.
     retried = replace(habits.build, shell=None).dbt("retry")
     assert retried.exit_code == 1, retried.output
     assert habits.estimates == set()
@@ -223,7 +226,7 @@ def test_a_sample_of_years_reads_these_years_and_changes_none(habits: Habits) ->
 
 @pytest.fixture
 def state(delivery: Build, tmp_path: Path) -> Path:
-    """Parse the unchanged project, for runs that compare with this state or defer to it."""
+    """Parse the unchanged project, and return the folder for `--state` and `--defer`."""
     folder = tmp_path / "state"
     parsed = replace(delivery, shell=None, artifacts=True).dbt(
         "parse", "--target-path", str(folder)
@@ -342,7 +345,10 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
 def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_records(
     sample_build: Build,
 ) -> None:
-    """Register tables of any size and the deviations of every value are not released either."""
+    """Releases contain every table that marts and reports read, except for delivered records.
+
+    Register tables of any size and the deviations of every value are not released either.
+    """
     lacking = sample_build.rows(
         "select distinct readers.node from (select *, unnest(inputs) as input from"
         " raw.built_relations) as readers inner join raw.built_relations as made on readers.input ="
@@ -373,7 +379,10 @@ def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_rec
 def test_a_second_row_of_a_key_is_named_and_stops_what_follows(
     sample_build: Build, tmp_path: Path
 ) -> None:
-    """One table declares its key in `meta`, the other in its contract."""
+    """A duplicate key is named in the error message and stops the downstream models.
+
+    One table declares its key in `meta`, the other in its contract.
+    """
     project = copy_of_the_project(tmp_path / "project")
     for path in ("models/gate/int_panel_consistency.sql", "models/marts/dim_city.sql"):
         beijing_twice = (
@@ -503,7 +512,7 @@ def test_the_rules_of_each_seed_are_tested() -> None:
 
 @pytest.mark.soak
 def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Path) -> None:
-    """With --project-dir, files are found and relative paths start at the project."""
+    """With --project-dir, dbt runs in any folder and resolves paths relative to the project."""
     project = copy_of_the_project(tmp_path / "project")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -1,4 +1,4 @@
-"""No tracked file may quote a delivered value; see docs/decisions/disclosure.md."""
+"""Test that no file in git quotes a delivered value; see docs/decisions/disclosure.md."""
 
 import csv
 import re
@@ -18,9 +18,9 @@ from tests.python.conftest import PROJECT
 Values = Mapping[str, npt.NDArray[np.float64]]
 """Sorted delivered values by city code. Values without a city are under `NO_CITY`."""
 
-# Other folders of delivered files, beside the public set.
+# Folders of further delivered files, next to the folder of the public data.
 BESIDE = ("further", "prices")
-# Files whose many digits are not delivered values: coordinates, published test data, hashes.
+# Skip these files, whose numbers are coordinates, published test data or hashes.
 OTHER_NUMBERS = (
     "requirements/",
     "seeds/cities.csv",
@@ -29,10 +29,11 @@ OTHER_NUMBERS = (
     "tests/python/golden/",
 )
 NO_CITY = ""
-# Lines above and below in which a city's name counts. In CSV files only the row itself counts.
+# Maximum distance in lines between a number and the name of its city. In CSV files both must be in
+# the same line.
 NEAR = 3
-# Minimum significant digits of a quote: rounded beside its city, exact beside its city, and exact
-# anywhere.
+# Minimum number of significant digits that identify a delivered value: rounded and near the name of
+# its city, exact and near the name of its city, or exact anywhere.
 ROUNDED, EXACT, ALONE = 5, 4, 7
 NUMBER = re.compile(
     r"(?<![\w.])"
@@ -44,7 +45,7 @@ YEARS = range(1949, 2051)
 
 
 def city_codes() -> dict[str, str]:
-    """Map every city's names and code to the code."""
+    """Return a dictionary that maps each city's names and code to the code."""
     with (PROJECT / "seeds/cities.csv").open(encoding="utf-8", newline="") as file:
         return {
             row[name]: row["city_id"]
@@ -54,7 +55,7 @@ def city_codes() -> dict[str, str]:
 
 
 def rows_of(path: Path) -> Iterator[Sequence[Any]]:
-    """Yield the rows of a delivered file."""
+    """Yield the rows of a delivered CSV, Stata or Excel file."""
     if path.suffix == ".csv":
         content = path.read_bytes()
         try:
@@ -70,7 +71,7 @@ def rows_of(path: Path) -> Iterator[Sequence[Any]]:
 
 
 def number(cell: Any) -> float:
-    """Return the absolute value of a numeric cell, or NaN."""
+    """Return the absolute value of a numeric cell, or NaN for other cells."""
     try:
         return abs(float(cell))
     except (TypeError, ValueError):
@@ -78,7 +79,7 @@ def number(cell: Any) -> float:
 
 
 def delivered(folders: Iterable[Path], codes: Mapping[str, str]) -> Values:
-    """Return the values of all files in these folders, by the city named in their row."""
+    """Return the numbers in all files of some folders, grouped by the city that their row names."""
     found: dict[str, set[float]] = defaultdict(set)
     for path in sorted(path for folder in folders for path in folder.rglob("*")):
         for row in rows_of(path):
@@ -93,7 +94,7 @@ def delivered(folders: Iterable[Path], codes: Mapping[str, str]) -> Values:
 
 
 def as_name(cell: Any) -> str:
-    """Normalise a cell to the spelling of a city's name or code."""
+    """Return a cell as text, in the form in which city names and codes are listed."""
     return str(cell).strip().removesuffix(".0")
 
 
@@ -106,10 +107,10 @@ def significant(written: str) -> int:
 
 
 def holds(values: npt.NDArray[np.float64], written: str, *, is_rounded: bool) -> bool:
-    """Whether a written number equals one of the values, optionally after rounding."""
+    """Return whether a number in a text equals one of the values, optionally after rounding."""
     value = float(written)
     half = 0.5 * 10.0 ** -len(written.partition(".")[2]) if is_rounded else 0.0
-    # Allow for the error of binary fractions.
+    # Allow for floating-point error in the comparison.
     slack = 1e-12 * value + half * 1e-9
     first, last = np.searchsorted(values, (value - half - slack, value + half + slack))
     return bool(first < last)
@@ -118,7 +119,7 @@ def holds(values: npt.NDArray[np.float64], written: str, *, is_rounded: bool) ->
 def quoted(
     texts: Iterable[tuple[str, str]], values: Values, codes: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield quotes of delivered values, each with its place and a remedy."""
+    """Yield each number in the texts that is a delivered value, with an error message."""
     everything = np.unique(np.concatenate([*values.values()]))
     names = re.compile("|".join(sorted(map(re.escape, codes), key=len, reverse=True)))
     for file, text in texts:
@@ -148,7 +149,7 @@ def quoted(
 
 
 def tracked() -> list[tuple[str, str]]:
-    """Return the tracked text files, except files with other numbers."""
+    """Return the name and content of each text file in git, except for OTHER_NUMBERS."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=False
     )
@@ -162,7 +163,7 @@ def tracked() -> list[tuple[str, str]]:
         try:
             texts.append((name, path.read_text(encoding="utf-8")))
         except UnicodeDecodeError:
-            # Binary files, such as pictures and workbooks, are skipped.
+            # Skip binary files, such as images and workbooks.
             continue
     return texts
 
@@ -206,7 +207,7 @@ def test_in_a_table_the_city_is_that_of_the_row() -> None:
 def test_no_tracked_file_quotes_a_delivered_value(public_extracts: Path) -> None:
     folders = [public_extracts, *(public_extracts.parent / name for name in BESIDE)]
     values = delivered(folders, city_codes())
-    # The next check would pass if no values had been read.
+    # Check that values were read, because the next assertion would pass without any.
     assert sum(len(of_city) > 100 for of_city in values.values()) > 300
     found = [message for _, message in quoted(tracked(), values, city_codes())]
     assert found == [], "\n".join(found)

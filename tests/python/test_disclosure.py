@@ -1,4 +1,4 @@
-"""Sums over cities may be published only if they reveal no restricted value of a single city."""
+"""Tests that published sums over cities reveal no restricted value of a single city."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ TABLES = """
 
 
 def warehouse_of(counts: list[int]) -> duckdb.DuckDBPyConnection:
-    """Create a warehouse of cities with these counts, attached as `built`."""
+    """Create an in-memory warehouse of cities with the given counts, attached as `built`."""
     connection = duckdb.connect()
     connection.execute("attach ':memory:' as built; use built")
     for statement in TABLES.split(";"):
@@ -36,13 +36,13 @@ def warehouse_of(counts: list[int]) -> duckdb.DuckDBPyConnection:
 @pytest.mark.parametrize(
     ("counts", "is_safe"),
     [
-        # Each of the two cities could subtract its own value.
+        # Each of two cities could subtract its own value from the sum and learn the other value.
         ([10, 10], False),
         ([10, 10, 10], True),
-        # The second largest city would know the largest to within 9 %.
+        # The second largest city could infer the value of the largest city to within 9 %.
         ([100, 50, 9], False),
         ([100, 50, 5, 5], True),
-        # Cities without firms do not hide the other two.
+        # Cities with a count of zero do not protect the other two cities.
         ([0, 0, 10, 10], False),
         ([], False),
     ],
@@ -63,7 +63,10 @@ def test_a_sum_is_shown_where_no_city_follows_from_it(counts: list[int], is_safe
 
 
 def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
-    """A class is withheld too if it differs by one city from the five or ten largest."""
+    """A sum is withheld if one city dominates it, or if subtraction would isolate one city.
+
+    For instance, a class may differ by one city from the five or ten largest.
+    """
     counts = [1000, *[10] * 9, *[1] * 200]
     with warehouse_of(counts) as connection:
         connection.execute(
@@ -74,7 +77,8 @@ def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
         share = shown["marts.fct_spatial_concentration"]["top_10_share"]
         row = "(select 'ai_firms' as measure, 2020 as year)"
         assert connection.execute(f"select {share} from {row}").fetchall() == [(False,)]
-        # The class has six cities, one more than the five largest.
+        # The class has six cities, so subtracting the total of the five largest cities would reveal
+        # the sixth.
         connection.execute("update marts.fct_spatial_distribution set measure_count = 30 - city_id")
         connection.execute(
             "update marts.fct_spatial_distribution set class = if(city_id <= 6, 'over_200', 'rest')"
@@ -98,10 +102,11 @@ def test_no_restricted_value_follows_from_two_published_columns(
 ) -> None:
     terms.write_public_copy(public_release, tmp_path / "public.duckdb")
     whole = tables_of(public_release)
-    # No provider of the public set is open.
+    # All values are restricted, because no provider of the public data permits redistribution.
     values = whole["release.series_values"]
     assert [*leaks(tables_of(tmp_path / "public.duckdb"), values)] == []
-    # The scanner must find a leak of earlier releases: the largest city's share of a national sum.
+    # The scan must find a known leak of earlier releases: the largest city's share of a national
+    # sum.
     concentration = "marts.fct_spatial_concentration"
     (leak,) = leaks({concentration: whole[concentration]}, values)
     assert leak.combination == "national_count * top_1_share"

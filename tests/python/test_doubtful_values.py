@@ -1,4 +1,4 @@
-"""Wrong single cells, in the public deliveries and in a simulated sample."""
+"""Tests for the checks that flag single wrong values, on real and simulated data."""
 
 import json
 import random
@@ -22,7 +22,7 @@ Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
 def marked(series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the cells of fct_doubtful_values."""
+    """Return the cells that the checks flag as doubtful, without duplicates."""
     found = judged_samples.checked(series, used, pairs)["doubtful_values"]
     return found[CELL].drop_duplicates()
 
@@ -54,7 +54,7 @@ SECOND_SOURCE = {
 
 
 def planted_values(series: pd.DataFrame) -> pd.DataFrame:
-    """Return the series with one fault of each kind, each in a city of its own."""
+    """Return the series after planting one fault of each kind, each in a different city."""
     values = series.set_index(["series", "city_id", "year"])["value"].copy()
 
     def copy_the_year_before(name: str, city: str, *years: int) -> None:
@@ -76,7 +76,7 @@ def planted_values(series: pd.DataFrame) -> pd.DataFrame:
 
 
 def second_source(series: pd.DataFrame) -> pd.DataFrame:
-    """Return pairs with a second source of registered population that differs in one city."""
+    """Return pairs of values from two population sources that disagree in one city."""
     rows = series[series["series"].eq("registered_population_10k")].dropna(subset="value")
     differs = rows["city_id"].eq(OTHER_POPULATION)
     rows = rows[~(differs & rows["year"].eq(2016))]
@@ -86,7 +86,9 @@ def second_source(series: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def clean() -> pd.DataFrame:
-    """Return a simulated sample in which a municipality's province total is its own value."""
+    """Return a fault-free simulated sample in which Beijing's province total is Beijing's own
+    value.
+    """
     series = judged_samples.conformed(draw_city_years(judged_samples.FIRST_SEED, period()))
     beijing = series[series["city_id"].eq("110000") & series["series"].eq("gdp_100m_cny")]
     total = "province_gdp_100m_cny"
@@ -95,7 +97,7 @@ def clean() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def marks(clean: pd.DataFrame) -> pd.DataFrame:
-    """Return fct_doubtful_values for the sample with one fault of each kind."""
+    """Return the doubtful values that the checks find in the sample with planted faults."""
     found = judged_samples.checked(
         planted_values(clean),
         judged_samples.used_series(),
@@ -119,12 +121,17 @@ def marks_of(marks: pd.DataFrame, city: str, name: str) -> Marks:
 def test_two_series_of_a_city_that_repeat_the_year_before_are_copies(
     marks: pd.DataFrame, name: str
 ) -> None:
-    """Either series alone repeats about one value in a thousand by chance."""
+    """Values are flagged as copies if two series of a city both repeat the year before.
+
+    Either series alone repeats about one value in a thousand by chance.
+    """
     assert marks_of(marks, COPIED, name) == [(2017, "repeat", None, False)]
 
 
 def test_a_repeat_that_chance_makes_is_no_copy(clean: pd.DataFrame, marks: pd.DataFrame) -> None:
-    """Cases: a value of four digits repeated in consecutive and in separate years, and hundreds of
+    """A repeated value is not flagged as a copy if the repeat is likely to occur by chance.
+
+    Cases: a value of four digits repeated in consecutive and in separate years, and hundreds of
     repeated small counts.
     """
     twice = marks_of(marks, COPIED_TWICE, "unit_employment_10k")
@@ -145,7 +152,10 @@ def test_a_repeat_that_chance_makes_is_no_copy(clean: pd.DataFrame, marks: pd.Da
 def test_a_value_that_is_its_province_total_is_marked_but_in_a_municipality(
     marks: pd.DataFrame,
 ) -> None:
-    """A municipality is a province of its own."""
+    """A city value that equals the province total is flagged, except in a municipality.
+
+    A municipality is a province of its own.
+    """
     of_a_city = marks_of(marks, OF_ITS_PROVINCE, "gdp_100m_cny")
     assert (2014, "province total", None, False) in of_a_city
     totals = marks[marks["cause"].eq("province total")]
@@ -155,11 +165,14 @@ def test_a_value_that_is_its_province_total_is_marked_but_in_a_municipality(
 def test_a_second_source_marks_the_years_in_which_it_differs_and_none_that_it_repeats(
     marks: pd.DataFrame,
 ) -> None:
-    """A year without a second value is marked if the sources differ before and after it."""
+    """Values are flagged in the years in which a second source differs, and in no others.
+
+    A year without a second value is marked if the sources differ before and after it.
+    """
     of_source = marks[marks["rules"].str.contains("second source")]
     assert {*of_source["city_id"]} == {OTHER_POPULATION}
     assert of_source["year"].tolist() == [2010, 2011, 2012, 2014, 2015, 2016, 2017]
-    # The constant ratio indicates another definition.
+    # A constant ratio between the two sources indicates different definitions.
     assert {*of_source["cause"]} == {"definition"}
     assert {*of_source["cause_detail"]} == {"registered_population_10k@another"}
     assert np.allclose(of_source["factor"], 1.35)
@@ -179,8 +192,10 @@ def test_a_level_that_changes_is_one_row_with_the_event_that_covers_it(
 def test_a_level_that_changes_in_any_year_but_the_first_two_and_the_last_is_one_row(
     clean: pd.DataFrame, size: float
 ) -> None:
-    """GDP of five cities changes level in each year. With a single year on one side, a step would
-    look like a spike.
+    """A lasting change in the level of a series is flagged once, in the year it begins.
+
+    GDP of five cities changes level in each year. With a single year on one side, a step would look
+    like a spike.
     """
     name = "gdp_100m_cny"
     cities = sorted(clean.loc[clean["series"].eq(name), "city_id"].unique())
@@ -250,10 +265,12 @@ def test_every_slip_that_was_corrected_is_doubtful_as_it_was_delivered(
         given[columns], used, pairs, only=["doubtful_values", "year_definitions"]
     )
     marks, years = tables["doubtful_values"], tables["year_definitions"].query("is_odd")
-    # The second of two slipped years precedes the break that marks the return.
+    # If two successive years are wrong, the series is only flagged in the year in which it returns
+    # to its level, so also count the year before each break.
     marks = pd.concat([marks, marks[marks["cause"].str.contains("break")].eval("year = year - 1")])
     found = {*corrected.merge(marks[CELL], on=CELL)["correction_id"]}
-    # If half of a province's cities are wrong, the year counts as using another definition.
+    # If half of the cities in a province are wrong, the whole year is flagged as using another
+    # definition.
     found |= {*corrected.merge(years[["series", "scope", "year"]])["correction_id"]}
 
     assert {*corrected["correction_id"]} - found == set()
@@ -285,7 +302,8 @@ def test_hardly_a_cell_of_a_clean_draw_is_doubtful() -> None:
     ("name", "rules"),
     [
         ("gdp_100m_cny", {"neighbours", "same row", "second source"}),
-        # Other series are divided by it, so its slip moves their ratios in the opposite direction.
+        # Other series are divided by population, so a wrong population shifts their ratios in the
+        # opposite direction.
         pytest.param(
             "registered_population_10k", {"neighbours", "same row"}, marks=pytest.mark.soak
         ),
@@ -294,7 +312,7 @@ def test_hardly_a_cell_of_a_clean_draw_is_doubtful() -> None:
 def test_a_slip_is_expected_where_it_was(
     public: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], name: str, rules: set[str]
 ) -> None:
-    """The slip distorts ratios of other series too, but only the slipped value may be marked."""
+    """Only the series with a misplaced decimal point is flagged, although other ratios change."""
     series, used, pairs = public
     wrong = series.copy()
     hefei = wrong["city_id"].eq("340100") & wrong["year"].eq(2015)
@@ -314,7 +332,7 @@ def test_a_slip_is_expected_where_it_was(
 def test_an_estimate_without_doubtful_values_is_that_of_the_other_city_years(
     public_build: Build,
 ) -> None:
-    """The second route uses city and year dummies, on rows without a doubtful value."""
+    """The estimate without doubtful values equals PanelOLS on the remaining city-years."""
     ((estimate, cities),) = public_build.rows(
         """
         select estimate_without, city_count from estimates.est_influence

@@ -1,4 +1,4 @@
-"""The dynamic panel against xtabond2, plm, explicit matrices and simulated truth."""
+"""Tests for the dynamic-panel GMM estimator against xtabond2, plm and explicit matrices."""
 
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from tests.python.estimator_tools import (
 
 RECORDS: dict[str, dict[str, Any]] = {record["id"]: record for record in golden("gmm")}
 PLM = [name for name in RECORDS if name.startswith("plm")]
-# Half a unit of the seventh decimal, the last that Stata prints.
+# Half a unit of the seventh decimal place, to which Stata rounds its output.
 LAST_DIGIT = 5.1e-8
 TESTS = (
     "hansen_statistic",
@@ -52,7 +52,7 @@ def golden_fit(record: dict[str, Any], data: pd.DataFrame) -> DynamicPanelFit:
 
 
 def single_precision() -> pd.DataFrame:
-    """Return Stata's abdata with logs in single precision."""
+    """Return Stata's data set abdata with its logarithms in single precision."""
     data = golden_data("abdata")
     logs = np.log(data[["emp", "wage", "capital", "output"]].astype("float32").astype(float))
     return data.assign(**dict(zip(("n", "w", "k", "ys"), logs.to_numpy("float32").T, strict=True)))
@@ -68,11 +68,12 @@ def test_plm_is_matched_to_ten_digits(name: str) -> None:
     assert_allclose(ours.std_errors[place], [*record["se"].values()], rtol=0, atol=1e-10)
     assert ours.instrument_count == record["instruments"]
     assert ours.tests["hansen_df"] == record["sargan"]["df"]
-    # With one step, plm combines one-step residuals with the two-step matrix: another statistic.
+    # For one-step estimates, plm reports a different statistic, based on one-step residuals and the
+    # two-step matrix.
     if record["steps"] == 2:
         assert ours.tests["hansen_statistic"] == approx(record["sargan"]["stat"], rel=1e-9)
         assert ours.tests["hansen_p_value"] == approx(record["sargan"]["p"], rel=1e-8)
-    # For systems plm defines AR tests differently; the next test compares them with xtabond2.
+    # plm defines the AR tests of system GMM differently; the next test compares them with xtabond2.
     if record["equation"] == "difference":
         for order in ("ar1", "ar2"):
             assert ours.tests[f"{order}_statistic"] == approx(record[order]["z"], rel=1e-8)
@@ -80,7 +81,10 @@ def test_plm_is_matched_to_ten_digits(name: str) -> None:
 
 
 def test_xtabond2_is_matched_to_the_printed_digits() -> None:
-    """Roodman's table uses 1984 as base year and a small-sample factor; both are applied here."""
+    """Estimates and tests equal the xtabond2 output that Roodman published.
+
+    Roodman's table uses 1984 as base year and a small-sample factor; both are applied here.
+    """
     record = RECORDS["roodman-system"]
     ours = golden_fit(record, single_precision())
     rows = [{term: 1.0} for term in record["regressors"]]
@@ -104,8 +108,8 @@ def test_xtabond2_is_matched_to_the_printed_digits() -> None:
 
     assert rounded("hansen") == record["hansen"]
     assert rounded("level_hansen") == record["diff_hansen_levels"]
-    # The version of 2009 divided the error variance by the number of level rows. Later versions use
-    # the number of difference rows, one fewer per firm.
+    # The xtabond2 version of 2009 divided the error variance by the number of level rows. Later
+    # versions use the number of difference rows, one fewer per firm.
     sargan = round(ours.tests["sargan_statistic"] * n / (n - g), 1)
     assert [sargan, ours.tests["sargan_df"]] == record["sargan"]
     for order in ("ar1", "ar2"):
@@ -113,7 +117,7 @@ def test_xtabond2_is_matched_to_the_printed_digits() -> None:
 
 
 def random_panel(seed: int, cities: int = 60, years: int = 8, gaps: float = 0.1) -> pd.DataFrame:
-    """Return a panel of serially correlated columns with city effects and missing rows."""
+    """Return a panel of autocorrelated variables with city effects and randomly missing rows."""
     rng = np.random.default_rng(seed)
     data = grid(range(cities), range(2010, 2010 + years))
     shocks = rng.normal(size=(4, cities, 1)) + rng.normal(size=(4, cities, years))
@@ -129,7 +133,9 @@ fit = partial(dynamic_panel.fit, outcome="y", regressors=REGRESSORS, lag_limits=
 
 @pytest.mark.parametrize("controls", ["difference", "both"])
 def test_gmm_written_out_agrees_where_rows_are_missing(controls: Controls) -> None:
-    """Compute GMM from explicit matrices, with difference rows above level rows.
+    """Estimates on a panel with gaps equal GMM computed from explicit matrices.
+
+    Rows of the difference equation precede rows of the level equation.
 
     Z has a column for each instrument, and B = [D; I]. With independent errors, the moments have
     covariance (B'Z)'(B'Z).
@@ -144,7 +150,7 @@ def test_gmm_written_out_agrees_where_rows_are_missing(controls: Controls) -> No
         return before
 
     y, m, x, w = wide
-    # A row that lacks only x still provides the next year's lagged outcome.
+    # A row without x still provides the lagged outcome of the next year.
     is_level = np.isfinite(y + lag(y) + x)
     is_change = np.isfinite(y + lag(y) + x + lag(y, 2) + lag(x))
 
@@ -160,7 +166,7 @@ def test_gmm_written_out_agrees_where_rows_are_missing(controls: Controls) -> No
     zero = np.zeros_like(y)
     years = [rows_of(zero, zero + column) for column in np.eye(6)[2:]]
     years.append(rows_of(zero, zero + 1))
-    # Year effects are in both equations, but are instruments for the levels only.
+    # Year effects are regressors in both equations, but instruments only in the level equation.
     effects = [both(zero + column) for column in np.eye(6)[2:]] + years[-1:]
     own = [both(values) for values in (x, w)]
     if controls == "difference":
@@ -224,7 +230,7 @@ def test_units_and_cities_without_a_usable_row_change_nothing() -> None:
 
 
 def test_collinear_instruments_do_no_harm_and_are_no_degrees_of_freedom() -> None:
-    """A column that provides the same instruments twice only raises their count."""
+    """Redundant instruments raise the instrument count, but change neither estimates nor tests."""
     data = random_panel(6)
     plain = fit(data)
     ours = fit(data.assign(again=2 * data["m"]), lag_limits={**LIMITS, "again": (2, 4)})
@@ -265,7 +271,10 @@ def test_residuals_too_close_for_the_second_test_are_named() -> None:
 
 
 def test_regressors_that_the_instruments_cannot_tell_apart_are_named() -> None:
-    """The regressors are m and a near copy. Variance inflation is computed from its definition."""
+    """A warning names the regressors that the instruments can hardly distinguish.
+
+    The regressors are m and a near copy. Variance inflation is computed from its definition.
+    """
     data = random_panel(1, cities=300)
     data["twin"] = data["m"] + 0.05 * np.random.default_rng(0).normal(size=len(data))
     model: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Other environments: the devcontainer's image, and the newest Python the locks support."""
+"""Tests that the project builds in its Docker image and with the newest supported Python."""
 
 import json
 import os
@@ -69,6 +69,6 @@ def test_the_newest_python_gives_the_tables_of_this_one(
     old, new = map(
         databases.read_database, (sample_build.warehouse, project / "build/warehouse.duckdb")
     )
-    # Views in a copied warehouse still read the landing store of the original.
+    # Views in a copied warehouse still read the landing folder of the original warehouse.
     landing = MADE if is_of_this_code(MADE / WAREHOUSE) else sample_build.scratch
     assert compare_databases(old, new, landing / "landing", project / "build/landing") == []

@@ -1,4 +1,4 @@
-"""Estimation from specification rows to output rows, including rows that are not estimable."""
+"""Tests for estimating regression specifications, from seed rows to rows of the output table."""
 
 import json
 import pickle
@@ -23,7 +23,7 @@ SEED = PROJECT / "seeds/regression_specifications.csv"
 
 
 def read_tables(build: Build) -> Tables:
-    """Read the tables that specifications need from a warehouse, and cache them."""
+    """Read the tables that the estimators need from a built warehouse, and cache them."""
     return _tables_of(build.warehouse)
 
 
@@ -60,7 +60,7 @@ def tables(sample_build: Build) -> Tables:
 
 
 def rows_of(*names: str, **changed: object) -> pd.DataFrame:
-    """Return rows of the seed, optionally with columns changed."""
+    """Return the named rows of the specification seed, optionally with some columns changed."""
     seed = pd.read_csv(SEED)
     return seed[seed["specification_id"].isin(names)].assign(**changed)
 
@@ -73,7 +73,10 @@ def estimated(rows: pd.DataFrame, tables: Tables, **years: int) -> pd.DataFrame:
 
 
 def test_inputs_go_to_another_process_after_they_were_used(sample_build: Build) -> None:
-    """Only the joint test of a refresh uses a second process, so a build would not find a fault."""
+    """The inputs of the estimators can be pickled for another process after use.
+
+    Only the joint test of a refresh uses a second process, so a build would not find a fault.
+    """
     inputs = in_memory.inputs(rows_of("table_1_col_1"), read_tables(sample_build))
     (specification,) = specifications.read_specifications(inputs.specifications)
     rows = inputs.sample(specification).rows
@@ -139,7 +142,7 @@ def test_a_treated_handful_has_estimates_and_no_error_or_test(tables: Tables) ->
 
 
 def test_warnings_are_of_all_years_that_an_estimate_rests_on(tables: Tables) -> None:
-    """Warnings also cover earlier years of lags and instruments, and the year of a grouping."""
+    """An estimate's warnings also cover earlier years of lags and the base year of a grouping."""
     rows = [{"series": "gdp_100m_cny", "scope": "total", "year": 2010}]
     rows += [{"series": "gdp_per_capita_cny", "scope": "total", "year": 2010}]
     warned = city_years_that_fail(tables, "", rows)
@@ -153,7 +156,7 @@ def test_warnings_are_of_all_years_that_an_estimate_rests_on(tables: Tables) -> 
 
 
 def city_years_that_fail(tables: Tables, series: str, rows: list[dict[str, object]]) -> Tables:
-    """Return the tables with one failed expectation about cities and years.
+    """Return the tables with one failed gate expectation for the given cities and years.
 
     Its description says that no estimate uses the failing values; the estimates' warnings omit
     that.
@@ -170,7 +173,9 @@ def city_years_that_fail(tables: Tables, series: str, rows: list[dict[str, objec
 
 
 def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: Tables) -> None:
-    """Warnings depend on the series, the sample, a measure's base year, a grouping's year, and the
+    """An estimate's warning counts only the failing city-years on which the estimate depends.
+
+    The dependence is on the series, the sample, a measure's base year, a grouping's year, and the
     lags of a dynamic panel.
     """
 
@@ -186,20 +191,20 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
         "3 of its 2,858 city-years (cities: 2) have a value that fails this expectation of the"
         " quality gate: “odd”."
     )
-    # This specification uses GDP only for its treatment, which is defined by 2015.
+    # This specification uses GDP only to define the treatment group, from values of 2015.
     of_treatment = warned("gdp_100m_cny", three, "table_5_col_1")
     assert "2 of its " in of_treatment
     assert "(cities: 2)" in of_treatment
     assert warned("gdp_100m_cny", three, "controls_as_outcomes_1") == ""
     assert "1 of its " in warned("gdp_100m_cny", three, "table_1_col_1", first_year=2016)
-    # The measure of every year uses the number of firms in the base year, but not employment in
-    # that year.
+    # The AI measure in every year depends on the number of firms in the base year 2020, but not on
+    # employment in 2020.
     base = [("440300", 2020)]
     outside = warned("firm_count", base, "table_1_col_1", last_year=2016)
     assert "0 of its " in outside
     assert "; 1 more, outside its sample, are used for a base year" in outside
     assert warned("unit_employment_10k", base, "table_1_col_1", last_year=2016) == ""
-    # The first lag uses GDP of 2010, but not employment of that year.
+    # The lagged outcome uses GDP of 2010, but the controls do not use employment of 2010.
     lags = [("440300", 2010)]
     lent = warned("gdp_100m_cny unit_employment_10k", lags, "table_4_col_4")
     assert "; 1 more, outside its sample" in lent
@@ -208,7 +213,10 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
 
 
 def test_a_series_that_fails_as_a_whole_warns_of_the_estimates_that_use_it(tables: Tables) -> None:
-    """A mean outside its limits has no failing rows."""
+    """A failed expectation without failing rows causes a warning wherever the series is used.
+
+    A mean outside its limits has no failing rows.
+    """
     failed = city_years_that_fail(tables, "unit_employment_10k gdp_100m_cny", [])
     whole = replace(failed, gate_results=failed.gate_results.assign(failing_rows=None))
     found = estimated(rows_of("table_1_col_1", "controls_as_outcomes_1"), whole)
@@ -297,7 +305,10 @@ def test_a_row_that_names_what_the_seeds_do_not_list_names_itself(
 
 
 def test_the_paper_is_whole(sample_build: Build) -> None:
-    """Check footnote 1, column 3 of Table 5, and the readings of Tables 1 to 4."""
+    """The specifications cover all alternative readings of the paper's Tables 1 to 5.
+
+    Check footnote 1, column 3 of Table 5, and the readings of Tables 1 to 4.
+    """
     columns = sample_build.rows(
         "select table_id, column_number, list(reading),"
         " list(distinct scope) filter (reading = 'manufacturing only')"

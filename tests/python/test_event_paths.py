@@ -1,4 +1,4 @@
-"""The pre-trends that event studies can detect, against R."""
+"""Tests for the smallest pre-trend that an event study can detect, against results from R."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ OMITTED: int = GOLDEN["omitted_time"]
 
 
 def power_of(slope: float, threshold: float = 1.959964) -> float:
-    """Return the probability that a linear trend makes any pre-event term significant."""
+    """Return the probability that a linear trend makes any pre-event coefficient significant."""
     errors = np.sqrt(np.diag(SIGMA))[:5]
     means = slope * (np.array(TIMES[:5]) - OMITTED) / errors
     return 1 - normal_rectangle_probability(
@@ -34,7 +34,7 @@ def test_r_finds_the_same_trends(record: dict[str, Any]) -> None:
     slope = find_detectable_slope(SIGMA, TIMES, record["target"], omitted_time=OMITTED)
     assert slope == approx(record["slope"], rel=0.01)
     assert power_of(slope) == approx(record["target"], abs=1e-5)
-    # The tolerance allows for the error of R's pmvnorm.
+    # The tolerance allows for the numerical error of R's pmvnorm.
     assert power_of(record["slope"]) == approx(record["power"], abs=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""The event study and its Wald test against means, dummies, explicit F tests and truth."""
+"""Tests for the event-study estimator and its Wald tests against explicit regressions."""
 
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ TIMES = (-6, -5, -4, -3, -2, 0, 1, 2, 3, 4)
 
 
 def panel(seed: int = 1, cities: int = 60) -> pd.DataFrame:
-    """Return a balanced panel with growing effects and random walks in the errors."""
+    """Return a balanced panel with growing treatment effects and random-walk errors."""
     rng = np.random.default_rng(seed)
     data = grid((f"{c:04d}" for c in range(cities)), range(2010, 2021))
     city = data["city_id"].astype(int)
@@ -41,7 +41,10 @@ def panel(seed: int = 1, cities: int = 60) -> pd.DataFrame:
     ],
 )
 def test_it_is_a_regression_on_terms_written_out(endpoints: Any, errors: Any) -> None:
-    """Compare estimates, covariance and the pre-trend F, with a control included."""
+    """An event study equals a regression on explicit treatment-by-year dummies.
+
+    Compare estimates, covariance and the pre-trend F, with a control included.
+    """
     data = panel(2)
     ours = fit(data, "y", controls=["control"], endpoints=endpoints, **errors)
     years: dict[int, list[int]] = {time: [2016 + time] for time in TIMES}
@@ -89,7 +92,10 @@ def test_counts_are_of_cities_and_rows_left_after_singletons() -> None:
 
 
 def test_no_joint_test_says_why() -> None:
-    """Cases: more restrictions than clusters, an exact fit, and no year before the event."""
+    """The result states the reason if there is no joint test of the pre-trends.
+
+    Cases: more restrictions than clusters, an exact fit, and no year before the event.
+    """
     data = panel(cities=20)
     few = fit(data, "y", cluster="province")
     exact = fit(data.assign(y=data["treated"] * (data["year"] > 2015)), "y")
@@ -137,7 +143,10 @@ def grouped_panel() -> pd.DataFrame:
 
 
 def test_interactions_are_differences_of_split_sample_slopes() -> None:
-    """Group-by-year effects and full interactions give the slopes of three regressions."""
+    """Interaction terms equal differences between the slopes of separate regressions by group.
+
+    This requires group-by-year effects and an interaction of every regressor.
+    """
     data, by_x = heterogeneity.add_interactions(grouped_panel(), "x", "region", "east")
     data, by_control = heterogeneity.add_interactions(data, "control", "region", "east")
     data["region_year"] = heterogeneity.label_group_years(data, "region")
@@ -168,7 +177,10 @@ def test_what_cannot_be_compared_says_why(change: str, reason: str) -> None:
 
 
 def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
-    """Draws are compared by t, because raw slopes of small groups scatter too widely."""
+    """Permutation p-values match regressions with reshuffled group labels.
+
+    Draws are compared by t, because raw slopes of small groups scatter too widely.
+    """
     rng = np.random.default_rng(1)
     data = grouped_panel().sort_index()
     data["y"] += 0.3 * rng.normal(size=60)[data["city_id"].astype(int)] * (data["year"] - 2015)

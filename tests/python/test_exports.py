@@ -1,4 +1,4 @@
-"""Exports, read back with pandas, openpyxl, pyarrow and DuckDB, or as LaTeX text."""
+"""Tests for exported files, which are read back with pandas, openpyxl and pyarrow."""
 
 import io
 import math
@@ -38,13 +38,13 @@ def folder(few: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def same(exported: pd.DataFrame, expected: pd.DataFrame, digits: float = 0) -> None:
-    """Compare numbers exactly or to some digits; empty texts count as missing."""
+    """Check that two DataFrames are equal, with empty strings as missing values."""
     numbers = {name: "Float64" for name in expected if expected[name].dtype.kind in "ifb"}
     left, right = (
         frame.astype(object).where(frame.notna(), "").astype(str).assign(**frame[[*numbers]])
         for frame in (exported.iloc[:, : expected.shape[1]], expected)
     )
-    # check_exact ignores differences in Float64 columns.
+    # Use rtol=0, because check_exact ignores differences in Float64 columns.
     left, right = left.astype(numbers), right.astype(numbers)
     pd.testing.assert_frame_equal(left, right, rtol=digits, atol=0)
 
@@ -79,7 +79,7 @@ def test_stata_reads_values_and_labels(name: str, query: str, folder: Path, few:
     assert all(0 < len(label) <= 80 for label in variable_labels.values())
     assert value_labels["is_synthetic"] == {0: "no", 1: "yes"}
     assert values["is_synthetic"].eq(1).all()
-    # Columns that became labelled numbers are compared by label, and codes by their digits.
+    # Compare labelled numbers by their labels, but city and province codes by their digits.
     for column in value_labels.keys() & set(expected.columns):
         if expected[column].dtype.kind not in "ifb" and column not in ("city_id", "province_id"):
             values[column] = values[column].map(value_labels[column])
@@ -87,7 +87,7 @@ def test_stata_reads_values_and_labels(name: str, query: str, folder: Path, few:
 
 
 def test_stata_has_the_cities_as_labelled_numbers(folder: Path) -> None:
-    """`xtset city_id year` must work without any conversion."""
+    """In Stata, `xtset city_id year` works on the exported panel without any conversion."""
     with pd.io.stata.StataReader(folder / "panel.dta", convert_categoricals=False) as reader:
         panel = reader.read()
         value_labels = reader.value_labels()
@@ -111,7 +111,7 @@ RESTRICTION = (
 
 @pytest.fixture(scope="module")
 def restricted(few: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a warehouse in which a vendor restricts GDP and its log."""
+    """Return a warehouse in which a vendor does not permit redistribution of GDP and its log."""
     columns = "table_name = 'fct_city_year_panel' and column_name in ('gdp_100m_cny', 'ln_gdp')"
     return changed(
         few.warehouse,
@@ -206,7 +206,7 @@ def test_excel_reads_values_texts_and_the_mark(folder: Path, few: Build) -> None
     comments = {cell.value: cell.comment.text for cell in workbook["panel"][1] if cell.comment}
     assert comments["gdp_100m_cny"] == "GDP, 100 million yuan current."
     for name, query in QUERIES:
-        # A workbook stores about fifteen and a half significant digits.
+        # Excel stores numbers with about 15 significant digits.
         frame = pd.read_excel(path, sheet_name=name, engine="calamine", dtype=CODES)
         same(frame, few.frame(query), digits=1e-14)
         assert frame["is_synthetic"].all()
@@ -223,7 +223,7 @@ def test_the_panel_goes_to_standard_output_or_a_file_as_export_writes_it(
     assert run.stderr == said
     assert exports.export_panel(few.warehouse, "parquet") == (folder / "panel.parquet").read_bytes()
     out = tmp_path / "x.CSV"
-    # The file extension determines the format.
+    # Without --format, the file extension determines the format.
     written = few.command("panel", "--out", str(out), *database)
     assert (written.returncode, written.stdout) == (0, f"{out}\n"), written.stderr
     assert out.read_bytes() == run.stdout_bytes
@@ -345,7 +345,7 @@ def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:
 
 
 def visible(folder: Path) -> list[str]:
-    """Return the names of a folder's files, without the lock."""
+    """Return the sorted names of the files in a folder, without the lock file."""
     return sorted(path.name for path in folder.iterdir() if path.name != exports.LOCK)
 
 
@@ -421,7 +421,7 @@ def test_exports_say_what_a_number_is_on_this_set(public_build: Build, tmp_path:
         r"\item {}[ ]: standard errors, CRV3 by province (the jackknife)",
     ):
         assert words in table
-    # The notes list columns that cannot be estimated.
+    # The notes below the table list the columns that cannot be estimated.
     table = (tmp_path / "table_3.tex").read_text(encoding="utf-8")
     assert re.search(
         r"Not estimable \(4\)[ ()\d]*: Not delivered: .*anufacturing employment", table

@@ -1,4 +1,4 @@
-"""Extract sets never mix: which file a command reads, and which files may replace each other."""
+"""Tests that commands never mix extract sets, such as the real data and the sample."""
 
 import json
 import shutil
@@ -26,13 +26,13 @@ VARIABLES = ("WAREHOUSE_PATH", "RELEASE_PATH", "RELEASE_DIR", "EXTRACTS_DIR")
 
 
 def of_another_set(origin: Origin) -> str:
-    """Return the SQL that assigns a warehouse to another extract set."""
+    """Return the SQL statement that assigns a warehouse to another extract set."""
     name, kind = origin
     return f"update raw.deliveries set extract_set = '{name}', extract_set_kind = '{kind}'"
 
 
 def extracts(build: Build, folder: Path) -> Path:
-    """Copy delivered files without their description, so that the folder names the set."""
+    """Copy delivered files without extract_set.yml, so that the folder's name is the set's name."""
     return Path(shutil.copytree(build.extracts, folder, ignore=lambda *_: ["extract_set.yml"]))
 
 
@@ -73,7 +73,7 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     assert refused() == message, "the latest past release counts where none is published"
     store.publish_release("000002")
 
-    # The message offers the old name, in case the set continues under another one.
+    # The message suggests the old name, in case the files belong to the published extract set.
     later = extracts(small_build, clone / "city_yearbooks")
     (later / "extract_set.yml").write_text("name: city statistics\n", encoding="utf-8")
     assert 'write name: "public" into their extract_set.yml' in refused(later)
@@ -140,7 +140,7 @@ def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project folder without built files, and unset the variables that name one."""
+    """Return a project folder without builds, and unset the variables that locate databases."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
@@ -149,7 +149,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def written(path: Path, origin: Origin, release_id: str | None = None) -> Path:
-    """Write a minimal warehouse of an extract set, or a release if an ID is given."""
+    """Write a minimal warehouse of an extract set, or a minimal release if an ID is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
     schema, table = ("raw", "deliveries") if release_id is None else ("release", "manifest")
     with duckdb.connect(str(path)) as connection:
@@ -235,7 +235,10 @@ def test_a_file_that_is_neither_release_nor_warehouse_is_named(clone: Path) -> N
 
 
 def test_a_folder_is_refused_before_its_checksum_is_read(clone: Path) -> None:
-    """The same check refuses named pipes, which would block until somebody writes."""
+    """A folder in place of a database is refused before its checksum is read.
+
+    The same check refuses named pipes, which would block until somebody writes.
+    """
     folder = clone / "release.duckdb"
     folder.mkdir()
     folder.with_name("release.duckdb.sha256").write_text(f"{'0' * 64}  release.duckdb\n")

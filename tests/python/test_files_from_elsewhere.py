@@ -1,4 +1,4 @@
-"""Files that count as the user's own, and the processor limit for other files."""
+"""Tests for trusted database files, and for the processor limit on untrusted files."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ ENDLESS = "select count(*) from range(1000000000000) as t(x) where hash(x) = 1"
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start without records of own files, and with settings that name none of the test's files."""
+    """Start without trusted files, by using an empty state folder and unrelated settings."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in ("WAREHOUSE_PATH", "RELEASE_DIR", "LANDING_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "named" / name.lower()))
@@ -28,14 +28,14 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def landed(tmp_path: Path) -> Path:
-    """Return a landing store that no setting names."""
+    """Return a landing folder to which no environment variable points."""
     (tmp_path / "landing").mkdir()
     return tmp_path / "landing"
 
 
 @pytest.fixture
 def warehouse(tmp_path: Path, landed: Path) -> Path:
-    """Return a warehouse with a restricted provider and a view on a file of that store."""
+    """Return a warehouse with a restricted provider and a view that reads a landed file."""
     path = tmp_path / "second.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute(f"""
@@ -71,7 +71,10 @@ def test_a_second_warehouse_of_the_user_shows_the_files_of_its_landing_store(
 def test_a_log_beside_an_own_file_is_refused_where_no_setting_names_the_file(
     warehouse: Path, landed: Path
 ) -> None:
-    """DuckDB would replay the log, but the recorded content does not include it."""
+    """A write-ahead log next to a trusted file is refused, because its content is not recorded.
+
+    DuckDB would replay the log when it opens the file.
+    """
     trusted_files.record_file(warehouse, landed)
     warehouse.with_name(f"{warehouse.name}.wal").write_bytes(b"a log")
     with pytest.raises(duckdb_client.RefusedError, match="a log that is not part of the file"):
@@ -83,7 +86,7 @@ def test_a_file_is_own_by_its_content_or_where_a_setting_names_it(
 ) -> None:
     path = tmp_path / "own"
     path.write_bytes(b"content")
-    # Owning the file on disk does not count, because users own their downloads too.
+    # Owning a file does not make it trusted, because users also own their downloads.
     assert not trusted_files.is_trusted(path)
     trusted_files.record_file(path, landed)
     assert (trusted_files.is_trusted(path), trusted_files.find_landing_store(path)) == (
@@ -126,13 +129,13 @@ def test_dbt_records_a_warehouse_after_it_has_closed_it(
 
 @pytest.fixture
 def elsewhere(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a file from elsewhere, with a limit of 0.1 seconds of processor time."""
+    """Return an untrusted file, and limit queries on it to 0.1 seconds of processor time."""
     monkeypatch.setenv("WAREHOUSE_PROCESSOR_LIMIT", "0.1")
     return warehouse
 
 
 def waiting(connection: duckdb.DuckDBPyConnection) -> list[tuple[int]]:
-    """Run a statement of five chunks that each sleep for twice the limit."""
+    """Run a query that sleeps for twice the processor limit in each of five chunks."""
 
     def wait(value: int) -> int:
         if value % 2048 == 0:
@@ -146,7 +149,10 @@ def waiting(connection: duckdb.DuckDBPyConnection) -> list[tuple[int]]:
 def test_a_statement_that_waits_is_not_interrupted(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a loaded machine, statements have to wait for the processor."""
+    """A query that waits without using the processor is not interrupted.
+
+    On a loaded machine, statements have to wait for the processor.
+    """
     monkeypatch.setattr(time, "process_time", lambda: 7.0)
     with duckdb_client.open_read_only(elsewhere) as connection:
         assert waiting(connection) == [(10240,)]

@@ -1,4 +1,4 @@
-"""The first page of the site and the page of checks, as a reader would use them."""
+"""Tests for the front page and the credibility page of the site."""
 
 import re
 from collections.abc import Callable
@@ -24,22 +24,23 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     page, chinese = public_page("index"), public_page("index", "zh")
     text = {name: page.text(f"#answer-{name}") for name in ("ai", "cause", "doubtful", "unjudged")}
 
-    # The claim states the finding in a sentence without numbers.
+    # The claim summarises the finding in sentences without numbers.
     assert page.text("#claim") == (
         "In these data GDP rises with the paper's AI measure where cities are compared within their"
         " province. Where cities are compared across the country: cannot tell, too imprecise. AI"
         " counts add nothing detectable beyond total counts. †"
     )
     assert "在省内城市之间比较，GDP随论文的人工智能融合指标上升" in chinese.text("#claim")
-    # Each design has a reason, and the date of its declaration, after the results were known.
+    # The page gives the reason for each design, and says that it was declared after the results
+    # were known.
     reasons = page.text("#reasons")
     assert "declared on 2026-12-01, after their results were known" in reasons
     for (reason,) in public_build.rows(
         "select reason_en from seeds.claim_designs where question <> 'reading'"
     ):
         assert reason in reasons
-    # The answer on AI has the estimate for AI counts, the detectable effect, and the estimate with
-    # the second vendor's counts.
+    # The answer about AI reports the estimate for AI counts, the detectable effect, and the
+    # estimate with a second vendor's counts as instrument.
     for name, words in {
         "ai": "Is it AI? The counts show no effect as large as printed. Controlling for all firms,"
         " the coefficient of AI firms is 0.008 (standard error 0.021, CRV3 by province). An effect"
@@ -53,24 +54,24 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     colours = [page.all(f"#answer-{name}")[0].get("class") for name in text]
     colours += [cell.get("class") for cell in page.all("#design-table//tbody/tr/td[5]")]
     assert " ".join(colours) == "bad open good open open good bad bad"
-    # The strip shows the other readings with their intervals, sorted by estimate.
+    # The strip chart shows the estimates of the other readings in ascending order, with intervals.
     strip = page.drawn("strip").round(2)
     assert [*strip["estimate"]] == [0.07, 0.15, 0.16, 0.20, 0.37]
     assert [*strip["says"]] == ["open", "differs", "open", "open", "differs"]
     assert strip[["conf_low", "conf_high"]].iloc[1].tolist() == [0.08, 0.23]
-    # Columns without data are listed beside the claims.
+    # Table columns without data are listed separately from the claims.
     without = re.findall(r"Table (\d)([^;.]*)", page.text("#headline//tr.without"))
     listed = [(table, int(one)) for table, columns in without for one in re.findall(r"\d", columns)]
     assert listed == public_build.rows(
         "select table_id[-1], column_number from reports.rpt_claims where cause = 'no_data'"
         " order by all"
     )
-    # Every substitute in the claim is listed beside the dagger.
+    # The note marked with a dagger lists every substituted variable of the claim.
     providers, substitutes, trust = page.texts("#about//li")
     claimed = f"select substitutions from reports.rpt_verdicts where {HEADLINE}"
     assert substitutes.startswith("†")
     assert all(words in substitutes for words in public_build.value(claimed).split("; "))
-    # The page says how far to trust the data: no provider is an official source.
+    # The page says that no provider is an official source.
     assert providers.startswith(
         "Providers: 6 (5 republished by a third party, 1 commercial vendor). "
         "Official: none. With a stated licence: none."
@@ -81,7 +82,7 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
 
 
 def unfolded(page: Page) -> str:
-    """Return the text that is visible before a reader unfolds anything."""
+    """Return the text of a page that is visible while all details are folded."""
     text = page.text("#main")
     for folded in page.texts("//details/*[not(self::summary)]"):
         text = text.replace(folded, "", 1)
@@ -92,7 +93,7 @@ def test_the_first_page_is_short_in_both_languages(public_page: Pages, sample_pa
     for page in (public_page, sample_page):
         assert len(unfolded(page("index")).split()) <= 500
         chinese = unfolded(page("index", "zh"))
-        # An English word corresponds to about 1.5 Chinese characters.
+        # The limit of 500 English words corresponds to about 750 Chinese characters.
         assert len(re.findall(r"[\u4e00-\u9fff]", chinese)) <= 750
 
 
@@ -108,7 +109,10 @@ def test_the_first_page_is_short_in_both_languages(public_page: Pages, sample_pa
 def test_how_far_to_trust_follows_from_who_published_the_files(
     kind: str, classes: list[str | None], trust: str
 ) -> None:
-    """A provider without a declaration counts as neither official nor licensed."""
+    """The trust statement depends on who published the files.
+
+    A provider without a declaration counts as neither official nor licensed.
+    """
     licences = ["CC0", "none stated by the republisher"]
     release = SimpleNamespace(
         fetch_sources=lambda: [
@@ -138,7 +142,8 @@ def test_the_forest_has_the_printed_interval_beside_both_of_here(
     assert [*numbers.loc["here_city"]] == pytest.approx(by_city)
     assert [*numbers.loc["here_province"]] == pytest.approx(by_province)
     assert [*numbers.loc["printed"].round(4)] == [0.125, 0.1054, 0.1446]
-    # Mechanical columns, which are built from the outcome, would stretch the axis.
+    # The chart omits columns whose regressor is computed from the outcome, since their estimates
+    # would stretch the axis.
     assert forest["claim_en"].nunique() == public_build.value(
         "select count(estimate) from reports.rpt_verdicts where design_order = 1 and cause is"
         " distinct from 'mechanical'"
@@ -150,7 +155,8 @@ def test_the_first_page_of_the_sample_says_the_same_of_itself_with_its_mark(
     sample_page: Pages,
 ) -> None:
     page = sample_page("index")
-    # Each sentence with numbers has a tag; tables and charts are marked on every page.
+    # Each sentence with numbers is tagged as synthetic. Tables and charts have a mark on every
+    # page.
     numbers = page.all("#claim | //section[starts-with(@id, 'answer-')]/p[1] | #headline//th[3]")
     assert [len(one.xpath(".//*[@class='tag']")) for one in numbers] == [1] * 6
     for words in (
@@ -198,17 +204,17 @@ def test_a_remark_is_an_answer_and_leaves_out_what_it_cannot_say(
     answers = public_build.pairs(
         "select remark_number, any_value(answer_en) from reports.rpt_paper_remarks group by all"
     )
-    # A p-value of Hansen's test has three digits; a difference in the sixteenth is not shown.
+    # P-values have three digits, and a negligible difference is shown as "< 0.001".
     for number, words in {
         1: "they differ by < 0.001. Errors in [ ]: CRV3 by province.",
         3: "p of Hansen's test is 0.007",
-        # R&D personnel was not delivered, so two of four sentences are omitted.
+        # The public data lack R&D personnel, so two of four sentences are omitted.
         5: "moves log science spending by 0.524 [0.450] (p 0.253).",
     }.items():
         assert words in answers[number]
     assert "R&D" not in answers[5]
-    # The gate voids the exits before the event, so no later year has a slope. Remarks 8 and 12 need
-    # patents and registers, which the public set lacks.
+    # The gate rejects firm exits before the event, so answer 9 does not mention them. Remarks 8 and
+    # 12 need patents and registers, which the public data lack.
     assert "exits" not in answers[9]
     assert answers[8] is answers[12] is None
     assert not [answer for answer in answers.values() if answer and re.search(r"[{|]", answer)]

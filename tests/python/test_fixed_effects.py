@@ -1,4 +1,4 @@
-"""The two-way fixed-effects estimator against fixest, explicit dummies, and simulated truth."""
+"""Tests for the two-way fixed-effects estimator against fixest and explicit dummies."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def golden_fit(record: dict[str, Any]) -> FixedEffectsFit:
     "record", RECORDS, ids=lambda record: f"{record['dataset']} {record['fixef_rm']}"
 )
 def test_fixest_is_matched(record: dict[str, Any]) -> None:
-    """Compare with fixest on balanced and unbalanced data.
+    """Estimates and standard errors match fixest on balanced and unbalanced data.
 
     Singletons are dropped repeatedly here (922 rows remain); the records drop none (930) or make
     one pass (923). A singleton's residual is zero, so only the small-sample factor differs.
@@ -72,7 +72,7 @@ def test_fixest_is_matched(record: dict[str, Any]) -> None:
 
 
 def with_singletons(seed: int) -> pd.DataFrame:
-    """Add cities and years with a single row.
+    """Return a random panel with some cities and years that have only one row.
 
     City 902 becomes a singleton only after year 2030 has been dropped.
     """
@@ -124,7 +124,9 @@ def test_neither_order_nor_types_change_a_single_bit_and_the_sample_is_left_as_i
 
 
 def test_linear_maps_of_regressors_only_map_the_slopes() -> None:
-    """Cases: regressors of very different scale, values whose squares overflow, and a near copy.
+    """Linear transformations of the regressors change the coefficients accordingly.
+
+    Cases: regressors of very different scale, values whose squares overflow, and a near copy.
 
     PanelOLS alone would report the first as absorbed, or the pair as collinear.
     """
@@ -149,7 +151,10 @@ def test_linear_maps_of_regressors_only_map_the_slopes() -> None:
 
 
 def test_an_identity_has_slope_one_an_error_of_zero_and_no_test() -> None:
-    """The regressor contains the outcome, like a measure scaled by the outcome's growth."""
+    """A regressor that equals the outcome up to city effects has slope 1 and standard error 0.
+
+    An example is a measure scaled by the outcome's growth.
+    """
     data = random_panel(0)
     data["mechanical"] = data["y"] + np.sqrt(data["city_id"])
     ours = fit(data, "y", ["mechanical", "x1"])
@@ -187,8 +192,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         TWO,
         "The outcome y does not vary once the city_id and year effects are removed.",
     ),
-    # The next column is the sum of a city part and a year part, rounded to five decimals. The one
-    # after it only varies by rounding error.
+    # The first x2 is a city effect plus a year effect, rounded to five decimals. The second x2
+    # varies only by rounding error.
     ("x2 = floor(1e5 * (30 * city_id + 99 * sin(year))) / 1e5", TWO, ABSORBED),
     ("x2 = 0.3 + 1e-16 * (x1 > 0)", TWO, ABSORBED),
     (
@@ -215,7 +220,10 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
 def test_what_cannot_be_estimated_says_why(
     change: str, options: dict[str, Any], reason: str
 ) -> None:
-    """The panel has six cities in three provinces, and five years without gaps."""
+    """The error message states why a regression cannot be estimated.
+
+    The panel has six cities in three provinces, and five years without gaps.
+    """
     data = grid(range(1, 7), range(2015, 2020))
     data["province"] = (data["city_id"] + 1) // 2
     data[["y", "x1", "x2"]] = np.random.default_rng(11).normal(size=(len(data), 3))

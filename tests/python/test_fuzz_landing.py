@@ -1,4 +1,4 @@
-"""Fuzzed deliveries: each record lands or is rejected, or one clear line names the file.
+"""Fuzz tests for landing: each record is landed or rejected, or an error names the file.
 
 The number of delivered records is known, unless the file was damaged.
 """
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ai_manufacturing import landing
 from tests.python.landing_project import FIRMS, HEADER, made_in, zipped
 
-# The declaration accepts any file name, so that only the content matters.
+# Declare a source that accepts any file name, so that only the content matters.
 DECLARED = FIRMS.replace("key =", 'period = "年份"\n    key =')
 CODECS = (
     "utf-8",
@@ -62,7 +62,7 @@ CELLS = st.one_of(
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
-    """Draw a shuffled header, sometimes short of a column, and rows, some of them repeated."""
+    """Draw a random header and rows, possibly with a missing column and duplicate rows."""
     header = draw(st.permutations([*HEADER, "备注"]))
     if draw(st.integers(0, 9)) == 0:
         header.pop()
@@ -97,7 +97,7 @@ def written(file_format: str, header: list[str], rows: list[list[str]], codec: s
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[bytes, int | None]:
-    """Draw a delivery: a table in some format and encoding, possibly compressed or damaged.
+    """Draw a delivered file in a random format and encoding, possibly compressed or damaged.
 
     Returns its bytes, and the number of its records if that is known.
     """
@@ -105,10 +105,12 @@ def deliveries(draw: st.DrawFn) -> tuple[bytes, int | None]:
     file_format = draw(st.sampled_from(FORMATS))
     codec = draw(st.sampled_from(CODECS)) if draw(st.booleans()) else "utf-8"
     content = written(file_format, header, rows, codec)
-    # Encodings that lose characters may also lose line ends, so the count is unknown.
+    # An encoding that loses characters may also lose line ends, so the number of records is
+    # unknown.
     count = len(rows) if codec in CODECS[:4] else None
     if file_format in FORMATS[:3] and any("\n" in cell for row in rows for cell in row):
-        # In text formats, a line break within a cell starts a new record.
+        # In text formats, a line break within a cell starts a new record, so the number of records
+        # is unknown.
         count = None
     packing = draw(st.sampled_from([None, None, "gzip", "zip"]))
     if packing == "gzip":
@@ -136,7 +138,7 @@ def harmed(content: bytes, harm: str, chance: random.Random) -> bytes:
 
 
 def land(delivered: tuple[bytes, int | None]) -> None:
-    """Land a delivery twice beside a valid one, and check the outcome."""
+    """Land a fuzzed file next to a valid file, and check that every record is accounted for."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         made = made_in(Path(folder), patched)
         made.declare(DECLARED)

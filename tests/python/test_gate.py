@@ -1,4 +1,4 @@
-"""Critical failures of the gate: it must name the place of each fault in a broken delivery."""
+"""Tests for the quality gate, which must locate every fault in a broken delivery."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ Breakage = Callable[[Build], None]
 
 
 def edit(path: Path, change: Change) -> None:
-    """Rewrite a delivered CSV file."""
+    """Apply a change to the rows of a delivered CSV file."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         rows, header = list(reader), list(reader.fieldnames or [])
@@ -59,12 +59,12 @@ def in_file(file: Callable[[Build, int], Path], year: int, change: Change) -> Br
 
 
 def each(change: Callable[[Row], Row]) -> Change:
-    """Change columns of every row."""
+    """Return a function that updates columns in every row of a file."""
     return lambda rows: [row | change(row) for row in rows]
 
 
 def first(city: str, change: Callable[[Row], Row]) -> Change:
-    """Change columns in the first row of a city."""
+    """Return a function that updates columns in the first row of a city."""
 
     def changed(rows: list[Row]) -> list[Row]:
         row = next(row for row in rows if row[CITY] == city)
@@ -79,7 +79,7 @@ def set_to(column: str, value: str) -> Callable[[Row], Row]:
 
 
 def one_above(column: str, other: str) -> Callable[[Row], Row]:
-    """Set a count to one more than another count, or than itself."""
+    """Return a function that sets `column` to the value of `other` plus one."""
     return lambda row: {column: str(int(row[other]) + 1)}
 
 
@@ -91,7 +91,7 @@ unit_slip_of_a_year = in_file(yearbook, 2016, each(times(GDP, 10000)))
 
 
 def repeated(city: str, change: Row) -> Change:
-    """Append a city's first row again, with columns changed."""
+    """Return a function that appends a modified copy of a city's first row."""
     return lambda rows: [*rows, next(row for row in rows if row[CITY] == city) | change]
 
 
@@ -101,7 +101,7 @@ def without_shenzhen(build: Build) -> None:
 
 
 def cut_off(rows: list[Row]) -> list[Row]:
-    """End with the rows of Chongqing, like a truncated file."""
+    """Drop all rows after Chongqing, as if the file had been truncated."""
     return rows[: max(n for n, row in enumerate(rows) if row[CITY] == "500000") + 1]
 
 
@@ -121,7 +121,8 @@ unreadable_share = in_file(
     ],
 )
 
-# Faults of one delivery are in different cities, series and years, to be found separately.
+# The faults affect different cities, series and years, so that the gate reports each one
+# separately.
 BROKEN: list[tuple[Breakage, str, dict[str, Any]]] = [
     (duplicate_city_year, "city_yearbook", {"city_id": CHANGSHA, "year": 2015}),
     (unit_slip_of_a_cell, "panel_consistency", {"city_id": CHANGSHA, "year": 2012}),
@@ -153,7 +154,7 @@ BROKEN: list[tuple[Breakage, str, dict[str, Any]]] = [
     (unit_slip_of_a_year, "series_years", {"series": "gdp_100m_cny", "year": 2016}),
     (unit_slip_of_a_year, "units", {"series": "gdp_100m_cny", "year": 2016, "unit_factor": 1e4}),
     (
-        # A single cell fails, although the city as a whole still has fewer AI firms than firms.
+        # A single row has more AI firms than firms, although the city as a whole does not.
         in_file(firm_survival, 2020, first(SHENZHEN, one_above(AI_FIRMS, FIRMS))),
         "firm_survival",
         {"city_id": SHENZHEN, "year": 2020},
@@ -195,7 +196,7 @@ def test_the_gate_names_the_place_of_each_fault_and_no_estimate_is_made(delivery
             found for (rows,) in delivery.rows(failed, suite) for found in json.loads(rows)
         ]
         assert any(row.items() <= found.items() for found in failing_rows), (suite, failing_rows)
-    # The unit slip is listed first, because it causes other failures.
+    # The wrong unit is listed first, because it causes other failures.
     with open_read_only(delivery.warehouse) as warehouse:
         assert findings.read_failures(warehouse, "critical")[0].suite == "units"
     assert {*run.failed} == {"no_critical_failure_gate_results_"}
@@ -214,8 +215,8 @@ def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
         " 0.001, 0.0001]) as slip) where median_value * slip between median_min and median_max"
     )
     assert found == []
-    # Counts need no bounds, because a slip would add a zero to every number. Series in persons have
-    # not been delivered yet, and units that nobody states cannot be checked.
+    # Counts need no bounds on the median, because a wrong unit would show as an extra zero in every
+    # number. Series in persons have not been delivered yet, and unstated units cannot be checked.
     without = (
         "select distinct unit from seeds.series where median_min is null and unit not like '%not"
         " stated'"
@@ -260,7 +261,10 @@ def test_a_test_of_the_warehouse_finds_what_it_is_for(
 def test_a_judged_table_that_lost_its_rows_stops_the_estimates(
     sample_build: Build, tmp_path: Path
 ) -> None:
-    """Each table that a suite checks is emptied in turn."""
+    """The gate fails if a table that it checks is empty.
+
+    Each table that a suite checks is emptied in turn.
+    """
     judged = {suites.read_suite(name).judges.table for name in SUITES} - {"int_judged_tables"}
     sql = sample_build.compiled("int_judged_tables")
     found = []
@@ -271,7 +275,7 @@ def test_a_judged_table_that_lost_its_rows_stops_the_estimates(
             ).fetchall()
             connection.execute("begin")
             connection.execute(f"delete from {schema}.{table}")
-            # This table is checked after the estimates.
+            # This table depends on the estimates, so it is checked after them.
             if table == "est_route_differences":
                 lost = sample_build.compiled("every_estimate_of_two_routes_is_compared")
                 assert len(connection.execute(lost).fetchall()) > 100
@@ -286,7 +290,7 @@ def test_a_judged_table_that_lost_its_rows_stops_the_estimates(
     rows = json.loads(floors["failing_rows"])
     assert {row["table_name"] for row in rows} == judged - {"est_route_differences"}
     panel = next(row for row in rows if row["table_name"] == "fct_city_year_panel")
-    # The floor is half of 337 prefectures and municipalities in each of eleven years.
+    # The minimum is half of 337 prefectures and municipalities in each of eleven years.
     assert (panel["row_floor"], panel["row_count"]) == (1854, 0)
 
 
@@ -299,7 +303,10 @@ def test_the_gate_fails_where_no_table_has_a_floor() -> None:
 
 
 def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:
-    """The exception is single cells: of 120,000, some differ from their neighbours by chance."""
+    """The sample passes the gate, apart from warnings about a few of 120,000 values.
+
+    Some values differ from their neighbours by chance.
+    """
     failed = sample_build.rows("select suite, severity from gates.gate_results where not success")
     assert {*failed} == {("doubtful_values", "warning")}
     judged = " union ".join(
@@ -310,7 +317,7 @@ def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None
 
 @pytest.fixture
 def odd_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return a function that writes a suite named `odd` into a separate project."""
+    """Return a function that writes the expectation suite `odd` into a temporary project."""
     (tmp_path / "expectations").mkdir()
     for name in ("dbt_project.yml", "macros", "models", "python_models", "seeds"):
         (tmp_path / name).symlink_to(PROJECT / name)
@@ -451,8 +458,8 @@ ANSWERS = pd.DataFrame(
 @pytest.mark.parametrize(
     ("expectation", "arguments", "judged", "others"),
     [
-        # Expected for 2019 and 2020, then for 2021: the observed value, the numbers of checked and
-        # failing rows, and the failing cities.
+        # Expected results for 2019 and 2020, then for 2021: observed value, number of rows checked,
+        # number of failing rows, and failing cities.
         (
             "expect_column_values_to_be_between",
             {"column": "x", "max_value": 2},
@@ -471,7 +478,7 @@ ANSWERS = pd.DataFrame(
             ({"failing": 4, "missing": 0, "of": 4}, 4, 4, "abcd"),
             ({"failing": 0, "missing": 0, "of": 2}, 2, 0, ""),
         ),
-        # A mean gives one result for all judged rows, and none for 2021.
+        # A mean yields one result for all rows of 2019 and 2020, and no result for 2021.
         (
             "expect_column_mean_to_be_between",
             {"column": "x", "max_value": 1},
@@ -521,7 +528,7 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
         for row in rest
     )
     assert (warning["severity"], warning["row_count"]) == ("warning", 6)
-    # The library must be able to parse the result that it wrote.
+    # Great Expectations must be able to parse the validation result that it wrote.
     written = json.loads(critical["validation_result"], parse_constant=pytest.fail)
     assert ExpectationValidationResult(**written).success == critical["success"]
     assert written["expectation_config"]["type"] == expectation
@@ -548,7 +555,7 @@ def test_an_expectation_without_a_value_to_check_is_not_evaluated(
     odd_suite(json.dumps(MEAN | {"type": expectation, "kwargs": arguments}), key=["city"])
     (found,) = validation.validate(rows, "odd").to_pylist()
     assert found["success"] is None
-    # The missing result does not stop the estimates.
+    # An expectation that could not be evaluated does not stop the estimates.
     results = pd.DataFrame([found | {"severity": "critical"}])
     validation.check_gate(results, pd.DataFrame({"relation": [], "row_count": [], "content": []}))
 
@@ -595,7 +602,7 @@ def test_one_critical_failure_of_any_suite_holds_the_estimates(
 
 
 def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[..., None]) -> None:
-    """The key must not be NaN, which is not valid JSON."""
+    """A missing key of a failing row is stored as null, because NaN is not valid JSON."""
     limits = {"column": "y", "max_value": 1}
     odd_suite(
         json.dumps(MEAN | {"type": "expect_column_values_to_be_between", "kwargs": limits}),
@@ -609,7 +616,10 @@ def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[..., None]) 
 def test_every_estimate_and_report_comes_after_the_gate_and_sources_are_providers(
     sample_build: Build,
 ) -> None:
-    """The gate drops these models, and `gate_results+` must rebuild them for a held release."""
+    """All estimates and reports are downstream of the gate, so that `gate_results+` rebuilds them.
+
+    The gate drops these models if it fails, and they must be rebuilt to publish a held release.
+    """
     assert sample_build.manifest is not None
     manifest = json.loads(sample_build.manifest.read_text(encoding="utf-8"))
     gated = {

@@ -1,4 +1,4 @@
-"""Revised GDP of one vintage, from a generated workbook in the provider's layout."""
+"""Test that a workbook of revised GDP is landed as a series separate from the default GDP."""
 
 import openpyxl
 import pytest
@@ -10,7 +10,7 @@ HEADER = ("省份", "城市", "年份", "名义GDP", "GDP指数", "实际GDP", "
 NOTE = "更多数据，关注淘宝店"
 NOT_COMPARABLE = ("长春市", "四平市")
 """Cities whose boundaries change within the file; corrections.csv sets their values to missing."""
-# Ratio of the generated revision to the sample's GDP.
+# Ratio of revised GDP in the generated workbook to GDP in the sample.
 GROWTH = 1.01
 
 
@@ -51,7 +51,7 @@ def test_a_workbook_of_revised_gdp_lands_beside_the_default_series(delivery: Bui
     )
     assert count == len(cities)
     assert ratios == pytest.approx([GROWTH, GROWTH], rel=1e-4)
-    # The sample has no second provider whose value could equal the default.
+    # Without a second provider in the sample, the vintage of GDP cannot be determined.
     assert delivery.rows(
         "select distinct vintage, neither_share from reports.rpt_gdp_vintages"
     ) == [("cannot be told", 1.0)]
