@@ -150,8 +150,8 @@ def draw_patents(draws: Draws, geography: Geography, firms: Integers) -> tuple[P
     applications = total(level)
     grants = total(level + np.log(GRANTS_PER_APPLICATION))
     has_ai_grants = geography.patent_rank < AI_GRANT_CITY_COUNT
-    # Set the 2010 grants of the three smallest cities to zero. Their missing logs and two missing
-    # R&D values reproduce the printed number of observations, 2,030 = 185 x 11 - 5.
+    # Set the first-year grants of the three smallest cities to zero. Their missing logs and two
+    # missing R&D values reproduce the printed number of observations, 2,030 = 185 x 11 - 5.
     smallest = np.argsort(np.where(has_ai_grants, geography.size, np.inf), kind="stable")
     grants[smallest[:CITIES_WITHOUT_GRANTS_IN_2010], 0] = 0
 

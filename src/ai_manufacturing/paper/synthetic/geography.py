@@ -44,7 +44,7 @@ LARGEST_UNNAMED_GDP = np.log(10000.0)
 REGION_SIZE = {"east": 0.35, "central": 0.05, "northeast": -0.35, "west": -0.30}
 # Log GDP per capita (CNY) of a city with median GDP, by region.
 REGION_INCOME = {"east": 11.20, "central": 10.85, "northeast": 10.70, "west": 10.75}
-EASTERN_AI_PREMIUM = 0.15  # added to the log propensity for AI of eastern cities
+EASTERN_AI_PREMIUM = 0.15  # increase in the log propensity for AI of eastern cities
 
 
 @dataclass(frozen=True, eq=False)
