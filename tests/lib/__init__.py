@@ -1,1 +1,1 @@
-"""Helpers that tests and benchmarks share: samples in memory, faults and Markdown tables."""
+"""Helpers shared by tests and benchmarks: simulated data, planted faults and Markdown tables."""

@@ -1,4 +1,4 @@
-"""Second implementation of least squares with city and period effects, in numpy.
+"""Fit two-way fixed-effects regressions in numpy, to verify the project's estimators.
 
 It shares no code with the project's estimators: it removes effects by alternating projections, and
 its jackknife reruns each regression.
@@ -13,13 +13,13 @@ from scipy import stats
 
 
 def log(values: pd.Series) -> pd.Series:
-    """Take logs of positive values; other values become missing."""
+    """Return natural logs, with NaN for values that are not positive."""
     return np.log(values.where(values > 0))
 
 
 @dataclass
 class Regression:
-    """A regression with city and year effects, or with city and province-by-year effects.
+    """Linear regression with city and year effects, or with city and province-by-year effects.
 
     `rows` has the outcome in its first column, then the regressors, and the index (city, year).
     """
@@ -30,7 +30,7 @@ class Regression:
 
     @cached_property
     def sample(self) -> pd.DataFrame:
-        """Complete rows, after dropping singleton cities and periods."""
+        """Return the rows without missing values, after dropping singleton cities and periods."""
         rows = self.rows.dropna()
         while True:
             city, period = self.groups(rows)
@@ -46,7 +46,7 @@ class Regression:
         return pd.factorize(city)[0], pd.factorize(period)[0]
 
     def residuals(self, rows: pd.DataFrame) -> np.ndarray:
-        """Remove effects and city trends from every column by alternating projections."""
+        """Partial out the fixed effects, and city trends if any, by alternating projections."""
         values = rows.to_numpy(float)
         city, period = self.groups(rows)
         time = rows.index.get_level_values("year").to_numpy(float)
@@ -75,7 +75,7 @@ class Regression:
 
     @cached_property
     def error_by_city(self) -> float:
-        """CRV1 standard error, with fixest's factor for city effects nested in the clusters."""
+        """Return the CRV1 standard error by city, with fixest's factor for nested fixed effects."""
         values = self.residuals(self.sample)
         city, period = self.groups(self.sample)
         x = values[:, 1:]
@@ -92,7 +92,7 @@ class Regression:
 
     @cached_property
     def jackknife_errors(self) -> dict[str, float]:
-        """CRV3 standard errors of the regressors, from regressions that each omit one province."""
+        """Return CRV3 standard errors by province, from regressions that each omit one province."""
         without = [
             self.slopes(self.sample[self.provinces != province])
             for province in self.provinces.unique()
@@ -106,7 +106,7 @@ class Regression:
         return self.jackknife_errors[self.sample.columns[1]]
 
     def p_value(self, term: str) -> float:
-        """Two-sided p-value, with one degree of freedom fewer than there are provinces."""
+        """Return the two-sided p-value of a t-test with (provinces - 1) degrees of freedom."""
         place = [*self.sample.columns[1:]].index(term)
         statistic = self.slopes(self.sample)[place] / self.jackknife_errors[term]
         return float(2 * stats.t.sf(abs(statistic), self.provinces.nunique() - 1))
@@ -118,7 +118,7 @@ class Regression:
 
     @property
     def printed(self) -> str:
-        """Table cell: three decimals, and stars from the standard error clustered by city."""
+        """Format the estimate for a table, with stars based on the standard error by city."""
         cities = self.sample.index.get_level_values("city").nunique()
         p_value = 2 * stats.t.sf(abs(self.estimate / self.error_by_city), cities - 1)
         return f"{self.estimate:.3f}" + "*" * sum(p_value < level for level in (0.01, 0.05, 0.1))

@@ -1,4 +1,4 @@
-"""Simulated samples in the form of a vendor's first delivery, clean or with a fault."""
+"""Simulate a data vendor's first delivery, either clean or with a planted fault."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -39,7 +39,7 @@ Counts = NDArray[np.int64]
 
 @dataclass
 class Delivery:
-    """A simulated sample in the form a vendor delivers it; faults change it in place.
+    """Simulated data in the form of a vendor's delivery, which fault functions modify in place.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Delivery:
 
     @property
     def years_of_ai(self) -> NDArray[np.float64]:
-        """AI firms in sections B to E, shape (units, years)."""
+        """Return the number of AI firms in sections B to E, with shape (cities, years)."""
         return city_years(self).ai_firms.stock.astype(float)
 
 
@@ -70,7 +70,7 @@ Fault = Callable[[Delivery, Generator], None]
 
 
 def clean(seed: int) -> Delivery:
-    """Return the delivery of a seed without any fault."""
+    """Return a simulated delivery without faults for a random seed."""
     drawn = draw_city_years(seed, period())
     return Delivery(
         drawn,
@@ -82,7 +82,7 @@ def clean(seed: int) -> Delivery:
 
 
 def city_years(delivery: Delivery) -> CityYears:
-    """Sum the cells of sections B to E to city-years."""
+    """Sum a delivery's counts over the industries of sections B to E to city-years."""
     inside = ~delivery.firms.labels["行业代码"].isin(OUTSIDE_DIVISIONS).to_numpy()
     firms = np.maximum(delivery.firms.counts[:, :, inside], 0).sum(axis=2)
     labels = delivery.patents.labels
@@ -104,7 +104,7 @@ def city_years(delivery: Delivery) -> CityYears:
 
 
 def checked(delivery: Delivery, models: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """Return the check models of a delivery, by suite."""
+    """Run the gate's check models on a delivery, and return their tables by expectation suite."""
     of_cities = city_years(delivery)
     series = judged_samples.conformed(of_cities, replace(of_cities, yearbook=delivery.stated))
     if not delivery.firms.counts[AI_EXITS].max() > 0:
@@ -119,7 +119,7 @@ def checked(delivery: Delivery, models: Mapping[str, str]) -> dict[str, pd.DataF
 
 
 def failures(delivery: Delivery) -> pd.DataFrame:
-    """Return the expectations that a delivery fails, in the columns of gates.gate_results.
+    """Return the gate's expectations that a delivery fails, as rows of gates.gate_results.
 
     The series suites run only if the cell suites find no critical failure.
     """
@@ -137,7 +137,7 @@ def since(first: int) -> slice:
 
 
 def provinces_drawn(rng: Generator, count: int) -> NDArray[np.bool_]:
-    """Select all units of `count` random provinces, as a Boolean mask."""
+    """Return a Boolean mask that selects all cities of `count` random provinces."""
     ids = read_units()["province_id"]
     return ids.isin(rng.choice(ids.unique(), count, replace=False)).to_numpy()
 
@@ -147,7 +147,7 @@ def _in(province_id: str) -> NDArray[np.bool_]:
 
 
 def set_stock(counts: Counts, stock: int, values: Counts) -> None:
-    """Replace a stock, and recompute entries and exits to add up to it."""
+    """Replace yearly firm counts, and recompute entries and exits to match their changes."""
     entries, exits = counts[stock + 1], counts[stock + 2]
     net = np.diff(values, axis=-1)
     entries[..., 1:] = np.maximum(net + exits[..., 1:], 0)
@@ -262,7 +262,7 @@ FAULTS: dict[str, Fault] = {
 
 
 def faulty(fault: Fault, seed: int = SEED) -> Delivery:
-    """Return the delivery of a seed with a fault."""
+    """Return a simulated delivery with the given fault for a random seed."""
     delivery = clean(seed)
     fault(delivery, np.random.default_rng(seed))
     return delivery

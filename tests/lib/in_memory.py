@@ -1,4 +1,4 @@
-"""Run the warehouse's SQL for specifications on tables in memory, for simulations and tests."""
+"""Run the warehouse's SQL models in an in-memory database, for simulations and tests."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -40,7 +40,7 @@ LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]
 
 @dataclass(frozen=True)
 class Tables:
-    """Warehouse tables that specifications read.
+    """Warehouse tables that the SQL models of the specifications read.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Tables:
 
 
 def inputs(rows: pd.DataFrame, tables: Tables, **years: int) -> Inputs:
-    """Return the estimators' inputs for rows of regression_specifications.csv.
+    """Return the inputs of the estimators for given rows of regression_specifications.csv.
 
     Parameters
     ----------
@@ -118,26 +118,26 @@ def inputs(rows: pd.DataFrame, tables: Tables, **years: int) -> Inputs:
 
 
 class _Relation(str):
-    """Table name that Jinja renders wherever a model calls `ref`."""
+    """Table name with a `render` method, so that models can call `ref(...).render()`."""
 
     def render(self) -> str:
         return str(self)
 
 
 def create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
-    """Create a table from a frame, storing empty columns as text like the warehouse."""
+    """Create a table from a DataFrame; columns without values become text, as in the warehouse."""
     empty: dict[str, Any] = {
         name: "string"
         for name, column in frame.items()
         if column.isna().all() and (len(frame) or column.dtype == object)
     }
-    # DuckDB finds the Arrow table below by its variable name.
+    # In the SQL below, DuckDB resolves the table name `rows` to this Python variable.
     rows = pa.Table.from_pandas(frame.astype(empty), preserve_index=False)  # noqa: F841
     connection.execute(f"create table {name} as from rows")
 
 
 def run(connection: duckdb.DuckDBPyConnection, model: str, **years: int) -> None:
-    """Create a model's table by running its SQL on the tables it references.
+    """Create a dbt model's table by running its SQL on tables that already exist.
 
     `model` is the path of its file below models/, without the suffix.
     """

@@ -1,4 +1,4 @@
-"""Check series and cells in memory with the gate's SQL and suites."""
+"""Run the gate's check models and expectation suites on simulated data in memory."""
 
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -66,7 +66,7 @@ CODES = {"city_id": str, "province_id": str}
 CITIES_OF_A_CHANGE = {"from_city_id": str, "to_city_id": str}
 NUMBERS = ["first_value", "second_value", "first_ln", "second_ln"]
 PAIRS = ["series", "scope", "first_provider", "second_provider", "city_id", "year", *NUMBERS]
-# Names of series in simulated samples, by their names in the warehouse, where the two differ.
+# Maps simulated series to their names in the warehouse, if the two names differ.
 DRAWN = {
     "primary_100m_cny": "primary_value_added_100m_cny",
     "secondary_100m_cny": "secondary_value_added_100m_cny",
@@ -77,7 +77,7 @@ DRAWN = {
 
 
 def conformed(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame:
-    """Return int_series_conformed for a sample: one row per series, scope, city and year.
+    """Return a simulated sample in the columns of int_series_conformed, in long format.
 
     Province totals come from `stated` if it is given, else from the sample itself.
     """
@@ -113,7 +113,7 @@ def conformed(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame
 
 
 def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return province GDP totals, assigned to each city of the province.
+    """Return the GDP of each province, repeated for each of the province's cities.
 
     Provinces with a single city are left out: their total would equal the city's value, like a
     total that was copied from a city.
@@ -128,7 +128,7 @@ def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def records(firms: Cells, patents: Cells) -> pd.DataFrame:
-    """Return int_records_conformed for counts by city and industry."""
+    """Return counts by city and industry in the columns of int_records_conformed."""
     found = pd.concat(
         [
             _records(firms, FIRM_COLUMNS, "firm_survival"),
@@ -163,7 +163,7 @@ def _records(cells: Cells, columns: Sequence[str], entity: str) -> pd.DataFrame:
 
 
 def source_pairs(first: pd.DataFrame, second: pd.Series) -> pd.DataFrame:
-    """Return fct_source_pairs for a series and a second provider's values."""
+    """Pair a series with a second provider's values, in the columns of fct_source_pairs."""
     found = first.assign(
         first_value=first["value"],
         second_value=second,
@@ -182,7 +182,7 @@ def checked(
     records: pd.DataFrame | None = None,
     only: Collection[str] | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Compute the check models from series in memory.
+    """Run the gate's check models on series in memory.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def checked(
         connection.execute(NONE_DECLARED)
         if records is not None:
             in_memory.create(connection, "int_records_conformed", records)
-            # Columns without any delivered count would otherwise be text.
+            # Set the type, because columns that contain only nulls are created as text.
             for name in (*FIRM_COLUMNS, *PATENT_COLUMNS):
                 connection.execute(f"alter table int_records_conformed alter {name} type bigint")
         models = CHECKED if records is None else CHECKED | CELL_CHECKED
@@ -245,7 +245,7 @@ def checked(
 
 
 def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
-    """Validate check models with their suites, as the gate does.
+    """Validate the tables of check models with their expectation suites, as the gate does.
 
     Parameters
     ----------
@@ -269,13 +269,13 @@ def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
             ).to_pandas()
             for suite, table in found.items()
         )
-    # The other series_years expectations concern levels and coverage, which only delivered files
-    # can meet.
+    # Of the series_years suite, keep only this expectation. The others check levels and coverage,
+    # which simulated data cannot meet.
     is_of_shares = results["arguments"].str.contains("gaining_cities")
     return results[is_of_shares | (results["suite"] != "series_years")]
 
 
 @cache
 def used_series() -> pd.DataFrame:
-    """Return dim_specification_series of the sample, which is the same for every seed."""
+    """Return dim_specification_series for simulated data; it does not depend on the random seed."""
     return samples.inputs(draw_city_years(FIRST_SEED, period())).series

@@ -1,10 +1,10 @@
-"""Parse tables in Markdown pages."""
+"""Parse the tables of Markdown documents."""
 
 import re
 
 
 def rows(text: str) -> list[list[str]]:
-    """Return the cells of every table row in a text, heading rows included."""
+    """Return the cells of all table rows in a Markdown text, including header rows."""
     lines = re.findall(r"^\|(.*)\|$", text, flags=re.MULTILINE)
     return [
         [cell.strip() for cell in line.split("|")]

@@ -1,4 +1,4 @@
-"""Simulated samples in the form the specifications read, without a warehouse."""
+"""Convert simulated samples to inputs of the estimators, without building a warehouse."""
 
 from functools import cache
 
@@ -15,7 +15,7 @@ from tests.lib.in_memory import Tables
 
 TABLES = tuple(f"table_{number}" for number in range(1, 7))
 
-# Drawn series behind each log variable of the panel.
+# Simulated series from which each log variable of the panel is computed.
 LOGS = {
     "ln_gdp": "gdp_100m_cny",
     "ln_secondary_value_added": "secondary_100m_cny",
@@ -37,18 +37,18 @@ Numbers = NDArray[np.float64] | NDArray[np.int64]
 
 @cache
 def seed_table(name: str) -> pd.DataFrame:
-    """Read a table of seeds/."""
+    """Read the CSV file of a seed as a DataFrame."""
     return pd.read_csv(project_root() / "seeds" / f"{name}.csv")
 
 
 def default_rows() -> pd.DataFrame:
-    """Return the rows of the seed with reading `default` of Tables 1 to 6."""
+    """Return the default specifications of Tables 1 to 6 from regression_specifications.csv."""
     rows = seed_table("regression_specifications")
     return rows[rows["table_id"].isin(TABLES) & (rows["reading"] == "default")]
 
 
 def inputs(drawn: CityYears) -> Inputs:
-    """Return the inputs of the default specifications, as the warehouse would compute them.
+    """Return the inputs of the estimators for a simulated sample.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def inputs(drawn: CityYears) -> Inputs:
 
 
 def _measure(cells: pd.DataFrame, part: Numbers, whole: Numbers | None = None) -> pd.DataFrame:
-    """Compute equation 2: the share of the last year times each year's total.
+    """Compute the AI measure of equation 2: the last year's AI share times each year's total.
 
     Without a total the measure is the count itself.
     """
@@ -164,5 +164,5 @@ def _measure(cells: pd.DataFrame, part: Numbers, whole: Numbers | None = None) -
 
 
 def _log(values: Numbers) -> NDArray[np.float64]:
-    """Return logs in the panel's row order, NaN where a value is not positive."""
+    """Return logs as a flat array, with NaN for values that are not positive."""
     return np.log(np.where(values > 0, values, np.nan)).ravel()

@@ -1,4 +1,4 @@
-"""Alternative data-generating processes: scaled effects, and shocks common to several units."""
+"""Data-generating processes with scaled effects, or with shocks correlated between cities."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -37,7 +37,7 @@ SHIFTS = ("entry_shift", "exit_shift", "application_shift", "grant_shift")
 
 
 def truth_of(size: float) -> Truth:
-    """Return the true parameters with effects scaled by `size` and no trends before 2015."""
+    """Return true parameters with effects scaled by `size`, and without pre-trends before 2015."""
     changed: dict[str, Any] = {name: size * getattr(TRUTH, name) for name in EFFECTS}
     before = EVENT_TERMS.index("current")
     changed |= {
@@ -49,7 +49,7 @@ def truth_of(size: float) -> Truth:
 
 @dataclass(frozen=True)
 class CommonShocks:
-    """Correlation of the noise of different units, in every series that the generator draws.
+    """Correlation between the random shocks of different cities in each simulated series.
 
     Series are independent of each other: firms and outcomes have separate shocks, so common shocks
     do not create an effect of one on the other. The variances in `truth` do not change.
@@ -71,7 +71,7 @@ class CommonShocks:
 
 @cache
 def correlation(shocks: CommonShocks) -> Floats:
-    """Return the noise correlation matrix, shape (units, units), in the order of cities.csv."""
+    """Return the correlation matrix of the cities' shocks, in the row order of cities.csv."""
     if not 0 <= shocks.share < 1:
         raise ValueError(f"CommonShocks.share is {shocks.share}: it is at least 0 and below 1.")
     provinces = read_units()["province_id"].to_numpy()
@@ -86,7 +86,7 @@ def correlation(shocks: CommonShocks) -> Floats:
 
 @cache
 def distances_km() -> Floats:
-    """Return great-circle distances in km, shape (units, units)."""
+    """Return the matrix of great-circle distances between cities, in km."""
     places = pd.read_csv(project_root() / "seeds" / "cities.csv", dtype={"city_id": str}).set_index(
         "city_id"
     )
@@ -97,5 +97,5 @@ def distances_km() -> Floats:
 
 @cache
 def root(shocks: CommonShocks) -> Floats:
-    """Return the Cholesky factor that correlates independent noise."""
+    """Return the Cholesky factor of the correlation matrix, to correlate independent shocks."""
     return np.linalg.cholesky(correlation(shocks)).astype(np.float64, copy=False)

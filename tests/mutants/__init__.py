@@ -1,4 +1,4 @@
-"""Small faults at randomly drawn places, and the share that the quick tests find.
+"""Mutation testing: plant random faults in the project, and count those that tests find.
 
 `tests.planted_faults` plants faults that were written beside their tests, so it cannot measure how
 far the tests reach. mutmut and cosmic-ray do not change SQL or data, do not remove guards, do not

@@ -1,4 +1,4 @@
-"""Draw mutants, run each once, and print the share that was killed."""
+"""Plant random faults one at a time, and print the share that the quick tests detect."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ Entry = dict[str, Any]
 
 
 def run(seed: int, number: int, trial: Trial, log: Path) -> Entry:
-    """Run mutants until one is not refused, and append each to the log."""
+    """Run mutants until one is valid code, and append every result to the log file."""
     head = ("git", "rev-parse", "--short=8", "HEAD")
     commit = subprocess.check_output(head, cwd=PROJECT, text=True).strip()
     for mutant in draws(seed, number):
@@ -35,12 +35,12 @@ def run(seed: int, number: int, trial: Trial, log: Path) -> Entry:
 
 
 def show(one: Entry) -> None:
-    """Print the place of a mutant and the lines that it changes."""
+    """Print the location of a mutant, with the lines before and after the change."""
     print(f"{one['path']}:{one['line']}: {one['operator']}\n- {one['before']}\n+ {one['after']}")
 
 
 def report(entries: list[Entry]) -> None:
-    """Print the scores with Wilson intervals, and the mutants that survived."""
+    """Print mutation scores with Wilson intervals, and list the mutants that survived."""
     for stratum in (*dict.fromkeys(CYCLE), "all"):
         outcomes = [one["outcome"] for one in entries if stratum in ("all", one["stratum"])]
         if outcomes:
@@ -53,7 +53,7 @@ def report(entries: list[Entry]) -> None:
 
 
 def main() -> None:
-    """Run the mutants that the log does not contain yet, and report."""
+    """Run the mutants that are not in the log file yet, and print a report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--count", type=int, default=60)

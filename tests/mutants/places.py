@@ -1,4 +1,4 @@
-"""Draw a small fault at a random place of the project."""
+"""Draw random mutants: small faults at random places in the project."""
 
 import random
 import re
@@ -10,7 +10,7 @@ from tests.mutants.python_faults import python_faults
 from tests.mutants.text_faults import Edit, expectation_faults, seed_faults, sql_faults
 from tests.project_copy import PROJECT
 
-# Strata of successive mutants, which are the shares; glue is Python models and macros.
+# Strata of successive mutants, in the intended proportions. Glue means Python models and macros.
 CYCLE = ("python", "sql", "python", "data", "python", "sql", "python", "glue")
 STRATA = {
     "python": r"src/.*\.py",
@@ -23,7 +23,7 @@ FAULTS = {"py": python_faults, "sql": sql_faults, "csv": seed_faults, "json": ex
 
 @dataclass(frozen=True)
 class Mutant(Edit):
-    """An edit of one file of the project, and the lines that it changes."""
+    """Faulty edit of one project file, with the text before and after the change."""
 
     stratum: str
     path: str
@@ -33,7 +33,10 @@ class Mutant(Edit):
 
 
 def weights(stratum: str) -> dict[str, int]:
-    """Return lines of code by file; data files weigh the same, templates are left out."""
+    """Return the sampling weight of each file: its number of code lines, or 1 for data files.
+
+    Templates are excluded.
+    """
     names = subprocess.check_output(["git", "ls-files"], cwd=PROJECT, text=True).splitlines()
     files = [one for one in names if re.fullmatch(STRATA[stratum], one) and "template" not in one]
     texts = {name: (PROJECT / name).read_text(encoding="utf-8") for name in files}
@@ -42,7 +45,7 @@ def weights(stratum: str) -> dict[str, int]:
 
 
 def draws(seed: int, number: int) -> Iterator[Mutant]:
-    """Draw mutants: a file by its code lines, then a line with faults, an operator and a fault."""
+    """Yield random mutants: draw a file by its weight, then a line, an operator and a fault."""
     chance, stratum = random.Random(f"{seed} {number}"), CYCLE[number % len(CYCLE)]
     files = weights(stratum)
     while True:

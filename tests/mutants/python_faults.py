@@ -1,4 +1,4 @@
-"""Faults of Python, at the positions of syntax nodes so that the rest keeps its formatting."""
+"""Generate faults in Python source, as text edits that preserve the remaining formatting."""
 
 import ast
 import re
@@ -26,8 +26,8 @@ Node = ast.expr | ast.stmt
 
 
 def python_faults(text: str) -> list[Edit]:
-    """Return the possible faults of a module."""
-    # Syntax nodes count bytes: with one byte for each character these are characters.
+    """Return all possible faults in the source text of a Python module."""
+    # ast gives column offsets in bytes. With one byte per character, they equal character offsets.
     tree = ast.parse(re.sub(r"[^\x00-\x7f]", "x", text))
     starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
 
@@ -62,7 +62,7 @@ def python_faults(text: str) -> list[Edit]:
 
 
 def _code(node: ast.AST) -> Iterator[ast.AST]:
-    """Return a node and those below it, apart from wording and types."""
+    """Yield a syntax node and its descendants, except messages and type annotations."""
     match node:
         case ast.Raise() | ast.JoinedStr() | ast.keyword(arg="help" | "description"):
             return
@@ -80,7 +80,7 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _replaced(node: ast.AST, source: Callable[[Node], str]) -> Iterator[tuple[str, Node, str]]:
-    """Return kinds of faults, each with the node that it changes and the new source."""
+    """Yield the faults of a syntax node: the operator, the node to replace and the new source."""
     match node:
         case ast.BoolOp(op=ast.Or()):
             yield "default dropped", node, source(node.values[0])

@@ -1,4 +1,4 @@
-"""Which quick tests run a line of the project, by coverage of a build and of the tests."""
+"""Find the quick tests that run a given line, using coverage data of a build and the tests."""
 
 import ast
 import re
@@ -19,14 +19,14 @@ data_file = {data}
 context = ${{PYTEST_CURRENT_TEST-shared}}
 dynamic_context = test_function
 """
-# This test gives up the rights to write coverage's file.
+# This test drops its privileges, so coverage cannot write its data file.
 UNMEASURED = "test_folders_and_files_that_may_not_be_read_are_named"
 TEST = re.compile(r"tests[./]python[./](test_\w+)\.(?:py::\w+.* \(call\)|test_)")
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Test files that run a line, whether a build runs it, and whether other tests may use it.
+    """Test files that run a given line, and whether a build or other tests may run the line.
 
     An import or a fixture runs a line for other tests than the one that coverage names.
     """
@@ -37,7 +37,7 @@ class Reach:
 
 
 def measure(project: Path, data: Path) -> CoverageData:
-    """Build a copy of the project and run its quick tests under coverage, unless that was done."""
+    """Run a build and the quick tests under coverage, unless the coverage file exists."""
     if not data.exists():
         settings = project / "build/coverage.ini"
         settings.write_text(SETTINGS.format(project=project, data=data.resolve()))
@@ -52,7 +52,7 @@ def measure(project: Path, data: Path) -> CoverageData:
 
 
 def reach(contexts: CoverageData, mutant: Mutant) -> Reach:
-    """Return the tests that run the innermost statement at a mutant.
+    """Return the test files that run the statement that a mutant changes.
 
     A module of the same folder reads a SQL file, so tests that run the folder reach the file.
     """
@@ -72,7 +72,7 @@ def reach(contexts: CoverageData, mutant: Mutant) -> Reach:
 
 
 def _statement(path: Path, line: int) -> range:
-    """Return the lines of the innermost statement that contains a line."""
+    """Return the line range of the innermost statement that contains a line."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     statements = [node for node in nodes if isinstance(node, ast.stmt)]
     spans = [range(node.lineno, (node.end_lineno or 0) + 1) for node in statements]

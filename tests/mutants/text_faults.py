@@ -1,4 +1,4 @@
-"""Edits of a text that may be faults: of SQL, which is partly Jinja, and of data, by patterns."""
+"""Generate faults in SQL, Jinja, seeds and expectations, using regular expressions."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ Words = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class Edit:
-    """A span of a text, in characters, and its faulty replacement."""
+    """Faulty replacement for a span of characters in a text."""
 
     operator: str
     start: int
@@ -16,18 +16,18 @@ class Edit:
     new: str
 
     def applied(self, text: str) -> str:
-        """Return the text with the fault."""
+        """Return the text after applying the edit."""
         return text[: self.start] + self.new + text[self.end :]
 
 
 def swaps_of(pairs: str) -> Words:
-    """Read "word:other|another", where an underscore stands for a space."""
+    """Parse word swaps such as "min:max lag:lead", in which an underscore represents a space."""
     words = [pair.replace("_", " ").split(":") for pair in pairs.split()]
     return {word: others.split("|") for word, others in words}
 
 
 def word_edits(pattern: str, words: Words, text: str, start: int, end: int) -> list[Edit]:
-    """Replace each match of a pattern by the words that may be mistaken for it."""
+    """Return edits that replace each word that matches a pattern by each of its alternatives."""
     return [
         Edit(f"{match[0]} to {new or 'nothing'}", *match.span(), new)
         for match in re.compile(pattern).finditer(text, start, end)
@@ -36,7 +36,10 @@ def word_edits(pattern: str, words: Words, text: str, start: int, end: int) -> l
 
 
 def number_edits(pattern: str, text: str, start: int, end: int) -> list[Edit]:
-    """Multiply a number by ten, or add one to an integer; zero, one and years only move by one."""
+    """Return edits that multiply numbers by ten or add one to integers.
+
+    Zero, one and years are only increased by one.
+    """
     edits = []
     for match in re.compile(pattern).finditer(text, start, end):
         value, is_decimal = float(match[0]), "." in match[0]
@@ -47,7 +50,7 @@ def number_edits(pattern: str, text: str, start: int, end: int) -> list[Edit]:
 
 
 def swapped(operator: str, places: list[tuple[int, str]]) -> list[Edit]:
-    """Replace the value at each place by the nearest value that differs from it."""
+    """Return edits that replace each value by the nearest different value in the list."""
     edits = []
     for at, (start, value) in enumerate(places):
         others = [(abs(other - at), new) for other, (_, new) in enumerate(places) if new != value]
@@ -89,12 +92,12 @@ CELL = re.compile(r"(?:^|(?<=,))(\"(?:[^\"]|\"\")*\"|[^,\"\n]*)(?=,|$)")
 
 
 def blank(pattern: re.Pattern[str], text: str) -> str:
-    """Replace what a pattern matches by spaces, so that all positions stay valid."""
+    """Replace the matches of a pattern by spaces, which preserves all character positions."""
     return pattern.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
 
 
 def pattern_edits(rules: tuple[tuple[str, str, str], ...], text: str) -> list[Edit]:
-    """Replace each match of the rules' patterns."""
+    """Return an edit for each match of each rule's pattern."""
     return [
         Edit(operator, *match.span(), match.expand(new))
         for operator, pattern, new in rules
@@ -103,7 +106,7 @@ def pattern_edits(rules: tuple[tuple[str, str, str], ...], text: str) -> list[Ed
 
 
 def sql_faults(text: str) -> list[Edit]:
-    """Return the possible faults of a file of SQL or of a macro."""
+    """Return all possible faults in the text of an SQL model or macro."""
     code = blank(COMMENTS, text)
     words = blank(STRINGS, code)
     edits = pattern_edits(DROPPED, words) + word_edits(WORD, WORDS, words, 0, len(words))
@@ -115,13 +118,13 @@ def sql_faults(text: str) -> list[Edit]:
 
 
 def expectation_faults(text: str) -> list[Edit]:
-    """Return the possible faults of a suite of expectations."""
+    """Return all possible faults in the JSON text of an expectation suite."""
     numbers = number_edits(r'(?<=": )\d+(?:\.\d+)?(?=[,}])', text, 0, len(text))
     return numbers + pattern_edits(EXPECTATION, text)
 
 
 def seed_faults(text: str) -> list[Edit]:
-    """Return the possible faults of a seed."""
+    """Return all possible faults in the CSV text of a seed."""
     header, *rows = re.finditer(r".+\n", text)
     names = [cell[1] for cell in CELL.finditer(header[0].rstrip())]
     edits = [Edit("row dropped", *row.span(), "") for row in rows]

@@ -1,4 +1,4 @@
-"""Run a mutant against lint, dbt, and the quick tests that can see its line."""
+"""Run linters, dbt and the relevant quick tests on a mutant of the project."""
 
 import json
 import re
@@ -11,21 +11,21 @@ from tests.mutants.places import Mutant
 from tests.mutants.reach import Reach, measure, reach
 from tests.project_copy import PROJECT, SAMPLE, WAREHOUSE, pytest_command, run
 
-# Faults that mypy may find, which takes a minute.
+# Operators whose mutants are also checked with mypy, which takes a minute.
 TYPED = {"arguments swapped", "default dropped", "guard removed", "filter dropped", "+ to -"}
 INVALID = re.compile(r"(?:Parser|Binder|Catalog|Compilation|Syntax|Conversion) Error")
-# Tests that any edit may break, and tests that need the environment of the soak.
+# Excludes tests that any edit may break, and browser tests, which need their own environment.
 LEFT_OUT = re.compile(r"test_(planted_faults|mutants|browser_.*)\.py")
-# A trial runs the unit tests of the changed models through dbt, so it leaves out the test that runs
-# all of them.
+# A trial runs the dbt unit tests of the changed models, so the test that runs all unit tests is
+# excluded.
 DBT_HABITS = "tests/python/test_dbt_habits.py"
 UNIT_TESTS = f"{DBT_HABITS}::test_every_unit_test_of_a_model_passes_and_makes_no_relation"
-LONGEST = 3600  # seconds of a command: a fault may make code run forever
+LONGEST = 3600  # Timeout in seconds, because a fault may cause an infinite loop.
 GENERATE = f"from ai_manufacturing.cli import main; main(['synthetic', '--out', '{SAMPLE}'])"
 
 
 class Trial:
-    """A copy of the project that contains one mutant at a time, and a clean one.
+    """Two copies of the project: one that contains one mutant at a time, and a clean one.
 
     A test that fails in the clean copy finds nothing, and is noted beside the coverage. That copy
     contains an added comment, because a test may fail whenever the code differs from the build.
@@ -43,7 +43,7 @@ class Trial:
         project_copy.stamp(self.clean)
 
     def outcome(self, mutant: Mutant) -> tuple[str, str]:
-        """Return killed, survived or refused, and what found the mutant."""
+        """Return killed, survived or refused, and the check or test that found the mutant."""
         path = self.copy / mutant.path
         text = path.read_text(encoding="utf-8")
         path.write_text(mutant.applied(text), encoding="utf-8")
@@ -59,13 +59,13 @@ class Trial:
             shutil.copytree(PROJECT / "build", self.copy / "build")
 
     def _refusal(self, mutant: Mutant) -> str:
-        """Return the check that finds a mutant before any test; empty if none does."""
+        """Return the static check that rejects a mutant, or an empty string if all checks pass."""
         lint = f"ruff check {mutant.path}" if mutant.path.endswith(".py") else "dbt parse"
         checks = [lint, "mypy"] if mutant.operator in TYPED else [lint]
         return next((check for check in checks if run(self.copy, *check.split()).returncode), "")
 
     def _found(self, mutant: Mutant) -> str:
-        """Return what finds the mutant: the cheapest finders come first, and one is enough."""
+        """Return the first test or build that fails because of a mutant; cheap ones run first."""
         relations, in_source = _relations(mutant.path), mutant.path.startswith("src/")
         seen = reach(self.contexts, mutant) if in_source else Reach(set())
         folder = [Path(mutant.path).parts[0]] if mutant.stratum == "data" else []
@@ -85,12 +85,12 @@ class Trial:
         found = found or self._tests(near, "not soak")
         if found or not seen.is_shared:
             return found
-        # Tests of functions run no SQL, and those that run this Python are near.
+        # Tests marked `functions` do not run SQL, and those that run the changed line already ran.
         marks = "not soak" if mutant.stratum == "data" else "not soak and not functions"
         return self._tests({*texts} - near, marks)
 
     def _build(self, path: str, relations: list[str]) -> str:
-        """Run the unit tests of what changed and build the sample; return what failed, if any."""
+        """Run unit tests of the changed models and a build, and return the failure, if any."""
         units = [f"{name},test_type:unit" for name in relations]
         stages = [] if path.startswith("src/") else [["dbt", "test", "--select", *units]]
         is_generated = re.search(r"/synthetic/|seeds/(cities|industries)", path)
@@ -104,14 +104,14 @@ class Trial:
         return ""
 
     def _tests(self, files: set[str], marks: str) -> str:
-        """Return the first test that fails because of the mutant; empty if none does."""
+        """Return the first test that fails because of the mutant, or an empty string."""
         while files:
             named = sorted(files)
             broken = self.broken.read_text().split() if self.broken.exists() else []
             left_out = (f"--deselect={test}" for test in (UNIT_TESTS, *broken))
             command = pytest_command("-rfE", "-m", marks, *left_out, *named, workers=2)
             ended = run(self.copy, *command, seconds=LONGEST)
-            if ended.returncode in (0, 5):  # 5: no test has these marks
+            if ended.returncode in (0, 5):  # pytest exits with 5 if no test matches.
                 return ""
             failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", ended.stdout, re.MULTILINE)
             test = failed[1] if failed else f"pytest ended with {ended.returncode}"
@@ -123,7 +123,7 @@ class Trial:
 
 
 def _relations(path: str) -> list[str]:
-    """Return the name of a file, and the tables that a suite judges or a macro determines."""
+    """Return the stem of a project file, and the tables that depend on the file."""
     if path.startswith("expectations/"):
         judged = json.loads((PROJECT / path).read_text(encoding="utf-8"))["meta"]["judges"]
         return [Path(path).stem, judged["table"]]
