@@ -34,7 +34,7 @@ TABLE = re.compile(
 
 
 def git(*arguments: str) -> str:
-    """Return git's output, or an empty string if git fails."""
+    """Return the output of a git command, or an empty string if the command fails."""
     run = subprocess.run(
         ["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
     )
@@ -42,9 +42,10 @@ def git(*arguments: str) -> str:
 
 
 def changed_files() -> set[str]:
-    """Return the files that differ from the merge base with main, or from HEAD's parent on main.
+    """Return the files that changed since the merge base with main, or since HEAD's parent.
 
-    Without history, as in a shallow clone, every file counts as changed.
+    HEAD's parent is used on main itself. Without history, as in a shallow clone, every file counts
+    as changed.
     """
     head = git("rev-parse", "HEAD")
     base = git("merge-base", "HEAD", "origin/main") or git("merge-base", "HEAD", "main")
@@ -55,7 +56,7 @@ def changed_files() -> set[str]:
 
 @cache
 def files() -> dict[str, Path]:
-    """Return the project's files by their relative paths."""
+    """Return the project's files, keyed by their paths relative to the project root."""
     roots = ("src", "tests", "docs", *BUILT)
     found = (path for root in roots for path in (PROJECT / root).rglob("*") if path.is_file())
     return {path.relative_to(PROJECT).as_posix(): path for path in found if path.suffix != ".pyc"}
@@ -63,7 +64,7 @@ def files() -> dict[str, Path]:
 
 @cache
 def tables() -> dict[str, str]:
-    """Map table names to the files of their models and seeds."""
+    """Map each table name to the file of its model or seed."""
     return {
         path.stem: name
         for name, path in files().items()
@@ -74,7 +75,7 @@ def tables() -> dict[str, str]:
 
 @cache
 def commands() -> dict[str, str]:
-    """Map commands to the command-line modules that define them."""
+    """Map each command-line command to the module that defines the command."""
     return {
         node.name.replace("_", "-"): name
         for name in files()
@@ -86,7 +87,7 @@ def commands() -> dict[str, str]:
 
 @cache
 def fixture_files() -> dict[str, str]:
-    """Map fixtures to the helper modules that define them."""
+    """Map each pytest fixture to the helper module that defines the fixture."""
     return {
         node.name: name
         for name in files()
@@ -99,8 +100,7 @@ def fixture_files() -> dict[str, str]:
 
 @cache
 def parents() -> dict[str, set[str]]:
-    """Map each model's file to the files of its parents and macros, from the manifest of `make
-    build`.
+    """Map each dbt file to the files of its parent nodes and macros, from dbt's manifest.
 
     The manifest includes references that macros write. Without a build, only the references in a
     file's own text are known.
@@ -123,7 +123,7 @@ def parents() -> dict[str, set[str]]:
 
 
 def imported(tree: ast.AST) -> Iterable[str]:
-    """Yield the files of the modules that a module imports."""
+    """Yield the possible file paths of the modules that a module imports."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -139,7 +139,7 @@ def imported(tree: ast.AST) -> Iterable[str]:
 
 @cache
 def seen_from(name: str) -> frozenset[str]:
-    """Return the files that a file imports, reads or names."""
+    """Return the project files that a file imports, reads or names."""
     path = files()[name]
     if path.suffix not in (".py", ".sql"):
         return frozenset()
@@ -151,8 +151,8 @@ def seen_from(name: str) -> frozenset[str]:
         seen.update(imported(tree))
         package = path.parent if path.name == "__init__.py" else None
         if name.startswith("src/") and name != "src/ai_manufacturing/__init__.py":
-            # Package files such as templates belong to __init__.py, and contents.sql to
-            # contents.py.
+            # A package's data files, such as templates, belong to its __init__.py. A file next to a
+            # module belongs to the module if both have the same stem, like contents.sql.
             beside = package.rglob("*") if package else path.parent.glob(f"{path.stem}.*")
             others = {one.relative_to(PROJECT).as_posix() for one in beside}
             seen.update(one for one in others if not one.endswith(".py"))
@@ -164,12 +164,12 @@ def seen_from(name: str) -> frozenset[str]:
             }
             seen.update(commands()[text] for text in texts & commands().keys())
             seen.update(texts & files().keys())
-    # Exclude conftest.py: every test imports it, and it imports the whole package.
+    # Exclude conftest.py, because it would connect every test to the whole package.
     return frozenset(seen & files().keys() - {name, "tests/python/conftest.py"})
 
 
 def reach(file: str, fixtures: Iterable[str] = (), *, is_door: bool = False) -> dict[str, int]:
-    """Return the files that can affect a test, with the number of steps to each.
+    """Return the files that can affect a test, with the length of the dependency chain to each.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def reach(file: str, fixtures: Iterable[str] = (), *, is_door: bool = False) -> 
 
 @dataclass(frozen=True)
 class Passed:
-    """Commit, date and duration of a long test's last pass; commit and date are empty if never."""
+    """Last pass of a long test; commit and date are empty if the test has never passed."""
 
     commit: str = ""
     date: str = ""
@@ -202,7 +202,7 @@ class Passed:
 
 
 def ledger() -> dict[str, Passed]:
-    """Read each long test's last pass, keyed by file and function."""
+    """Read the last pass of each long test from long_tests.csv, keyed by test ID."""
     with LEDGER.open(encoding="utf-8", newline="") as lines:
         return {
             row["test"]: Passed(
@@ -218,7 +218,7 @@ def in_order(
     passed: dict[str, Passed],
     commit: str,
 ) -> list[str]:
-    """Sort long tests into the order in which CI runs them.
+    """Return the long tests in the order in which CI should run them.
 
     Tests that can see a changed file come first, starting with the nearest and most specific. Then
     come the tests that passed longest ago. A hash with the commit breaks ties, so that every test
@@ -235,7 +235,7 @@ def in_order(
 
 
 def that_fit(tests: list[str], passed: dict[str, Passed], seconds: float) -> list[str]:
-    """Return the leading tests that fit into a number of seconds, but at least one."""
+    """Return the first tests that fit into the given number of seconds, but at least one."""
     fitting, total = [], 0.0
     for test in tests:
         total += passed.get(test, Passed()).seconds
@@ -246,12 +246,12 @@ def that_fit(tests: list[str], passed: dict[str, Passed], seconds: float) -> lis
 
 
 def function_of(nodeid: str) -> str:
-    """Return file and function of a test ID, without its parameters."""
+    """Return a pytest node ID without the parameters in brackets."""
     return nodeid.partition("[")[0]
 
 
 def chosen(soak: list[pytest.Item], minutes: float) -> set[str]:
-    """Return the long tests that CI runs now, by file and function."""
+    """Return the IDs of the long tests that fit into this CI run."""
     fixtures: dict[str, set[str]] = {}
     doors = set()
     for item in soak:
@@ -270,7 +270,7 @@ def chosen(soak: list[pytest.Item], minutes: float) -> set[str]:
 
 
 def overdue(passed: dict[str, Passed], now: str) -> list[str]:
-    """Return the tests whose last pass is more than a week older than commit date `now`."""
+    """Return the tests whose last pass is more than a week older than the commit date `now`."""
     if not now:
         return []
     limit = datetime.fromisoformat(now) - OVERDUE
@@ -279,7 +279,7 @@ def overdue(passed: dict[str, Passed], now: str) -> list[str]:
 
 
 def age() -> str:
-    """Summarise in one line how long ago the long tests passed."""
+    """Return a one-line summary of how long ago the long tests passed."""
     passed = ledger()
     dates = [run.date for run in passed.values() if run.date]
     never = len(passed) - len(dates)
@@ -292,7 +292,7 @@ def age() -> str:
 
 
 class Recorder:
-    """Record which long tests pass in a session, and update the ledger if asked.
+    """Pytest plugin that records which long tests pass, and optionally updates long_tests.csv.
 
     CI discards its clone, so there the rows are printed instead, and the session fails if a test is
     overdue and did not run now.
@@ -306,7 +306,7 @@ class Recorder:
         self.overdue: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add up the durations of setup, call and teardown for each long test."""
+        """Add the duration of a long test's setup, call or teardown to the test's total."""
         if "soak" not in report.keywords:
             return
         test = function_of(report.nodeid)
@@ -317,7 +317,7 @@ class Recorder:
             self.passed.add(test)
 
     def new_rows(self) -> dict[str, Passed]:
-        """Return ledger rows for the tests that passed in this session."""
+        """Return new rows of long_tests.csv for the long tests that passed in this session."""
         commit, _, date = git("log", "-1", "--format=%h %cI").partition(" ")
         return {
             test: Passed(commit, date, round(self.seconds[test], 1))
@@ -325,7 +325,7 @@ class Recorder:
         }
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the ledger, or fail the session if an overdue test did not run."""
+        """Update long_tests.csv, or fail the session if an overdue long test did not run."""
         if self.writes:
             write(ledger() | self.new_rows())
             return
@@ -335,7 +335,7 @@ class Recorder:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the recorded passes and the overdue tests."""
+        """Print the long tests that passed, and the long tests that are overdue."""
         terminalreporter.section("long tests that passed")
         for test, run in self.new_rows().items():
             terminalreporter.write_line(f"{test},{run.commit},{run.date},{run.seconds}")
@@ -347,7 +347,7 @@ class Recorder:
 
 
 def write(passed: dict[str, Passed]) -> None:
-    """Write the ledger, sorted by test."""
+    """Write the last pass of each long test to long_tests.csv, sorted by test ID."""
     with LEDGER.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(["test", "commit", "date", "seconds"])

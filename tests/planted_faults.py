@@ -1,4 +1,4 @@
-"""Plant faults in the code one at a time, and check that the listed tests find each of them.
+"""Plant known faults in the code one at a time, and check that the tests detect each fault.
 
 Run `python -m tests.planted_faults`. The faults are listed in tests/fixtures/planted_faults.toml.
 Use it to judge a change to the tests: `make test` must find every fault, unless the list marks it
@@ -30,7 +30,7 @@ LIST = PROJECT / "tests/fixtures/planted_faults.toml"
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault to plant in one line, and the tests that find it.
+    """Fault to plant in a file, and the tests that should detect the fault.
 
     Attributes
     ----------
@@ -55,12 +55,12 @@ class Fault:
 
 
 def faults() -> list[Fault]:
-    """Read the list of faults."""
+    """Read the faults to plant from planted_faults.toml."""
     return [Fault(**entry) for entry in tomllib.loads(LIST.read_text(encoding="utf-8"))["faults"]]
 
 
 def plant(fault: Fault, project: Path) -> None:
-    """Write the fault into its file.
+    """Replace the correct text in a project's file with the faulty text.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def plant(fault: Fault, project: Path) -> None:
 def outcome(
     tests: Sequence[str], soak: bool, fault: Fault | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run tests in a copy of the project that contains the sample, optionally with a fault."""
+    """Run tests in a temporary copy of the project, optionally with a planted fault."""
     with tempfile.TemporaryDirectory() as folder:
         project = copy_of_the_project(Path(folder) / "project")
         shutil.copytree(PROJECT / SAMPLE, project / SAMPLE)
@@ -91,7 +91,7 @@ def outcome(
 
 
 def main() -> int:
-    """Plant each fault, print whether it was found, and return 1 if any was missed."""
+    """Plant each fault, print whether tests found it, and return 1 if any fault was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", help="of these only, as the list names them")
     parser.add_argument("--soak", action="store_true", help="also faults that only the soak finds")
@@ -103,7 +103,7 @@ def main() -> int:
         if fault.soak and not arguments.soak:
             print(f"left to the soak: {fault.module}: {fault.path}", flush=True)
     planted = [fault for fault in chosen if arguments.soak or not fault.soak]
-    # A test that fails without a fault cannot detect one.
+    # Run the tests without any fault first, because a test that fails anyway detects nothing.
     finders = sorted({test for fault in planted for test in fault.found_by})
     if finders and (control := outcome(finders, arguments.soak)).returncode:
         print("without a fault:", control.stdout[-2000:], control.stderr[-2000:])

@@ -1,4 +1,4 @@
-"""Copy the project, to run tests on changed code."""
+"""Copy the project to another folder, and run commands on the copy."""
 
 import os
 import shutil
@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-SAMPLE = "build/extracts/sample"  # The sample that `make build` generates.
+SAMPLE = "build/extracts/sample"  # Sample data that `make build` generates.
 WAREHOUSE = "build/warehouse.duckdb"
-FAILED = 1  # pytest's exit code for failed tests; higher codes mean that the tests could not run.
+FAILED = 1  # pytest's exit code if tests fail; higher codes mean that tests could not run.
 
 
 def copy_of_the_project(folder: Path) -> Path:
-    """Copy the tracked files, and untracked files that git does not ignore."""
+    """Copy the project's files to a folder, except files that git ignores."""
     listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
     names = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     for name in names.splitlines():
@@ -24,7 +24,7 @@ def copy_of_the_project(folder: Path) -> Path:
 
 
 def environment(project: Path) -> dict[str, str]:
-    """Return environment variables that make Python, dbt and the tests use a copy's own code."""
+    """Return environment variables that make Python and dbt use the code of a project copy."""
     public = os.environ.get("PUBLIC_EXTRACTS") or str(PROJECT / "../shared/extracts/public")
     return {
         **os.environ,
@@ -38,7 +38,7 @@ def environment(project: Path) -> dict[str, str]:
 def run(
     project: Path, *command: str, seconds: int | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a copy on the copy's code, with an optional timeout in seconds."""
+    """Run a command in a project copy, with an optional timeout in seconds."""
     limit = ("timeout", "-k", "9", str(seconds)) if seconds else ()
     return subprocess.run(
         [*limit, *command],
@@ -51,12 +51,12 @@ def run(
 
 
 def stamp(project: Path) -> None:
-    """Stamp a copy's warehouse as built from its current code, as `make build` does."""
+    """Mark the warehouse of a project copy as built from the copy's current code."""
     printed = run(project, sys.executable, "-m", "tests.stamp").stdout
     (project / f"{WAREHOUSE}.stamp").write_text(printed, encoding="utf-8")
 
 
 def pytest_command(*arguments: str, workers: int = 0) -> list[str]:
-    """Return the pytest command that stops at the first failure."""
+    """Return a pytest command line that stops at the first failure."""
     options = ("-x", "-q", "-n", str(workers), "-p", "no:cacheprovider")
     return [sys.executable, "-m", "pytest", *options, *arguments]

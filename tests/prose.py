@@ -1,4 +1,4 @@
-"""Find hard-to-read English in the lines that differ from a commit.
+"""Find hard-to-read English in the lines that changed since a commit.
 
 `python -m tests.prose COMMIT` reads the comments, docstrings and error messages of Python, the
 comments of SQL, Markdown, and the texts of YAML, and prints each sentence that uses a construction
@@ -24,13 +24,13 @@ PATTERNS = {
 }
 COMMENTS = {".py": r"(?:^|\s)#[: ]\s*(.*)", ".sql": r"--\s?(.*)"}
 YAML_TEXT = r"(?:description|title|note|en):\s+[\"'>|]?(.*)"
-# Matches the heading of a docstring section.
+# Matches the underlined heading of a docstring section, such as Returns.
 HEADING = re.compile(r"^ *\w+\n *---+$", re.MULTILINE)
 Texts = Iterator[tuple[range, str]]
 
 
 def joined(lines: Iterable[tuple[int, str]]) -> Texts:
-    """Join texts of adjacent lines; an empty one separates paragraphs."""
+    """Join the texts of adjacent lines into paragraphs; an empty text separates paragraphs."""
     start, last, block = 0, 0, ""
     for number, text in lines:
         if number != last + 1 or not text:
@@ -42,7 +42,7 @@ def joined(lines: Iterable[tuple[int, str]]) -> Texts:
 
 
 def texts(path: Path) -> Texts:
-    """Return the English texts of a file, each with its lines."""
+    """Yield the English texts of a file, each with its range of line numbers."""
     content = path.read_text(encoding="utf-8")
     lines = [*enumerate(content.splitlines(), start=1)]
     if path.suffix in COMMENTS:
@@ -50,7 +50,7 @@ def texts(path: Path) -> Texts:
         yield from joined((at, match[1]) for at, match in found if match)
     if path.suffix == ".md":
         prose = re.sub(r"```.*?```", lambda code: "\n" * code[0].count("\n"), content, flags=re.S)
-        # Table cells count as sentences.
+        # Treat each table cell as a sentence of its own.
         rows = prose.replace("|", ". ").splitlines()
         yield from joined(enumerate(map(str.strip, rows), start=1))
     if path.suffix == ".yml":
@@ -75,7 +75,7 @@ def texts(path: Path) -> Texts:
 
 
 def faults(path: Path, changed: set[int]) -> Iterator[str]:
-    """Return a message for each sentence to rewrite in texts with changed lines."""
+    """Yield a message for each hard-to-read sentence in the changed lines of a file."""
     allowed = set(ALLOWED.read_text(encoding="utf-8").splitlines())
     for span, text in texts(path):
         if changed.isdisjoint(span):
@@ -90,7 +90,7 @@ def faults(path: Path, changed: set[int]) -> Iterator[str]:
 
 
 def changed_lines(commit: str) -> dict[Path, set[int]]:
-    """Return the lines of each file that differ from a commit."""
+    """Return the numbers of the lines in each file that changed since a commit."""
     command = ("git", "diff", "--unified=0", "--no-prefix", "--diff-filter=d", commit)
     diff = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     changed: dict[Path, set[int]] = {}
@@ -103,7 +103,7 @@ def changed_lines(commit: str) -> dict[Path, set[int]]:
 
 
 def main() -> None:
-    """Print the faults of the lines that differ from a commit; exit with 1 if there are any."""
+    """Print hard-to-read sentences in changed lines, and exit with 1 if there are any."""
     (commit,) = sys.argv[1:]
     suffixes = {*COMMENTS, ".md", ".yml"}
     files = {

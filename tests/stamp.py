@@ -1,4 +1,4 @@
-"""Fingerprint the inputs of `make build`: one hash of code, seeds, packages and delivered files.
+"""Compute a hash of all inputs of `make build`: code, seeds, packages and data files.
 
 The recipe stores the hash beside the warehouse. If it still matches, tests reuse that warehouse
 instead of building it again.
@@ -11,12 +11,12 @@ from ai_manufacturing.system import settings
 
 
 def now() -> str:
-    """Return the fingerprint of a build that would start now."""
+    """Return the hash of the current inputs of a build."""
     return fingerprint.compute_fingerprint(fingerprint.hash_deliveries(settings.extracts_dir()))
 
 
 def of(warehouse: Path) -> str:
-    """Return the fingerprint stored beside a warehouse, or an empty string if there is none."""
+    """Return the hash stored with a warehouse, or an empty string if there is none."""
     path = warehouse.with_name(f"{warehouse.name}.stamp")
     return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 

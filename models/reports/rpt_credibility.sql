@@ -252,7 +252,7 @@ checked as (
         on
             claims.estimator = rules.estimator
             and (rules.tables is null or list_contains(string_split(rules.tables, ' '), claims.table_id))
-            -- Checks that do not affect the verdict (aspect `told`) are reported only for the paper's own design.
+            -- Checks that do not affect the verdict are reported only for the paper's own design.
             and (claims.design_order = 1 or rules.aspect <> 'told')
     left join powers using (table_id, column_number, design, check_id)
     left join answers
