@@ -33,7 +33,7 @@ SAME = 1e-9
 ANGLES = 720
 # Number of Newton steps, enough for the critical values to converge to full precision.
 NEWTON_STEPS = 10
-# Number of values tested within the range that the first stage does not reject.
+# Number of grid values tested in the range that the first stage does not reject.
 GRID = 257
 # Number of values tested between the outermost accepted value and its rejected neighbour.
 ZOOM = 33
@@ -347,7 +347,7 @@ class _Tests:
         )
 
     def _find_outermost(self, outer: Floats, inner: Floats) -> Floats:
-        """Return each test's accepted u nearest to the bound `outer`; NaN if all are rejected."""
+        """Return each test's non-rejected value of u closest to `outer`; NaN if it rejects all."""
         tests = np.arange(len(outer))
         has_inside: NDArray[np.bool_] = np.zeros(len(outer), dtype=bool)
         for size in (GRID, *[ZOOM] * ZOOMS):

@@ -28,7 +28,8 @@ CONVERGED = 1e-10
 # Maximum number of iterations. If they do not suffice, the predictor diverges to minus infinity.
 STEPS = 60
 DEPENDENT = 1e-10  # eigenvalues of the Gram matrix below this share of the largest count as zero
-SEPARATED = 1e-6  # smaller values of a separating combination are rounding error
+# A zero count is separated if a separating linear combination exceeds this value in its row.
+SEPARATED = 1e-6
 
 
 def fit_event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:

@@ -303,7 +303,7 @@ def _find_decay(pairs: Floats, average_correlation: float) -> float:
 
 
 def _compute_roots(angles: Floats, decays: Floats, weights: Floats) -> Floats:
-    """Return the lower triangular root of a covariance of weighted sums at each decay rate.
+    """Return, for each decay rate, a lower triangular root of the covariance of weighted sums.
 
     The shape is (g, k, k). A leading block of a root is the root of the covariance's leading block.
     Unlike a Cholesky factorisation, this also works for singular covariances.
