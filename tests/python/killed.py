@@ -81,7 +81,7 @@ def at_place(within: Sequence[str], last: int, mark: str = "") -> Iterator[None]
 
 
 def spread(points: int, total: int, before: int) -> list[int]:
-    """Return evenly spaced line counts, half of them before and half of them after the mark."""
+    """Return evenly spaced kill points, half of them before the mark and half of them after it."""
     half = points // 2
     shares = [(2 * number + 1) / (2 * half) for number in range(half)]
     places = [1 + int(share * before) for share in shares]

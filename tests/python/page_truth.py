@@ -305,7 +305,7 @@ def index(page: Page, build: Build) -> Iterator[str]:
     yield from differs("designs", designs, estimated)
     if not estimated and "Substitutes: none" in page.text("#about"):
         yield "no substitute is said where nothing is estimated"
-    # The findings `claim` and `unit` have no answer section of their own.
+    # Exclude the findings `claim` and `unit`, which the page does not show in separate sections.
     answers = len(findings.keys() - {"claim", "unit"})
     yield from differs("findings", len(page.all("//section[starts-with(@id, 'answer-')]")), answers)
     placed = build.rows(

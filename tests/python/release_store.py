@@ -54,7 +54,7 @@ def write(
     manifest: dict[str, Any],
     previous: Path | None = None,
 ) -> Manifest:
-    """Write a release that is its own drift baseline, like the first release of a data set."""
+    """Write a release that serves as the baseline for drift checks of later releases."""
     with writer.open_new_release(warehouse, target, manifest, previous) as new:
         release = duckdb_client.open_cursor(new.connection, "new")
         shown = anchors.read_shown_estimates(release)

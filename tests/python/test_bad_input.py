@@ -58,7 +58,7 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
 def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
     delivery: Build, sample_build: Build
 ) -> None:
-    """Faults in four files change no other value, and each file's outcome is reported.
+    """Faults in four files change no other values, and a report states each file's outcome.
 
     The faults are a vanished city, a wrong year, a shortened file, and a year with unknown cities.
     """

@@ -169,7 +169,7 @@ def design(sample_build: Build) -> designs.RealDesign:
 
 
 def slopes(inputs: designs.DrawnInputs, reading: str) -> dict[tuple[str, int], float]:
-    """Return the AI measure's coefficient in each column of the paper, under one reading."""
+    """Return the coefficient of the AI measure by table column, for one set of specifications."""
     rows = inputs.specifications
     return {
         (one.table_id, one.column_number): float(

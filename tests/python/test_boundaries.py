@@ -39,7 +39,7 @@ class Ours:
     current: dict[str, str]
     # City IDs of abolished units, keyed by name.
     former: dict[str, str]
-    # First year of each successor, keyed by abolished unit and then by successor.
+    # First year in which a successor replaces an abolished unit, keyed by unit and successor.
     changes: dict[str, dict[str, int]]
     # First years under a new boundary, keyed by city ID.
     breaks: dict[str, set[int]]

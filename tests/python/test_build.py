@@ -497,7 +497,7 @@ def test_a_county_code_means_the_city_that_holds_it_in_2020(sample_build: Build)
         "110228": "110000",
         "500101": "500000",
         "500384": "500000",
-        # 铜仁, listed under the code that was valid before 2011.
+        # 铜仁, under the code that was valid until 2011.
         "522201": "520600",
         # 莱芜, which int_series_conformed merges into 济南.
         "371202": "371200",

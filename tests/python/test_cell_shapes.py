@@ -1,6 +1,7 @@
-"""Tests for checks that find faults in a first delivery by cell, province or second source.
+"""Tests for checks that find faults in the first delivery of a data set.
 
-Each fault is planted in one simulated sample, and the model that should find it is run on it.
+Each fault is planted in one simulated sample, and the model that should find it is run on it. The
+faults only show in cells, in provinces, or against a second source.
 """
 
 import re

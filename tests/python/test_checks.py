@@ -369,7 +369,8 @@ def test_the_same_permutation_runs_through_all_specifications(sample_build: Buil
     )
     found = joint(choices)
     median = found[found["statistic"] == "median_estimate"]
-    # Specifications without controls count as dominated, and so do errors clustered by city.
+    # Specifications without controls count as inferior (dominated), and so do errors clustered by
+    # city.
     assert [
         *median[["choices", "errors", "specification_count"]].itertuples(index=False, name=None)
     ] == [
@@ -380,7 +381,7 @@ def test_the_same_permutation_runs_through_all_specifications(sample_build: Buil
     assert (median["observed"] > median["permuted_mean"]).all()
     assert (found["p_value"] >= 1 / 20).all()
     pd.testing.assert_frame_equal(found, joint(choices[::-1]), rtol=1e-9)
-    # The permutations do not depend on whether dominated specifications are computed.
+    # The permutations do not depend on whether inferior (dominated) specifications are computed.
     alone = joint(choices[~choices["is_dominated"]])
     columns = ["statistic", "observed", "permuted_mean", "permuted_low", "permuted_high", "p_value"]
     pd.testing.assert_frame_equal(
@@ -564,17 +565,18 @@ CHANGES = {
     fall(0.8, 0.01): "holds",
     # An estimate that increases when city trends are added passes.
     fall(1.6, 0.01): "holds",
-    # The change is at most 0.05, and the printed value in all these cases is 0.125.
+    # A change passes if its confidence interval, here up to 0.05, stays below half of the printed
+    # value of 0.125.
     movement(0.02, 0.015): "holds",
-    # The change is significant, but smaller than a tenth of the printed value.
+    # A significant change passes if it is smaller than a tenth of the printed value.
     movement(0.012, 0.004): "holds",
-    # The change is significant, and larger than a tenth of the printed value.
+    # A significant change fails if it is larger than a tenth of the printed value.
     movement(0.015, 0.004): "fails_check",
     movement(-0.015, 0.004): "fails_check",
-    # The change is insignificant, but larger than the printed value.
+    # An insignificant change fails if it is larger than the printed value.
     movement(0.13, 0.13): "fails_check",
-    # The confidence interval of the change ranges from below zero to 0.08, so the check is
-    # inconclusive.
+    # The check is inconclusive if the confidence interval of the change, here up to 0.08, exceeds
+    # half of the printed value.
     movement(0.02, 0.03): "cannot_tell",
     movement(0.07, 0.07): "cannot_tell",
 }
@@ -589,7 +591,7 @@ def test_a_verdict_follows_from_the_checks_of_its_estimate(
 def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
     public_build: Build,
 ) -> None:
-    """The estimates change little without doubtful values, as a referee found.
+    """Dropping doubtful values changes the estimates only slightly, as a referee found.
 
     GDP per head of 2013 is missing now, because it was based on another population. With it the
     estimate was 0.185, and 0.133 without the values flagged then.

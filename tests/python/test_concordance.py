@@ -13,8 +13,8 @@ DECLARATION = PROJECT / "models/staging/fraunhofer/fraunhofer.toml"
 DELIVERED = "concordance/nace_ipc.xlsx"
 # Numbers of the 88 divisions of NACE Rev. 2, which are not consecutive.
 DIVISIONS = sorted({*range(1, 100)} - {4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89})
-# NACE Rev. 2 divisions in each scope of GB/T 4754, whose sections B to E cover mining,
-# manufacturing, utilities and construction.
+# NACE Rev. 2 divisions in each scope. Industry covers sections B to E of GB/T 4754, which include
+# construction.
 SCOPES = {"industry": {*range(5, 38), 41, 42, 43}, "manufacturing": {*range(10, 34)}}
 
 

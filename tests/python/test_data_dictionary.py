@@ -101,7 +101,7 @@ def test_a_column_of_the_panel_names_who_restricts_the_values_that_it_is_made_of
     found = read(path, restricted.format(f"({query})"))
     assert {row[1:] for row in found} == {("vendor", "None.")}
     columns = {name for name, *_ in found}
-    # The expected columns are a series, a log of two series, a ratio, a measure, and a log of that
+    # These columns are a series, a log of two series, a ratio, a measure, and the log of that
     # measure.
     assert columns >= {
         "gdp_100m_cny",

@@ -312,7 +312,10 @@ def test_hardly_a_cell_of_a_clean_draw_is_doubtful() -> None:
 def test_a_slip_is_expected_where_it_was(
     public: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], name: str, rules: set[str]
 ) -> None:
-    """Only the series with a misplaced decimal point is flagged, although other ratios change."""
+    """A misplaced decimal point is flagged only in the series in which it occurs.
+
+    The wrong value distorts ratios of other series, too.
+    """
     series, used, pairs = public
     wrong = series.copy()
     hefei = wrong["city_id"].eq("340100") & wrong["year"].eq(2015)

@@ -73,7 +73,7 @@ def estimated(rows: pd.DataFrame, tables: Tables, **years: int) -> pd.DataFrame:
 
 
 def test_inputs_go_to_another_process_after_they_were_used(sample_build: Build) -> None:
-    """The inputs of the estimators can be pickled for another process after use.
+    """Estimation inputs can still be pickled and sent to another process after use.
 
     Only the joint test of a refresh uses a second process, so a build would not find a fault.
     """
@@ -204,7 +204,7 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
     assert "0 of its " in outside
     assert "; 1 more, outside its sample, are used for a base year" in outside
     assert warned("unit_employment_10k", base, "table_1_col_1", last_year=2016) == ""
-    # The lagged outcome uses GDP of 2010, but the controls do not use employment of 2010.
+    # The dynamic panel uses GDP of 2010 as a lag, but not employment of 2010.
     lags = [("440300", 2010)]
     lent = warned("gdp_100m_cny unit_employment_10k", lags, "table_4_col_4")
     assert "; 1 more, outside its sample" in lent

@@ -1,4 +1,4 @@
-"""Tests that commands never mix extract sets, such as the real data and the sample."""
+"""Tests that commands never mix extract sets, such as real and synthetic data."""
 
 import json
 import shutil

@@ -19,7 +19,7 @@ ENDLESS = "select count(*) from range(1000000000000) as t(x) where hash(x) = 1"
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start without trusted files, by using an empty state folder and unrelated settings."""
+    """Start without trusted files: the state folder is empty, and the settings name other files."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in ("WAREHOUSE_PATH", "RELEASE_DIR", "LANDING_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "named" / name.lower()))

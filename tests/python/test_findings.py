@@ -213,8 +213,8 @@ def test_a_remark_is_an_answer_and_leaves_out_what_it_cannot_say(
     }.items():
         assert words in answers[number]
     assert "R&D" not in answers[5]
-    # The gate rejects firm exits before the event, so answer 9 does not mention them. Remarks 8 and
-    # 12 need patents and registers, which the public data lack.
+    # Answer 9 omits firm exits, which the gate rejects before the event. Answers 8 and 12 need
+    # patents and registers, which the public data lack.
     assert "exits" not in answers[9]
     assert answers[8] is answers[12] is None
     assert not [answer for answer in answers.values() if answer and re.search(r"[{|]", answer)]
