@@ -220,7 +220,7 @@ copies as (
     group by pairs.series, pairs.scope, pairs.year
 ),
 
--- Nearest neighbour of each city, the city most likely to receive its records by mistake.
+-- Nearest neighbour of each city, to which the city's records are most likely to be assigned by mistake.
 nearest as (
     select
         one.city_id,

@@ -133,8 +133,8 @@ listed_series as (
     where absent_row = 'zero'
 ),
 
--- Cities that a source omits although their previous count was too large to have fallen to zero. Sources that omit
--- cities with a count of zero make such a loss look like a zero.
+-- Cities that a source omits although their previous count was too large to have fallen to zero. Without this list,
+-- such a city would look like a city with a count of zero.
 vanished_cities as (
     select
         conformed.series,

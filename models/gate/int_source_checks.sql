@@ -284,8 +284,8 @@ final as (
                     where f.lacks_exit
                 )
                 then cast(0 as bigint)
-            -- A few of a register's millions of records are always faulty, so their share is checked instead of their
-            -- number.
+            -- A few of a register's millions of records are always faulty, so the share of faulty records is checked
+            -- instead.
             when deliveries.entity in ('firm_register', 'patent_register')
                 then cast(coalesce(accounting.no_city_count, 0) as bigint)
         end as lost_count_records,

@@ -24,7 +24,7 @@ edges as (
     from built
 ),
 
--- dbt nodes that the gate checked or the estimates read, including all of their upstream nodes.
+-- dbt nodes on which the gate or the estimates depend, directly or indirectly.
 judged as (
     select unnest({{ inputs_of(graph.nodes['model.ai_manufacturing.judged_relations']) if execute else [] }}) as node
     union

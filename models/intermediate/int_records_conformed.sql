@@ -164,8 +164,8 @@ resolved as (
             and delivered.year between other_name.first_year and other_name.last_year
 ),
 
--- Add a hash of the key. Few records share a key, and only those are compared below. A hash collision merely adds a few
--- comparisons.
+-- Add a hash of the key. Few records share a key, and only these records are compared below. A hash collision merely
+-- adds a few comparisons.
 keyed as (
     select
         *,

@@ -29,8 +29,8 @@ mergers as (
     where kind = 'merger'
 ),
 
--- First year in which a split or changed city has its 2020 boundaries. Earlier values are not used, because a value for
--- a whole city cannot be divided among its parts.
+-- First year in which a split or changed city has its 2020 boundaries. Earlier values on the boundaries of the time are
+-- not used, because a city's value cannot be divided among its parts.
 unallocated as (
     select
         city_id,
@@ -145,8 +145,8 @@ counted_before as (
     group by delivered_years.series, delivered_years.scope, delivered_years.year, counted.city_id
 ),
 
--- Rows for cities that a provider omits. The value is zero, or null if a zero is implausible: after a positive stock,
--- because a stock that ends is reported as zero first, or after a large flow.
+-- Rows for cities that a provider omits. The value is zero, or null where zero is implausible: after a large flow, or
+-- after a positive stock, because a provider reports a stock that ends as zero first.
 absent as (
     select
         delivered_years.series,

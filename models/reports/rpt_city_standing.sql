@@ -1,4 +1,4 @@
--- The dependency below ensures that data rejected by the gate are not ranked.
+-- Make this report wait for the gate, so that data rejected by the gate are not ranked.
 -- depends_on: {{ ref('gate_results') }}
 with
 

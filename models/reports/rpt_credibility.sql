@@ -96,7 +96,7 @@ claims as (
     left join averages on specified.specification_id = averages.specification_id
 ),
 
--- Share of simulations in which each check fails although the true effect is known, from benchmarks/designs.py.
+-- Share of simulations with a known true effect in which each check fails, computed by benchmarks/designs.py.
 powers as (
     select
         power.table_id,

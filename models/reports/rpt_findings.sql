@@ -23,7 +23,7 @@ claims as (
     select * from {{ ref('rpt_claims') }}
 ),
 
--- The paper's main claim: the claim with the first specification in regression_specifications.csv.
+-- The paper's main claim, which belongs to the first specification in regression_specifications.csv.
 headline as (
     select claims.*
     from claims
@@ -72,7 +72,7 @@ compared as (
         or phrase_en is not null
 ),
 
--- Estimates and checks of the first-ranked design, from which the other questions are answered.
+-- Estimates and robustness checks of the first-ranked research design, for the report's other questions.
 asked as (
     select
         judged.specification_id as asked_specification_id,

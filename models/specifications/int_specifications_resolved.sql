@@ -107,8 +107,8 @@ used as (
     group by controls.specification_id
 ),
 
--- Part of each specification's years within the study period. A specification with no year in the period is absent here
--- and uses its declared years.
+-- Years of each specification, limited to the study period. A specification without any year in the period has no row
+-- here and uses its declared years.
 part as (
     select
         specification_id,

@@ -43,7 +43,7 @@ class Trial:
         project_copy.stamp(self.clean)
 
     def outcome(self, mutant: Mutant) -> tuple[str, str]:
-        """Return killed, survived or refused, and the check or test that found the mutant."""
+        """Return whether a mutant was killed, survived or was refused, and by which check."""
         path = self.copy / mutant.path
         text = path.read_text(encoding="utf-8")
         path.write_text(mutant.applied(text), encoding="utf-8")

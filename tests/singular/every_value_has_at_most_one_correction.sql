@@ -1,5 +1,5 @@
--- Return the row counts if joining the corrections changes the number of rows, because two corrections of one value
--- would duplicate the value.
+-- Fail if joining the corrections changes the number of rows, because two corrections of one value would duplicate the
+-- value.
 with
 
 delivered as (

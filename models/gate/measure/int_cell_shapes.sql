@@ -475,8 +475,8 @@ odd_rates as (
     group by dissolution.provider, dissolution.scope
 ),
 
--- AI entries and exits by cell, with the value of the previous year. Two equal values of at least two are rare. The
--- similar check in int_series_shapes needs larger counts.
+-- AI entries and exits by cell, with the value of the previous year. A value of at least two rarely repeats in the next
+-- year. The check for repeats in int_series_shapes needs larger counts.
 flow_steps as (
     select
         series,

@@ -108,7 +108,7 @@ answers as (
     left join other_names on rules.name = other_names.name
 ),
 
--- Rank the answers of a place's rules. The first rule that finds a city takes precedence, followed by the first rule
+-- Rank the results of a place's rules. The first rule that finds a city takes precedence, followed by the first rule
 -- with a more specific reason than 'unknown city'.
 ranked as (
     select

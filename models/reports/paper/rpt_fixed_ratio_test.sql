@@ -106,7 +106,8 @@ slopes as (
     group by coefficients.regressor, specifications.controls
 ),
 
--- Slopes of both measures under the same controls. The first set of controls with both estimates is used.
+-- Slopes of the fixed-ratio measure and the observed measure under the same controls. The first set of controls with
+-- both estimates is used.
 compared as (
     select
         *,

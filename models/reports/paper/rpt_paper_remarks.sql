@@ -158,7 +158,7 @@ misses as (
     from scorecard
 ),
 
--- Entries with the total number of firms in the register. Only the largest register is used below. Shares by year
+-- Firm entries by register and year, with the register's total. Only the largest register is used below. Shares by year
 -- exclude the row that sums the years before the period.
 vintages as (
     select

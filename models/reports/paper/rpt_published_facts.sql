@@ -1,4 +1,4 @@
--- This report reads no estimates, so the dependency below makes it wait for the gate.
+-- Make this report wait for the gate, although it reads no estimates.
 -- depends_on: {{ ref('gate_results') }}
 with
 
