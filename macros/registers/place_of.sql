@@ -11,11 +11,11 @@ int_register_places parses each distinct value once.
             {%- if rule == 'credit_code' %}
             case when {{ is_a_credit_code(quoted) }} then concat('credit_code=', substring({{ quoted }}, 3, 6)) end
             {%- elif rule == 'code' %}
-            case when {{ is_said(quoted) }} then concat('code=', translate({{ quoted }}, '/|=', '')) end
+            case when {{ has_value(quoted) }} then concat('code=', translate({{ quoted }}, '/|=', '')) end
             {%- else %}
             {%- set province = adapter.quote(place['province']) %}
             case
-                when {{ is_said(quoted) }} and {{ is_said(province) }}
+                when {{ has_value(quoted) }} and {{ has_value(province) }}
                     then concat('name=', translate({{ province }}, '/|=', ''), '|', translate({{ quoted }}, '/|=', ''))
             end
             {%- endif %}
@@ -23,7 +23,7 @@ int_register_places parses each distinct value once.
         )
 {%- endmacro %}
 
-{% macro is_said(value) -%}
+{% macro has_value(value) -%}
 upper(trim({{ value }})) not in ('', 'N/A', 'NA', '-', '--')
 {%- endmacro %}
 

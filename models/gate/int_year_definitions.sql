@@ -41,7 +41,7 @@ agreements as (
 
 -- City-years in which the candidate denominators of a ratio differ enough to identify the one that the source used. The
 -- usual denominator is the most frequent one.
-told_definitions as (
+distinguishable_definitions as (
     select
         *,
         mode(definition order by definition) over (partition by series, scope) as usual_definition
@@ -58,7 +58,7 @@ definitions as (
         year,
         'definition' as rule,
         avg(case when definition = usual_definition then 1 else 0 end) as figure
-    from told_definitions
+    from distinguishable_definitions
     group by series, scope, year
     having count(*) >= 20
 ),

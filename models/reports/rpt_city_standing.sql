@@ -68,13 +68,13 @@ numbered as (
 
 -- Largest count that a rank would disclose, by variable and year. If nearly every whole number up to a count occurs,
 -- the rank reveals the count (docs/decisions/disclosure.md).
-told_by_rank as (
+disclosed_by_rank as (
     select
         variable,
         year,
-        max(value) as told
+        max(value) as largest_value
     from numbered
-    where numbers_up_to_it >= {{ var('told_by_rank') }} * value
+    where numbers_up_to_it >= {{ var('disclosed_by_rank') }} * value
     group by variable, year
 ),
 
@@ -86,15 +86,15 @@ numbers as (
         counted.value as counted,
         counted.value / coalesce(out_of.value, 1) as value,
         out_of.value is not null as is_share,
-        coalesce(counted.value <= told_by_rank.told, false) as is_told,
+        coalesce(counted.value <= disclosed_by_rank.largest_value, false) as is_disclosed,
         min(counted.year) over (partition by ranked_variables.variable) as first_year
     from {{ ref('ranked_variables') }} as ranked_variables
     inner join city_year_values as counted
         on split_part(ranked_variables.series, ' ', 1) = counted.variable
-    left join told_by_rank
+    left join disclosed_by_rank
         on
-            counted.variable = told_by_rank.variable
-            and counted.year = told_by_rank.year
+            counted.variable = disclosed_by_rank.variable
+            and counted.year = disclosed_by_rank.year
     left join city_year_values as out_of
         on
             split_part(ranked_variables.series, ' ', 2) = out_of.variable
@@ -110,9 +110,9 @@ compared as (
     select
         numbers.*,
         peer_groups.peer_group,
-        case when not numbers.is_told then numbers.value end as size,
+        case when not numbers.is_disclosed then numbers.value end as size,
         case
-            when not numbers.is_told and numbers.year > numbers.first_year
+            when not numbers.is_disclosed and numbers.year > numbers.first_year
                 then numbers.value / firsts.value
         end as growth
     from numbers
@@ -123,7 +123,7 @@ compared as (
             and numbers.city_id = firsts.city_id
             and numbers.first_year = firsts.year
             and firsts.counted >= {{ var('fewest_that_grow') }}
-    where not (numbers.is_share and numbers.is_told)
+    where not (numbers.is_share and numbers.is_disclosed)
 ),
 
 final as (
@@ -134,9 +134,9 @@ final as (
         year,
         rank() over (all_cities order by size desc nulls last) as national_rank,
         count(*) over all_cities as city_count,
-        is_told as is_last_tie,
+        is_disclosed as is_last_tie,
         cast(
-            case when not is_told then floor(10.0 * (national_rank - 1) / city_count) + 1 end as integer
+            case when not is_disclosed then floor(10.0 * (national_rank - 1) / city_count) + 1 end as integer
         ) as decile,
         peer_group,
         rank() over (peers order by size desc nulls last) as peer_rank,

@@ -177,7 +177,7 @@ judged as (
 
 -- City-years that provide lags and instruments to a dynamic panel, including city-years that are not observations
 -- themselves.
-lenders as (
+lag_sources as (
     select
         * exclude (loss),
         coalesce(
@@ -209,7 +209,7 @@ dynamic as (
             end
         ) as loss,
         true as is_used
-    from lenders
+    from lag_sources
     window year_before as (
         partition by sample_id, city_id order by year range between 1 preceding and 1 preceding
     )
