@@ -260,13 +260,17 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(
     delivery.dbt("build")
 
     assert delivery.exit_code != 0
-    assert 'holds the extract set "sample", and EXTRACTS_DIR now holds "other"' in delivery.output
+    assert (
+        'contains the extract set "sample", but EXTRACTS_DIR now contains "other"'
+        in delivery.output
+    )
     # The message first suggests the old name, in case the files belong to the same extract set.
     way_out = (
-        'If these files continue that set, write name: "sample" into their extract_set.yml.'
+        'If the files in EXTRACTS_DIR continue that set, write name: "sample" into their'
+        " extract_set.yml."
         " Otherwise set "
     )
-    assert f"{way_out}WAREHOUSE_PATH to another file, or delete this one." in delivery.output
+    assert f"{way_out}WAREHOUSE_PATH to another file, or delete the warehouse." in delivery.output
     assert delivery.rows("from reports.rpt_coefficients order by all") == before
 
     delivery.warehouse.unlink()
@@ -452,14 +456,17 @@ def test_trace_tells_what_was_delivered_blank_from_a_count_of_zero(sample_build:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--specification", "table_9"], "No specification 'table_9'. Close to it: table_"),
+        (
+            ["--specification", "table_9"],
+            "There is no specification 'table_9'. Similar names: table_",
+        ),
         (
             ["--specification", SPECIFICATION, "--city", "纽约", "--year", "2015"],
-            "No city '纽约' in marts.dim_city",
+            "marts.dim_city has no city '纽约'",
         ),
         (
             ["--specification", SPECIFICATION, "--city", "shenzen", "--year", "2015"],
-            "Close to it: Shenzhen 深圳市 (440300, Guangdong).",
+            "Similar names: Shenzhen 深圳市 (440300, Guangdong).",
         ),
         (
             ["--specification", SPECIFICATION, "--city", "suzhou", "--year", "2015"],
@@ -470,11 +477,11 @@ def test_trace_tells_what_was_delivered_blank_from_a_count_of_zero(sample_build:
         ),
         (
             ["--specification", SPECIFICATION, "--city", "深圳"],
-            "A cell needs both --city and --year.",
+            "Give both --city and --year to trace a cell.",
         ),
         (
             ["--specification", SPECIFICATION, "--city", "深圳", "--year", "1999"],
-            "440300 in 1999; its years are 2010 to 2020.",
+            "440300 in 1999; it covers the years 2010 to 2020.",
         ),
     ],
 )

@@ -240,12 +240,15 @@ def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -
         (
             "crv9",
             "cluster=city",
-            r"inference_checks.csv, column method: 'crv9' is not one of crv3, wild_restricted",
+            (
+                r"inference_checks.csv, column method: the method 'crv9' is unknown. Choose"
+                r" one of crv3, wild_restricted"
+            ),
         ),
         (
             "crv3",
             "clusters=city",
-            r"method crv3, column setting: 'clusters=city'; it takes cluster=",
+            r"method crv3: column setting is 'clusters=city', but the method takes cluster=",
         ),
     ):
         asked = pd.DataFrame([{"specification_id": HEADLINE, "method": method, "setting": setting}])

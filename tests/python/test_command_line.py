@@ -117,10 +117,10 @@ def test_with_nothing_published_the_documents_are_there_and_the_codes_are_not_ze
         "stale_relations": [],
     }
     assert document(run, "status", 1) == nothing
-    assert "nothing is published yet. `ai-manufacturing refresh`" in run.stderr
+    assert "no release has been published yet. Run `ai-manufacturing refresh`" in run.stderr
     run = asked("releases", "--json")
     assert document(run, "releases", 1) == {"releases": []}
-    assert "no release is kept there. `ai-manufacturing refresh`" in run.stderr
+    assert "contains no releases. Run `ai-manufacturing refresh`" in run.stderr
 
 
 def test_commands_that_read_print_one_json_document(
@@ -158,12 +158,15 @@ def test_commands_that_read_print_one_json_document(
     diff = document(asked("diff", "000001", "000002", "--json"), "diff")
     assert diff["counts"] == {"cell_changed": 2, "estimate_changed": 1}
     assert diff["largest_move"] == pytest.approx(2)
-    years = "first and last year such as 2018:2020"
+    years = "is neither a year nor a range of years such as 2018:2020"
     for arguments, said in (
         (("refresh", "--years", "2020:2018"), years),
         (("refresh", "--years", "2018-2020"), years),
-        (("compare", "--json", "--markdown", "a", "b"), "give one"),
-        (("diff", "000001", "000009", "--json"), "No release 000009. There are: 000001, 000002."),
+        (("compare", "--json", "--markdown", "a", "b"), "Give only one of them"),
+        (
+            ("diff", "000001", "000009", "--json"),
+            "There is no release 000009. Existing releases: 000001, 000002.",
+        ),
     ):
         refused = asked(*arguments)
         assert (refused.returncode, refused.stdout, said in refused.stderr) == (2, "", True)
@@ -187,7 +190,7 @@ def test_colours_are_for_a_terminal_that_wants_them(light_build: Build) -> None:
     assert code == 2
     first, second = seen.splitlines()
     assert re.fullmatch(r"\x1b\[33msample \(SYNTHETIC: .*\x1b\[0m", first)
-    wrong = "\x1b[31m\x1b[1mError\x1b[0m: No specification 'none'. Close to it: "
+    wrong = "\x1b[31m\x1b[1mError\x1b[0m: There is no specification 'none'. Similar names: "
     assert second.startswith(wrong)
     for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         _, _, seen = on_terminal(light_build, *arguments, both=True, **environment)

@@ -122,7 +122,7 @@ def test_the_command_ends_as_diff_does(light_build: Build, changed: Callable[...
     assert head in printed
     assert "a \\| b" in printed
     another = changed("update raw.deliveries set extract_set = 'another'")
-    why = "of another (SYNTHETIC: its numbers are not real). Both must be of one extract set."
+    why = "to another (SYNTHETIC: its numbers are not real). Compare files of the same extract set."
     assert why in run(2, old, another)
     document = json.loads(run(1, "--json", old, other))
     assert document.keys() == keys("`compare`")

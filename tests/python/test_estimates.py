@@ -47,7 +47,8 @@ def test_a_second_row_of_the_key_of_an_estimate_is_named() -> None:
     rows = [{"specification_id": name, "term": None} for name in ("first", "second", "second")]
     assert contracts.build_table("est_coefficients", rows[:2]).num_rows == 2
     expected = (
-        "est_coefficients has several rows of one key: specification_id second, term None,"
+        "est_coefficients has more than one row with the same key: specification_id"
+        " second, term None,"
         " row_count 2"
     )
     with pytest.raises(ValueError, match=expected):
@@ -272,12 +273,15 @@ EVENTS = {"estimator": "event_study", "options": "", "grouping": "region"}
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"estimator": "ols"}, "estimator is 'ols', not one of fixed_effects"),
-        ({"fixed_effects": "city group-year"}, "year effects by group need a grouping"),
+        ({"estimator": "ols"}, "the estimator 'ols' is unknown. Choose one of fixed_effects"),
+        ({"fixed_effects": "city group-year"}, "'city group-year' requires a grouping"),
         ({"options": "endpoints=binned"}, "endpoints is unknown .known: complete, shared"),
-        (GMM | {"options": "lags=2"}, "lags is '2', not first-last"),
-        (GMM | {"options": "lags=a-3"}, "lags.0 is 'a', not a valid"),
-        ({"subsample": "five_largest"}, "subsample is 'five_largest', not name=value"),
+        (GMM | {"options": "lags=2"}, "lags is '2', but the value must have the form first-last"),
+        (GMM | {"options": "lags=a-3"}, "lags.0 is 'a', but the value must be a valid"),
+        (
+            {"subsample": "five_largest"},
+            "subsample is 'five_largest', but the value must have the form name=value",
+        ),
         ({"options": "complte=fdi"}, r"complte is unknown \(did you mean complete\?\)"),
         (GMM | {"covariance": "iid"}, "covariance 'iid' is not supported for"),
         (EVENTS | {"fixed_effects": "city group-year"}, "'city group-year' is not supported"),
@@ -292,9 +296,12 @@ def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"weighting": "by_hand"}, "measure_weightings.csv has no row ai_firms, by_hand"),
-        ({"controls": "ln_weather"}, "'ln_weather' is not a variable: no row of series.csv has it"),
-        ({"subsample": "climate=wet"}, "no grouping 'climate' in city_groupings.csv"),
+        (
+            {"weighting": "by_hand"},
+            "measure_weightings.csv has no row for measure ai_firms and weighting by_hand",
+        ),
+        ({"controls": "ln_weather"}, "'ln_weather' is not a variable of series.csv"),
+        ({"subsample": "climate=wet"}, "city_groupings.csv has no grouping 'climate'"),
     ],
 )
 def test_a_row_that_names_what_the_seeds_do_not_list_names_itself(

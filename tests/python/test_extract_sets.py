@@ -62,11 +62,12 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
 
     message = refused()
     unset = (
-        "the synthetic sample, as EXTRACTS_DIR is not set, is of extract set sample (SYNTHETIC: "
+        "the synthetic sample, as EXTRACTS_DIR is not set, belongs to extract set sample"
+        " (SYNTHETIC: "
     )
     assert unset in message
     assert "release 000002" in message
-    assert "is of public (delivered). Nothing was published." in message
+    assert "belongs to public (delivered). Nothing was published." in message
     assert message.endswith("--replace-extract-set.")
     assert "write name" not in message, "a sample is no delivery of the public set"
     store.published_path.unlink()
@@ -78,12 +79,12 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     (later / "extract_set.yml").write_text("name: city statistics\n", encoding="utf-8")
     assert 'write name: "public" into their extract_set.yml' in refused(later)
     said = (
-        "Release 000001 is of sample (SYNTHETIC: its numbers are not real), release 000002 of"
-        " public"
+        "Release 000001 belongs to sample (SYNTHETIC: its numbers are not real), but release 000002"
+        " belongs to public"
     )
     assert said in run(2, "diff", "000001", "000002")
     said = run(2, "rollback", "000001")
-    assert said.startswith("Error: Release 000001 is of extract set sample (SYNTHETIC: ")
+    assert said.startswith("Error: Release 000001 belongs to extract set sample (SYNTHETIC: ")
     assert store.read_current_manifest().release_id == "000002"
     run(0, "rollback", "000001", "--replace-extract-set")
     assert store.read_current_manifest().release_id == "000001"
@@ -95,7 +96,7 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     (held / "report.json").write_text(json.dumps(report), encoding="utf-8")
     integrity.record_folder(held)
     publish = ("publish", "000003", "--reason", "x")
-    assert "The held build 000003 is of extract set public (delivered)" in run(2, *publish)
+    assert "The held build 000003 belongs to extract set public (delivered)" in run(2, *publish)
     assert store.read_current_manifest().release_id == "000001"
     run(0, *publish, "--replace-extract-set")
     assert store.read_current_manifest().origin == PUBLIC
@@ -108,13 +109,13 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
     refreshes.run()
     refreshes.of(of_another_set(PUBLIC), "update reports.rpt_coefficients set estimate = 0")
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts(refreshes.build, tmp_path / "public")))
-    another = r"is of extract set public \(delivered\); release 000001"
+    another = r"belongs to extract set public \(delivered\), but release 000001"
     with pytest.raises(BadConfigurationError, match=another):
         refreshes.run()
     assert refreshes.names == [], "it is refused before the build"
     manifest = refreshes.run(Limits(hold_shown_above=0), replaces=True)
     assert (manifest.release_id, manifest.origin) == ("000002", PUBLIC)
-    replaced = f"Release 000002 of public (delivered) replaces one of {SAMPLE}."
+    replaced = f"Release 000002 of public (delivered) replaces a release of {SAMPLE}."
     assert replaced in refreshes.warnings
     assert read(store.published_path, "from release.changes") == []
     assert read(store.published_path, "from release.previous") == [("000001", *SAMPLE)]
@@ -131,7 +132,7 @@ def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
     store.publish_release("000001")
     refreshes.of(of_another_set(Origin("public", "synthetic")))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts(build, tmp_path / "public")))
-    synthetic = r"is of extract set public \(SYNTHETIC: .*; release 000001"
+    synthetic = r"belongs to extract set public \(SYNTHETIC: .*, but release 000001"
     with pytest.raises(BadConfigurationError, match=synthetic):
         refreshes.run()
     assert store.read_current_manifest().release_id == "000001"
@@ -164,7 +165,7 @@ def written(path: Path, origin: Origin, release_id: str | None = None) -> Path:
 def test_a_file_that_the_user_names_goes_before_any_default(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = r"{}\.duckdb: there is no such file"
+    gone = r"{}\.duckdb: the file does not exist"
     with pytest.raises(DatabaseError, match=gone.format("build/warehouse")):
         databases.select_database(None)
     warehouse = written(clone / "build/warehouse.duckdb", SAMPLE)
@@ -195,7 +196,7 @@ def test_a_file_that_a_command_cannot_read_is_passed_over_for_one_of_the_same_se
     warehouse = written(clone / "build/warehouse.duckdb", SAMPLE)
     published = written(clone / "build/releases/ai_manufacturing.duckdb", PUBLIC, "000012")
     with pytest.raises(
-        DatabaseError, match=r"The published release holds extract set public \(delivered\) \("
+        DatabaseError, match=r"The published release names .* of extract set public \(delivered\)"
     ):
         databases.select_database(None, (WAREHOUSE,))
     assert databases.select_database(warehouse, (WAREHOUSE,)).origin == SAMPLE
@@ -205,7 +206,7 @@ def test_a_file_that_a_command_cannot_read_is_passed_over_for_one_of_the_same_se
     monkeypatch.setenv("WAREHOUSE_PATH", str(warehouse))
     with pytest.raises(
         DatabaseError,
-        match=r"WAREHOUSE_PATH holds extract set sample .* this command needs a release",
+        match=r"WAREHOUSE_PATH names .* of extract set sample .* this command needs a release",
     ):
         databases.select_database(None, (RELEASE,))
 
@@ -218,7 +219,8 @@ def test_no_default_is_read_for_the_extract_set_of_another_folder(
         (clone / name).mkdir()
     monkeypatch.setenv("EXTRACTS_DIR", "public")
     with pytest.raises(
-        DatabaseError, match=r"EXTRACTS_DIR is public, extract set public; .* is of sample \(SYNTH"
+        DatabaseError,
+        match=r"EXTRACTS_DIR is public with extract set public, but .* belongs to sample \(SYNTH",
     ):
         databases.select_database(None)
     assert databases.select_database(published).path == published
@@ -229,7 +231,7 @@ def test_no_default_is_read_for_the_extract_set_of_another_folder(
 def test_a_file_that_is_neither_release_nor_warehouse_is_named(clone: Path) -> None:
     duckdb.connect(str(clone / "empty.duckdb")).close()
     with pytest.raises(
-        DatabaseError, match=r"empty\.duckdb: neither a release nor a warehouse with landed files"
+        DatabaseError, match=r"empty\.duckdb is neither a release nor a warehouse with landed files"
     ):
         databases.read_database(clone / "empty.duckdb")
 
@@ -242,7 +244,7 @@ def test_a_folder_is_refused_before_its_checksum_is_read(clone: Path) -> None:
     folder = clone / "release.duckdb"
     folder.mkdir()
     folder.with_name("release.duckdb.sha256").write_text(f"{'0' * 64}  release.duckdb\n")
-    with pytest.raises(DatabaseError, match=r"release\.duckdb: not a regular file"):
+    with pytest.raises(DatabaseError, match=r"release\.duckdb is not a regular file"):
         databases.read_database(folder)
 
 
@@ -267,7 +269,7 @@ def test_a_command_says_first_which_set_it_reads_and_overwrites_no_answers_of_an
         first, *_ = run(0, *arguments).stdout.splitlines()
         assert first == f"{SAMPLE}, warehouse, {light_build.warehouse}"
     said = run(2, "queries", "--database", of_public).stderr
-    assert "contains the answers for the synthetic sample. Give --out for other sets" in said
+    assert "contains the answers for the synthetic sample. For another extract set, name" in said
     assert book.read_bytes() == answers
 
 
@@ -291,7 +293,7 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
     assert "Without dbt's catalogue" not in run(0, *report).stdout, "one of the same set stays"
     assert beside.read_text(encoding="utf-8") == marked(SAMPLE)
     for text, said in (
-        (marked(PUBLIC), "is of public (delivered)"),
+        (marked(PUBLIC), "belongs to public (delivered)"),
         ("<html></html>", "does not name its extract set"),
     ):
         beside.write_text(text, encoding="utf-8")
@@ -299,4 +301,4 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
         assert said in run(0, *report).stdout
         assert not beside.exists()
         refused = run(2, *report, "--catalogue", other).stderr
-        assert f"{said}; the release is of {SAMPLE}" in refused
+        assert f"{said}, but the release belongs to {SAMPLE}" in refused

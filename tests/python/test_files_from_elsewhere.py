@@ -77,7 +77,7 @@ def test_a_log_beside_an_own_file_is_refused_where_no_setting_names_the_file(
     """
     trusted_files.record_file(warehouse, landed)
     warehouse.with_name(f"{warehouse.name}.wal").write_bytes(b"a log")
-    with pytest.raises(duckdb_client.RefusedError, match="a log that is not part of the file"):
+    with pytest.raises(duckdb_client.RefusedError, match="contains changes that are not in"):
         delivered(warehouse)
 
 
@@ -109,7 +109,7 @@ def test_a_user_without_a_folder_is_warned_and_trusts_no_file(
     path = tmp_path / "own"
     path.write_bytes(b"content")
     monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
-    with pytest.warns(UserWarning, match=r"own will be read as a file from elsewhere"):
+    with pytest.warns(UserWarning, match=r"own could not be recorded as your own file"):
         trusted_files.record_file(path)
     assert not trusted_files.is_trusted(path)
 
@@ -210,7 +210,7 @@ def test_a_copy_names_the_view_whose_files_cannot_be_read(
     with pytest.raises(duckdb_client.RefusedError) as raised:
         copied(warehouse)
     message = str(raised.value)
-    assert message.startswith(f"{warehouse}: the view marts.delivered shows files that cannot be")
+    assert message.startswith(f"{warehouse}: the view marts.delivered reads files that cannot be")
     assert f"{landed}{os.sep}rows.parquet" in message
     assert message.endswith("or build again.")
     assert "\n" not in message

@@ -377,7 +377,7 @@ MEAN = {
             },
             "argument 'row_condition': .*'@os.getpid..'.* is no condition object of the type",
         ),
-        ({"severity": "info"}, "severity is 'info', not 'critical' or 'warning'"),
+        ({"severity": "info"}, "severity is 'info', but the value must be 'critical' or 'warning'"),
         ({"sevrity": "warning"}, "sevrity is unknown .did you mean severity"),
         ({"meta": {"zh": "述"}}, "`meta.series` is missing"),
         ({"meta": {"series": ["gdp_100m_cny"]}}, "meta.zh is missing"),
@@ -439,7 +439,10 @@ def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(
     odd_suite('{"type" "expect_column_to_exist"}')
     with pytest.raises(
         suites.SuiteError,
-        match=r"^expectations/odd\.json, line 2: not valid JSON: Expecting ':' delimiter\.$",
+        match=(
+            r"^expectations/odd\.json, line 2: the text is not valid JSON \(Expecting ':'"
+            r" delimiter\)\.$"
+        ),
     ):
         suites.read_suite("odd")
 

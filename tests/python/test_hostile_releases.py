@@ -354,5 +354,7 @@ def test_no_release_of_a_zip_is_opened_before_somebody_says_yes(
         raise AssertionError("opened")
 
     monkeypatch.setattr(duckdb_client, "open_in_memory", opened)
-    with pytest.raises(replication.ReplicationError, match="not run, so no number is compared"):
+    with pytest.raises(
+        replication.ReplicationError, match="was not run, so no numbers were compared"
+    ):
         replication.check_package(zipped(database)(tmp_path), print, lambda _: False)

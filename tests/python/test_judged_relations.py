@@ -30,8 +30,8 @@ def test_a_table_that_changed_since_it_was_judged_is_refused_with_the_way_out(ch
         validation.check_gate(PASSED, kept, judged=connection.table("judged"))
         connection.execute(change)
         refused = (
-            r"^judged, other: not as the gate judged it.+Run dbt build, or dbt build --select"
-            r" judged\+ other\+$"
+            r"^judged, other changed or was rebuilt after.+Run `dbt build`, or `dbt build --select"
+            r" judged\+ other\+`\.$"
         )
         with pytest.raises(validation.GateFailedError, match=refused):
             validation.check_gate(

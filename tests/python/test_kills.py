@@ -115,7 +115,9 @@ def test_only_whole_counts_are_handed_over_and_they_replace_the_old_ones_in_one_
     pq.write_table(new, part)
     counts_file.write_bytes(b"old")
     (to / part.name).write_bytes(b"of dbt alone")
-    with pytest.raises(counts.CountsError, match="made: the counts are not in one complete file"):
+    with pytest.raises(
+        counts.CountsError, match="made does not contain the counts in one complete file"
+    ):
         counts.copy_counts(made, to)
     (made / "_SUCCESS").touch()
     with monkeypatch.context() as dying:

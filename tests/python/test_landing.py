@@ -124,7 +124,8 @@ def test_columns_of_the_file_name_land_typed(project: Project) -> None:
     ]
     project.deliver("stock/企业_latest.csv", "城市\n深圳市\n")
     assert fault().startswith(
-        "stock/企业_latest.csv: the name does not fit file_name of vendor.stock, 企业_(?P<年份>"
+        "stock/企业_latest.csv: the file name does not match the file_name pattern of"
+        " vendor.stock, 企业_(?P<年份>"
     )
 
 
@@ -166,7 +167,7 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(
     assert (none.schema, none.num_rows) == (table.schema, 0)
     with pytest.raises(
         landing.LandingError,
-        match='entity "patents": no declaration names this entity; declared are firms',
+        match=r'no declaration names the entity "patents"\. The declared entities are firms',
     ):
         landing.read_rows("patents", deliveries)
 
@@ -304,8 +305,8 @@ def test_a_city_of_which_no_value_was_delivered_is_no_note(project: Project) -> 
 
 def test_a_folder_that_is_missing_or_holds_no_declared_file_says_so(project: Project) -> None:
     assert (
-        fault() == f"{project.root / 'extracts'}: there is no such folder. "
-        "Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."
+        fault() == f"{project.root / 'extracts'}: the folder does not exist. "
+        "Set EXTRACTS_DIR to another folder, or run `make setup` to create the synthetic sample."
     )
     project.deliver("README.md", "x")
     project.deliver("notes.pdf", "x")
@@ -336,7 +337,7 @@ def test_a_name_that_no_declaration_claims_gets_a_hint(
     declared = FIRMS.replace("firms/*", "yearly/firms_*.csv")
     project.declare(declared + declared.replace("firms", "stocks"))
     project.deliver_rows(GOOD, to=name)
-    said = f"No declaration claims this name; {hint}. Rename the file, or correct `files`."
+    said = f"No declaration matches this file name; {hint}. Rename the file, or correct `files`."
     assert fault().splitlines()[1:] == [f"{name}: {said}"]
     project.deliver_rows(GOOD, to="yearly/firms_2019.csv")
     assert {*recorded("file_path", "hint")} == {(name, said), ("yearly/firms_2019.csv", None)}
@@ -466,7 +467,8 @@ def test_an_unreadable_encoding_names_the_row(project: Project) -> None:
     content = csv_text(("深圳", 2020, 1, 1), ("广州", 2020, 1, 1)).encode()
     project.deliver("firms/a.csv", content.replace("广州".encode(), b"\xff"))
     assert fault().startswith(
-        "firms/a.csv, row 3: unreadable encoding: tried utf-8 (fails in row 3), gb18030 ("
+        "firms/a.csv, row 3: the encoding of the file was not recognised: landing tried utf-8 ("
+        "fails in row 3), gb18030 ("
     )
 
 
@@ -485,7 +487,7 @@ def test_a_file_is_of_one_provider_and_feeds_an_entity_once(
     )
     project.declare(FIRMS + again if provider == "vendor" else again, provider=provider)
     project.deliver_rows(GOOD)
-    assert fault().startswith(f"firms/a.csv: declared twice, by {both}.")
+    assert fault().startswith(f"firms/a.csv: more than one declaration matches this file: {both}.")
 
 
 OUTPUTS = """
@@ -546,7 +548,7 @@ def test_a_faulty_declaration_is_one_message(project: Project) -> None:
         (line,) = fault().splitlines()
         assert line.startswith("vendor/vendor.toml"), line
         assert entry["message"] in line
-        if entry["message"] != "not TOML":
+        if entry["message"] != "the declaration is not valid TOML":
             assert line.endswith(declarations.WAY_OUT)
         project.declare(good, provenance="")
         assert firms() == [GOOD]
@@ -556,7 +558,7 @@ def test_one_header_with_two_types_in_an_entity_names_both(project: Project) -> 
     project.declare(FIRMS.replace('"产值" = "number"', '"产值" = "text"'), provider="another")
     project.deliver_rows(GOOD)
     assert fault().startswith(
-        "vendor/vendor.toml, source firms, column 产值: number here, text in source firms of "
+        "vendor/vendor.toml, source firms, column 产值 has type number, but source firms of "
     )
 
 
@@ -602,6 +604,6 @@ def test_another_declaration_lands_anew_and_earlier_deliveries_ask_for_a_build(
     assert landing.land_deliveries()["store_key"] != before["store_key"]
     with pytest.raises(
         landing.LandingError,
-        match=r"firms/a\.csv: landed under another declaration of vendor\.firms",
+        match=r"firms/a\.csv: the file was landed with another declaration of vendor\.firms",
     ):
         landing.read_rows("firms", before).read_all()

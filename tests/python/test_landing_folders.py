@@ -72,7 +72,7 @@ def test_what_is_wrong_with_a_file_of_such_a_name_or_its_members_is_one_line(
     gbk(project, "firms", "空.csv", "")
     assert fault().splitlines() == [
         "firms/\\xbf\\xd5.csv: the file is empty. Ask the provider for the file again.",
-        "firms/a.zip: not a complete zip archive. Ask the provider for the file again.",
+        "firms/a.zip: the file is not a complete zip archive. Ask the provider for the file again.",
     ]
 
 
@@ -142,8 +142,8 @@ def test_a_sparse_file_is_refused_by_its_size(project: Project) -> None:
     assert (
         fault()
         == "firms/huge.csv: the file has 40,000,000,000 bytes, above the limit of 4,294,967,296"
-        " bytes. If that is right, deliver it in parts; if a row is a firm or a patent, declare a"
-        " register."
+        " bytes. If this size is correct, deliver the file in parts; if each row is a firm or a"
+        " patent, declare a register."
     )
 
 
@@ -162,20 +162,24 @@ def test_folders_and_files_that_may_not_be_read_are_named(unprivileged: Project)
         fingerprint.hash_deliveries(unprivileged.root / "extracts")
     folder.chmod(0o700)
     (unprivileged.root / "extracts/extract_set.yml").chmod(0)
-    assert fault() == f"extract_set.yml: {denied}."
+    assert fault() == f"extract_set.yml {denied}."
 
 
 def test_a_description_that_names_no_set_is_refused_in_one_line(project: Project) -> None:
     project.deliver_rows(GOOD)
     described = [(entry["described"], entry["message"]) for entry in FAULTY["sets"]]
     described += [
-        ("name: a\nname: b", 'not a YAML mapping (found duplicate key "name" with value "b" ('),
-        ("name: " + "秋" * 40, f"name is '{'秋' * 40}', longer than 255 bytes as a folder's name"),
+        ("name: a\nname: b", 'is not a YAML mapping (found duplicate key "name" with value "b" ('),
+        (
+            "name: " + "秋" * 40,
+            f"name is '{'秋' * 40}', but the value must take at most 255 bytes as"
+            " the name of a folder",
+        ),
     ]
     for text, message in described:
         project.deliver("extract_set.yml", text)
         (line,) = fault().splitlines()
-        assert line.startswith(f"extract_set.yml: {message}"), line
+        assert line.startswith((f"extract_set.yml: {message}", f"extract_set.yml {message}")), line
     assert not (project.root / "landing").exists()
 
 
@@ -263,15 +267,14 @@ def test_a_store_that_cannot_be_made_or_named_is_one_line(
     taken = project.deliver_rows(GOOD)
     monkeypatch.setenv("LANDING_DIR", str(taken / "landing"))
     assert (
-        fault()
-        == f"{taken / 'landing'}: Not a directory. Set LANDING_DIR to a folder that this user may"
-        " read and write."
+        fault() == f"{taken / 'landing'}: the landing store cannot be opened (Not a directory). Set"
+        " LANDING_DIR"
+        " to a folder that you can read and write."
     )
     monkeypatch.setenv("LANDING_DIR", str(project.root / os.fsdecode("库".encode("gbk"))))
     assert (
-        fault()
-        == rf"{project.root}/\xbf\xe2: the name of this folder is not UTF-8. Set LANDING_DIR to"
-        r" another."
+        fault() == rf"{project.root}/\xbf\xe2: the name of this folder is not valid UTF-8. Set"
+        r" LANDING_DIR to another folder."
     )
 
 

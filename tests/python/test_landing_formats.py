@@ -116,7 +116,8 @@ def test_a_ragged_record_of_a_register_is_set_aside(project: Project) -> None:
         "编号,经营范围\n" + "1,a\n" * 30_000 + '2,"never closed\n3,b\n', encoding="utf-8"
     )
     assert fault().startswith(
-        "register/a.csv, row 30002: not a CSV file (Value with unterminated quote found.)"
+        "register/a.csv, row 30002: the line cannot be read as CSV (Value with"
+        " unterminated quote found.)"
     )
 
 
@@ -159,13 +160,19 @@ def test_a_name_that_looks_like_a_pattern_is_one_file(
 
 def test_a_register_that_cannot_be_read_says_why_and_leaves_nothing(project: Project) -> None:
     project.declare(FIRMS + REGISTER)
-    packed = "a register is not read from gzip, a workbook or a zip inside another"
+    packed = "a register cannot be read from a gzip file, a workbook or a nested zip"
     refused = {
-        "columns": ("编号\n1\n".encode("gb18030"), "columns missing: 经营范围. It has: 编号."),
+        "columns": (
+            "编号\n1\n".encode("gb18030"),
+            "the file lacks the columns 经营范围; it has 编号.",
+        ),
         "empty": (b"", "the file is empty"),
-        "encoding": ("编号;经营范围\n".encode("utf-16-le"), "unreadable encoding"),
+        "encoding": (
+            "编号;经营范围\n".encode("utf-16-le"),
+            "the encoding of the file was not recognised",
+        ),
         "gzip": (gzip.compress(b"x"), packed),
-        "parquet": (b"PAR1 and no more", "not a Parquet file"),
+        "parquet": (b"PAR1 and no more", "the file cannot be read as Parquet"),
         "workbook": (workbook(), packed),
     }
     for name, (content, _) in refused.items():
@@ -262,8 +269,8 @@ def test_a_sheet_of_all_rows_of_excel_lands_unless_its_last_corner_holds_somethi
     corner.value = "x"
     book.save(path)
     assert (
-        fault()
-        == "firms/a.xlsx, sheet Sheet: its cells span rows 1 to 1,048,576 and 16,384 columns,"
+        fault() == "firms/a.xlsx, sheet Sheet: the cells of the sheet span rows 1 to 1,048,576 and"
+        " 16,384 columns,"
         " 17,179,869,184 cells in all; the limit is 33,554,432. Delete cells far from the table,"
         " or deliver CSV."
     )
@@ -326,19 +333,22 @@ def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each
         twice = zipped(("a.csv", TEXT), ("a.csv", TEXT))
     long = csv_text(*((code, 2020, code, 1) for code in range(1000))).encode()
     unpacked = "Ask the provider for the files unpacked."
-    nested = f"holds another archive. {unpacked}"
+    nested = f"contains another archive. {unpacked}"
     damaged = changed(plain, 30 + len("a.csv") + 7)
     encrypted = changed(plain, 6, directory=8)
     refused: dict[str, tuple[bytes, str]] = {
-        "cut.gz": (gzip.compress(long)[:-300], ": not a complete gzip file.*"),
-        "cut.zip": (zipped(("a.csv", long))[:-300], ": not a complete zip.*"),
+        "cut.gz": (gzip.compress(long)[:-300], ": the file is not a complete gzip file.*"),
+        "cut.zip": (zipped(("a.csv", long))[:-300], ": the file is not a complete zip.*"),
         "damaged.zip": (damaged, rf'/a.csv: the member "a.csv" cannot be unpacked \(.* {unpacked}'),
         "encrypted.zip": (
             encrypted,
-            ': the member "a.csv" is encrypted. Ask the provider for it without a password.',
+            (
+                ': the member "a.csv" is encrypted. Ask the provider for an archive without a'
+                " password."
+            ),
         ),
         "gzip_in_zip.zip": (zipped(("c.csv", packed)), f"/c.csv: the member {nested}"),
-        "twice.zip": (twice, f': the archive holds "a.csv" twice. {unpacked}'),
+        "twice.zip": (twice, f': the archive contains "a.csv" twice. {unpacked}'),
         "zip_in_gzip.gz": (gzip.compress(plain), f": the gzip file {nested}"),
     }
     outside = [
@@ -399,8 +409,8 @@ def test_a_bomb_is_refused_without_being_unpacked(
     message = fault()
     assert message.startswith("firms/a")
     assert (
-        "above the limits of 1,073,741,824 bytes and 200 times. If that is right, deliver it"
-        " unpacked." in message
+        "above the limits of 1,073,741,824 bytes and 200 times its size. If this size is"
+        " correct, deliver the file unpacked." in message
     )
     # Other archives are refused by their declared size, but gzip is decompressed up to the limit.
     if kind == "gzip":
@@ -413,11 +423,10 @@ def test_a_parquet_file_with_lists_or_bytes_in_its_cells_is_refused(project: Pro
     project.deliver("firms/b", parquet(dict.fromkeys(HEADER, text)))
     lists, foreign = fault().splitlines()
     assert (
-        lists
-        == "firms/a, column 城市代码: its values are of type list<element: int64>. Ask for one"
-        " value in a cell."
+        lists == "firms/a, column 城市代码: the values of this column have the nested type"
+        " list<element: int64>. Ask the provider for a single value in each cell."
     )
-    assert foreign.startswith("firms/b: its text is not UTF-8 (")
+    assert foreign.startswith("firms/b: the text of the file is not valid UTF-8 (")
 
 
 def test_above_the_absolute_limit_a_plausible_ratio_does_not_help(

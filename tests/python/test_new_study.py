@@ -24,7 +24,7 @@ FAULTS = {
     "an outcome without a series": (
         'outcome = "worker_count"',
         'outcome = "workers"',
-        "tables jobs, column 1 names workers, not a declared series",
+        "tables jobs, column 1 names workers, but no such series is declared",
     ),
     "a series declared twice": (
         'name = "robot_count"\nheading',
@@ -34,43 +34,46 @@ FAULTS = {
     "a period without years": (
         "first_year = 2005",
         "first_year = 2014",
-        "first_year 2014 is not before 2014",
+        "first_year 2014 must be before last_year 2014",
     ),
     "a claim without a printed estimate": (
         'zh = "仅机器人"\nprinted',
         'zh = "仅机器人"\n# printed',
-        "tables wages, column 1 is the claim of the first page, so it needs the printed estimate",
+        "column 1 of table wages is the headline claim, so it needs the printed estimate",
     ),
     "a printed estimate without its digits": (
         'estimate = "0.20"',
         "estimate = 0.20",
-        "table wages: columns.0.printed.estimate is 0.2, not a valid text",
+        "table wages: columns.0.printed.estimate is 0.2, but the value must be a valid text",
     ),
     "logs of a series that may be zero": (
         "between = [1000, 2000000]",
         "between = [0, 2000000]",
-        "series worker_count is taken in logs, so between must begin above zero",
+        (
+            "series worker_count is used in logarithms, so the lower limit in `between` must"
+            " be above zero"
+        ),
     ),
     "a file without regions": (
         'files = "ministry/robots.csv"\nregion_code = "region"',
         'files = "ministry/robots.csv"',
-        "region_code or region_name must name the heading of the region",
+        "region_code or region_name must name the column heading of the region",
     ),
     "an unknown limit": (
         "growth_factor_max = 3",
         "growth_max = 3",
-        "growth_max is not a limit of a series. Known: median_min, median_max,",
+        "growth_max is not a known limit of a series. Choose one of median_min, median_max,",
     ),
     "an unknown transform": (
         'series = "robot_count"',
         'series = "robot_count"\ntransform = "log"',
-        "measure.transform is 'log', not 'ln' or 'ln1p'",
+        "measure.transform is 'log', but the value must be 'ln' or 'ln1p'",
     ),
-    "an author in one piece": ('"Doe, Ann"', '"Ann Doe"', "not family name, given name"),
+    "an author in one piece": ('"Doe, Ann"', '"Ann Doe"', "must be a text such as Doe, Ann"),
     "a split by region with a year": (
         'by = "region"',
         'by = "region"\nyear = 2005',
-        "a split by a series has a year, and one by region has none",
+        "a split by a series must give a year, and a split by region must not",
     ),
     "no TOML": ("last_year = 2014", "last_year = ", "study.toml is not valid TOML: Invalid value"),
 }
@@ -111,7 +114,7 @@ def test_a_file_that_is_there_is_only_replaced_when_asked(tmp_path: Path) -> Non
     series, corrections = (folder / f"seeds/{name}.csv" for name in ("series", "corrections"))
     for seed in (series, corrections):
         seed.write_text(seed.read_text(encoding="utf-8") + "mine\n", encoding="utf-8")
-    with pytest.raises(DeclarationError, match="more files exist already"):
+    with pytest.raises(DeclarationError, match="more files already exist"):
         write_study(folder)
     assert series.read_text(encoding="utf-8").endswith("\nmine\n")
     write_study(folder, replace=True)

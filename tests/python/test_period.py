@@ -42,13 +42,16 @@ def test_a_set_names_its_period_and_takes_what_it_leaves_out_from_the_project(
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ("", "period is None, not a table of years, such as {"),
-        ("[2010, 2022]", "period is [2010, 2022], not a table of years"),
-        ("{}", "period: not a table of years, such as {"),
+        ("", "period is None, but the value must be a table of years, such as {"),
+        ("[2010, 2022]", "period is [2010, 2022], but the value must be a table of years"),
+        ("{}", "period: the value must be a table of years, such as {"),
         ("{lastyear: 2022}", "period: lastyear is unknown (did you mean last_year?)"),
-        ("{last_year: '2022'}", "period.last_year is '2022', not a valid integer"),
-        ("{last_year: 20222}", f"{ORDER.format(2010, 20222, 2020)} Write years from 1949"),
-        ("{last_year: yes}", "period.last_year is 'yes', not a valid integer"),
+        (
+            "{last_year: '2022'}",
+            "period.last_year is '2022', but the value must be a valid integer",
+        ),
+        ("{last_year: 20222}", f"{ORDER.format(2010, 20222, 2020)} Years must be between 1949"),
+        ("{last_year: yes}", "period.last_year is 'yes', but the value must be a valid integer"),
         ("{last_year: 2009}", ORDER.format(2010, 2009, 2020)),
         ("{base_year: 20222}", ORDER.format(2010, 2020, 20222)),
     ],

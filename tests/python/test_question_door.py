@@ -269,7 +269,7 @@ def test_an_estimate_is_traced_to_its_sample_and_a_cell_to_its_file(door: Door) 
     assert list(found["verdicts"]) == ["table_1_col_1"]
     lines = of(door.trace("table_1_col_1", "Shenzhen", 2015))["lines"]
     assert any(re.search(r"\.csv, row \d+: .+, sha256 [0-9a-f]{64}$", line) for line in lines)
-    assert "Close to it: table_1_col_" in of(door.trace("table_1_col"))["error"]
+    assert "Similar names: table_1_col_" in of(door.trace("table_1_col"))["error"]
 
 
 WHY = "because they contain or would reveal values of vendor that may not be passed on"
@@ -615,7 +615,7 @@ def test_without_the_sdk_the_command_names_the_line_that_installs_it(
     monkeypatch.delitem(sys.modules, "ai_manufacturing.question_door.server", raising=False)
     run = CliRunner().invoke(cli.main, ["mcp"])
     assert run.exit_code == 1
-    assert "`python -m pip install -e '.[mcp]'` installs it" in run.output
+    assert "Install it with `python -m pip install -e '.[mcp]'`." in run.output
 
 
 def calls_of(text: str) -> dict[str, Call]:

@@ -150,7 +150,7 @@ def test_changes_are_counted_in_their_units_and_kept_in_the_new_release(
     assert "ln_fdi: 1 cells of 1 cities changed, 2016-2016, from or to missing" in summary.lines
 
     (tmp_path / "text.duckdb").write_text("no database", encoding="utf-8")
-    with pytest.raises(RefreshError, match=r"text\.duckdb: not a release"):
+    with pytest.raises(RefreshError, match=r"text\.duckdb is not a release"):
         read_manifest(tmp_path / "text.duckdb")
 
 
@@ -497,10 +497,13 @@ def test_a_path_that_dbt_would_not_escape_is_refused(
         Plugin("ai_manufacturing", {}, credentials).update_connection_config(credentials, {})
 
     for name in ("it's.duckdb", 'a "b".duckdb', "a; drop schema marts.duckdb"):
-        with pytest.raises(DbtRuntimeError, match="Rename the file; folder names are not limited"):
+        with pytest.raises(DbtRuntimeError, match="Rename the file; folder names may contain them"):
             opened(name)
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path / "it's"))
-    no_seed = r"it's: dbt loads no seed from a path with a quotation mark \('\)\. Rename the folder"
+    no_seed = (
+        r"it's: dbt cannot load seeds from a path that contains a quotation mark \('\)\."
+        r" Rename the folder"
+    )
     with pytest.raises(DbtRuntimeError, match=no_seed):
         opened("warehouse.duckdb")
 
@@ -524,7 +527,7 @@ def test_a_warehouse_that_another_process_has_open_is_named_with_that_process(
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        message = rf"{path} is open in \S+ \(PID {process.pid}\), so .+ close it there, or name"
+        message = rf"{path} is open in \S+ \(PID {process.pid}\), so .+ Close it there, or name"
         with pytest.raises(DbtRuntimeError, match=message):
             plugin.update_connection_config(credentials, {})
         process.communicate()
@@ -545,10 +548,12 @@ def test_progress_is_words_on_a_terminal(
 
 def test_a_limit_that_would_limit_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = ("REFRESH_HOLD_ABOVE", "REFRESH_WARN_ABOVE", "RELEASES_KEPT")
-    no_number = "which is not a number of 0 or more"
+    no_number = "Give a number of 0 or more"
     cases = [(name, text, no_number) for name in limits for text in ("much", "nan", "inf", "-1")]
-    cases.append(("RELEASES_KEPT", "2.5", "give a whole number"))
-    cases.append(("RELEASES_KEPT", "1", "the published release and the one before it are kept"))
+    cases.append(("RELEASES_KEPT", "2.5", "Give a whole number of 2 or more"))
+    cases.append(
+        ("RELEASES_KEPT", "1", "the published release and the one before it are always kept")
+    )
     for name, text, said in cases:
         with monkeypatch.context() as wrong:
             wrong.setenv(name, text)
@@ -607,7 +612,9 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
         return copied(*arguments, **options)
 
     monkeypatch.setattr(build, "run_dbt", delivered_meanwhile)
-    changed_meanwhile = r"late\.csv changed while dbt built; the published release is unchanged"
+    changed_meanwhile = (
+        r"late\.csv changed while dbt was running\. The published release is unchanged"
+    )
     with pytest.raises(BuildFailedError, match=changed_meanwhile):
         refreshes.run()
     assert not refreshes.store.published_path.exists()
@@ -663,7 +670,9 @@ def test_a_number_that_is_no_release_reaches_no_path(store: Store) -> None:
             with pytest.raises(BadConfigurationError, match="is not a release number"):
                 act(number)
     assert [path.name for path in beside.iterdir()] == ["report.json"]
-    with pytest.raises(BadConfigurationError, match=r"No held build 000009\. There are: none"):
+    with pytest.raises(
+        BadConfigurationError, match=r"no held build 000009\. Existing held builds: none"
+    ):
         acts[1]("000009")
 
 
@@ -1005,7 +1014,7 @@ def test_a_release_is_closed_and_on_the_disk_before_each_of_its_moves(
     writer.write_release(small_build.warehouse, target, described("000001"), None)
     log = target.with_name(f"{target.name}.wal")
     log.write_bytes(b"open")
-    with pytest.raises(RefreshError, match="was not closed cleanly; nothing was published"):
+    with pytest.raises(RefreshError, match=r"was not closed cleanly\. Nothing was published"):
         store.add_release(target, "000001")
     log.unlink()
     folders = (store.folder, store.locate_past_release("000001").parent)
@@ -1068,7 +1077,7 @@ def test_a_full_disk_leaves_the_published_release_as_it_was(
         ),
     ):
         run = command(there, small_build, "refresh")
-        assert (run.returncode, f"{named} that this user may write to" in run.stdout) == (2, True)
+        assert (run.returncode, f"{named} that you can write to" in run.stdout) == (2, True)
 
 
 @pytest.mark.parametrize("small_disk", ["64k"], indirect=True)
@@ -1107,7 +1116,7 @@ def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(
 
     wrong = attempted(2, EXTRACTS_DIR="/nowhere")["last_attempt"]
     assert wrong["outcome"] == "BadConfigurationError"
-    assert "/nowhere: there is no such folder" in wrong["message"]
+    assert "/nowhere: the folder does not exist" in wrong["message"]
     published_as_built(store, small_build.warehouse, small_build.extracts, monkeypatch)
     at = "2026-11-24T00:00:00+00:00"
     published = {"release_id": "000001", "at": at, "outcome": "published"}
@@ -1141,7 +1150,7 @@ def test_a_second_refresh_leaves_at_once_and_status_says_to_all_that_the_first_i
         refused = command(store, small_build, "refresh")
         assert refused.returncode == 6
         message = json.loads(refused.stdout)["message"]
-        assert message.startswith(f'Another refresh is at work: {{"pid": {os.getpid()}, ')
+        assert message.startswith(f'Another refresh is running ({{"pid": {os.getpid()}, ')
         status = json.loads(command(store, small_build, "status", "--json").stdout)
         assert status["running"] == running
         last = status["last_attempt"]
@@ -1242,7 +1251,7 @@ def test_the_line_for_cron_works_as_cron_runs_it(home: Path) -> None:
     code, mail = in_shell(from_home, home)
     last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
     assert (code, last["event"]) == (1, "BadConfigurationError")
-    assert "/nowhere: there is no such folder" in last["message"]
+    assert "/nowhere: the folder does not exist" in last["message"]
     assert last["at"] in mail
     settings_file.unlink()
     before = log.read_bytes()

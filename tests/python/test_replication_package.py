@@ -435,11 +435,20 @@ def test_each_rule_of_a_data_editor_can_fail(
     [
         (
             ("000001", "000002"),
-            "signed for release 000002 of sample, and this is release 000001 of sample",
+            "signed for release 000002 of sample, but this is release 000001 of sample",
         ),
-        (("A  Tester", ""), "name is None, not a valid text. Fill this in:\nextract_set: sample"),
-        (("2026-11-28", "spring"), "date is 'spring', not a date such as 2026-11-26"),
-        (("may_use: yes", "may_use: certainly"), "may_use is 'certainly', not true or false"),
+        (
+            ("A  Tester", ""),
+            "name is None, but the value must be a valid text. Fill this in:\nextract_set: sample",
+        ),
+        (
+            ("2026-11-28", "spring"),
+            "date is 'spring', but the value must be a date such as 2026-11-26",
+        ),
+        (
+            ("may_use: yes", "may_use: certainly"),
+            "may_use is 'certainly', but the value must be true or false",
+        ),
         (("may_use: yes\n", ""), "may_use is missing. Fill this in:\nextract_set: sample"),
         (("may_use: yes\n", "may_us: yes\n"), "may_us is unknown (did you mean may_use?)"),
         (("extract_set: sample\n", "- "), "cannot be read as YAML"),
@@ -470,7 +479,7 @@ def test_other_files_than_those_of_the_release_are_not_packed(tmp_path: Path) ->
     )
     contents._require_deliveries(manifest, tmp_path)
     (tmp_path / "yearbook.csv").write_text("1", encoding="utf-8")
-    said = "not the files that release 000001 was made of; 1 differ, such as yearbook.csv"
+    said = "does not contain the files of release 000001: 1 files differ, such as yearbook.csv"
     with pytest.raises(ReplicationError, match=said):
         contents._require_deliveries(manifest, tmp_path)
 
@@ -526,7 +535,7 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
     program = f"touch '{ran}'"
     text = tmp_path / "text.zip"
     text.write_text("no zip", encoding="utf-8")
-    refused = [(text, "text.zip: not a zip")]
+    refused = [(text, "text.zip is not a zip")]
     # The package requires a different file with this name.
     (tmp_path / "a.csv").write_text("another", encoding="utf-8")
     run, sums = program.encode(), f"{'0' * 64}  data/panel.csv\n".encode()
@@ -536,7 +545,7 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
             ({"../outside.txt": b""}, r"the member '\.\./outside\.txt' points outside the archive"),
             (
                 {"run.sh": run},
-                f"not a replication package, as it holds no README.md, no {contents.RELEASE}",
+                f"not a replication package, because it lacks README.md, {contents.RELEASE}",
             ),
             ({"run.sh": run, "zeros": bytes(2**25)}, "expands from "),
         ]
@@ -551,14 +560,14 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
             " extract_set_kind"
         )
     for more, why in (
-        ({contents.RELEASE: b"no release"}, f"{contents.RELEASE}: not a release"),
+        ({contents.RELEASE: b"no release"}, f"{contents.RELEASE} cannot be read as a release"),
         (
             {contents.RELEASE: warehouse.read_bytes()},
-            f"{contents.RELEASE}: not a release. It is no such package",
+            f"{contents.RELEASE} is not a release, so this is not a",
         ),
         (
             {contents.RAW_FILES: b"path"},
-            f"{contents.RAW_FILES}: no column accessed, no column address",
+            f"{contents.RAW_FILES} lacks the columns accessed, address",
         ),
         (
             {contents.RAW_FILES: ",".join(contents.RAW_COLUMNS).encode() + row},
@@ -575,7 +584,7 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
     faults, asked = checked(changed_zip)
     (fault,) = [fault for fault in faults if "its SHA-256 is" in fault]
     assert re.search(
-        rf"{contents.PANEL}: its SHA-256 is [0-9a-f]{{64}}, and SHA256SUMS says ", fault
+        rf"{contents.PANEL}: its SHA-256 is [0-9a-f]{{64}}, but SHA256SUMS records ", fault
     )
     assert (asked, ran.exists()) == ([], False)
 
@@ -614,11 +623,13 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
     archive = foreign(
         tmp_path, f"(env; ls -A \"$HOME\" | sed 's/^/home holds /') > '{seen}'; exit 3"
     )
-    with pytest.raises(ReplicationError, match=r"foreign\.zip: not run, so no number is compared"):
+    with pytest.raises(
+        ReplicationError, match=r"foreign\.zip was not run, so no numbers were compared"
+    ):
         checked(archive, may_run=False)
     assert not seen.exists()
     asked: list[str] = []
-    with pytest.raises(ReplicationError, match=r"run\.sh failed with code 3"):
+    with pytest.raises(ReplicationError, match=r"run\.sh failed with exit code 3"):
         replication.check_package(archive, lambda _: None, lambda what: not asked.append(what))
     for words in (
         "sh run.sh",
@@ -634,7 +645,8 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
     assert not Path(variables["HOME"]).exists()
     assert not [line for line in lines if line.startswith("home holds ")]
     with pytest.raises(
-        ReplicationError, match=r"rerun/warehouse\.duckdb: run\.sh ended without a warehouse"
+        ReplicationError,
+        match=r"run\.sh ended without writing the warehouse .*rerun/warehouse\.duckdb",
     ):
         checked(foreign(tmp_path, "true"))
 
@@ -646,7 +658,7 @@ def test_a_person_at_a_terminal_is_asked_before_a_package_runs(
     command = ("replication-package", "--check", str(foreign(tmp_path, "exit 3")))
     ended = sample_build.command(*command)
     assert (ended.returncode, "--yes" in ended.stderr) == (2, True)
-    for typed, said in (("n", "not run"), ("y", "run.sh failed with code 3")):
+    for typed, said in (("n", "not run"), ("y", "run.sh failed with exit code 3")):
         code, _, sent = on_terminal(sample_build, *command, typed=f"{typed}\n")
         assert (code, "Run it? [y/N]" in sent, said in sent) == (2, True, True)
 

@@ -367,15 +367,27 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
     refused = [
         (declared(wrong), BadConfigurationError, f"--revision {wrong}: ", message)
         for good, bad, message in (
-            ("gdp_100m_cny", "gdp", "series is 'gdp', not a series of series.csv"),
+            (
+                "gdp_100m_cny",
+                "gdp",
+                "series is 'gdp', but the value must be a series of series.csv",
+            ),
             ("2015:2016", "2016:2015", "last_year 2015 is before first_year 2016"),
-            ("2015", "15", "first_year is '15', not greater than or equal to 1000"),
-            ("vendor", "", "provider is '', not a text"),
+            (
+                "2015",
+                "15",
+                "first_year is '15', but the value must be greater than or equal to 1000",
+            ),
+            ("vendor", "", "provider is '', but the value must be a text"),
             (",total", "", "last_year is missing"),
         )
         for wrong in [right.replace(good, bad)]
     ]
-    without_reason = (declared(right, reason=""), BadConfigurationError, "reason is '', not a text")
+    without_reason = (
+        declared(right, reason=""),
+        BadConfigurationError,
+        "reason is '', but the value must be a text",
+    )
     replay(refreshes, *refused, without_reason)
     assert declared_revisions.read_revisions("sample") == []
     replay(refreshes, (declared(right), None), (declared("vendor,*,*,2017"), None))
@@ -728,10 +740,12 @@ def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_s
         assert ended.returncode in (0, 2), ended.stderr
         return ended.stderr if ended.returncode else ended.stdout
 
-    no_other = "Release 000002 is not the published one (000001 is)."
+    no_other = "Release 000002 is not the published release (000001 is)."
     assert no_other in run("accept", "000002", "--reason", "right")
     assert "Give a reason for accepting" in run("accept", "000001", "--reason", " ")
-    assert "Give the number of a release, or --revision." in run("accept", "--reason", "right")
+    assert "Give either the number of a release or --revision." in run(
+        "accept", "--reason", "right"
+    )
     run("accept", "000001", "--reason", "compared with the yearbook")
     anchor = json.loads(run("status", "--json"))["anchor"]
     assert anchor["reason"] == "compared with the yearbook"

@@ -80,7 +80,10 @@ def test_every_sentence_that_the_code_says_is_in_the_catalogue_with_its_values()
         (
             "not_delivered",
             {},
-            r"not_delivered: the sentence needs the values \['series'\], and was given \[\]",
+            (
+                r"not_delivered: the sentence requires the values \['series'\], but the caller"
+                r" passed \[\]"
+            ),
         ),
         ("no_such_sentence", {}, "has no sentence 'no_such_sentence'"),
     ],

@@ -267,7 +267,9 @@ def test_a_release_of_earlier_code_is_one_message_with_a_way_out(
 ) -> None:
     earlier = "alter table marts.fct_deliveries drop column source_link"
     path = changed(release(few, tmp_path, "synthetic"), tmp_path / "earlier.duckdb", earlier)
-    message = r"made by earlier code, it lacks .* Refresh, or name a newer release"
+    message = (
+        r"built by an earlier version of the code and lacks .* Refresh, or name a newer release"
+    )
     with pytest.raises(site.SiteError, match=message):
         site.build(path, tmp_path / "site")
     assert not (tmp_path / "site").exists()
@@ -275,7 +277,7 @@ def test_a_release_of_earlier_code_is_one_message_with_a_way_out(
 
 def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(site.SiteError, match="is not a site"):
+    with pytest.raises(site.SiteError, match="does not contain a site"):
         site.build(tmp_path / "release.duckdb", tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["diary.txt"]
 
@@ -330,7 +332,8 @@ def test_a_disk_that_refuses_a_site_is_one_message_that_names_it(
         assert (run.returncode, run.stderr) == (
             1,
             (
-                f"Error: {small / 'site'}: the disk is full; the site that was there is unchanged. "
+                f"Error: The site could not be written ({small / 'site'}: the disk is full). "
+                "The old site is unchanged. "
                 "Make room, or name another folder with --out.\n"
             ),
         )
@@ -350,7 +353,7 @@ def test_a_site_that_fails_is_a_warning_of_a_refresh_and_leaves_the_release(
         publishing.build_site(store, lambda *event: events.append(event))
     ((event, facts),) = events
     assert event == "warning"
-    assert "is not a site" in facts["message"]
+    assert "does not contain a site" in facts["message"]
     assert store.published_path.exists()
 
 

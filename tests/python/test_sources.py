@@ -129,5 +129,7 @@ def test_a_file_of_earlier_code_is_one_message_with_a_way_out(file: Path) -> Non
         connection.execute("alter table marts.fct_deliveries drop column source_link")
     told = CliRunner().invoke(cli.main, ["sources", "--json", "--database", str(file)])
     assert told.exit_code == 1
-    assert told.stderr.startswith(f"Error: {file}: made by earlier code, or not built to the end (")
+    assert told.stderr.startswith(
+        f"Error: {file} was built by an earlier version of the code, or its "
+    )
     assert told.stderr.endswith("Build or refresh it, or name another file with --database.\n")

@@ -303,12 +303,13 @@ def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[An
 def test_a_master_that_does_not_answer_and_a_driver_that_workers_cannot_reach_are_told() -> None:
     master = f"spark://127.0.0.1:{spark_cluster.free_port()}"
     with pytest.raises(
-        counts.CountsError, match=f"SPARK_MASTER is {master}, and no master answers: {master[8:]}"
+        counts.CountsError,
+        match=f"SPARK_MASTER is {master}, but no Spark master answers there: {master[8:]}",
     ):
         counts.check_master(master)
     with pytest.raises(
         counts.CountsError,
-        match="Set SPARK_DRIVER_HOST to this machine's address as workers reach it",
+        match="Set SPARK_DRIVER_HOST to an address of this machine that the workers can reach",
     ):
         counts.check_master("spark://192.0.2.1:7077")
 
@@ -318,7 +319,8 @@ def test_a_folder_that_spark_would_take_for_a_pattern_is_refused(
 ) -> None:
     monkeypatch.setenv("LANDING_DIR", "land[1]ng")
     with pytest.raises(
-        counts.CountsError, match=r"LANDING_DIR is .*: Spark cannot read \[ \] in a path"
+        counts.CountsError,
+        match=r"LANDING_DIR is .*, but Spark does not support the characters \[ \] in a path",
     ):
         counts.check_folders()
 
@@ -326,9 +328,9 @@ def test_a_folder_that_spark_would_take_for_a_pattern_is_refused(
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        (None, "there is no .*/bin/java. Install Java 17 or later"),
-        ('java version "1.8.0_381"', "1.8.0_381.*, and Spark needs 17 or later"),
-        ("no Java", "printed 'no Java', and Spark needs 17 or later"),
+        (None, "but .*/bin/java was not found. Install Java 17 or later"),
+        ('java version "1.8.0_381"', "1.8.0_381.*, but Spark needs Java 17 or later"),
+        ("no Java", "printed 'no Java', but Spark needs Java 17 or later"),
     ],
 )
 def test_missing_or_old_java_is_told_with_the_way_out(

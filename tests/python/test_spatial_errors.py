@@ -75,7 +75,7 @@ def test_what_the_map_or_the_fit_does_not_give_is_a_reason() -> None:
     ):
         coordinates[3] = value
         assert part in refusal(scpc, regression_of(data), 0, coordinates, 0.03)
-    with pytest.raises(ValueError, match=r"1.0, not between 0.001 and 0.99"):
+    with pytest.raises(ValueError, match=r"between 0.001 and 0.99, but it is 1.0"):
         scpc(regression_of(data), 0, places(), 1.0)
 
 

@@ -98,7 +98,7 @@ def test_the_years_of_a_set_hold_2015(tmp_path: Path) -> None:
     command = ["synthetic", "--out", str(tmp_path), "--years", "2016:2020"]
     refused = CliRunner().invoke(cli.main, command)
     assert refused.exit_code == 2
-    assert "anchored in 2015; name years that hold it" in refused.output
+    assert "anchored in 2015; choose years that include it" in refused.output
 
 
 def test_every_row_carries_the_synthetic_mark_and_the_names_and_codes_of_the_seeds(
@@ -227,7 +227,7 @@ def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
     delivered = tmp_path / "firm_survival/企业存续_2015.csv"
     delivered.parent.mkdir()
     delivered.write_text("delivered", encoding="utf-8")
-    with pytest.raises(LandingError, match="holds delivered files"):
+    with pytest.raises(LandingError, match="contains delivered files"):
         synthetic.write_sample(tmp_path, 2020, YEARS)
     assert delivered.read_text(encoding="utf-8") == "delivered"
     assert not (tmp_path / "extract_set.yml").exists()

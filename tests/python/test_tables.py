@@ -308,7 +308,7 @@ def run(build: Build, *arguments: str) -> tuple[int, str]:
     ("arguments", "words"),
     [
         (["table_7"], "'table_7' is not a printed table. Choose from table_1"),
-        (["table_1", "--siunitx"], "siunitx is of LaTeX, not of html."),
+        (["table_1", "--siunitx"], "--siunitx applies to LaTeX, not to html."),
     ],
 )
 def test_the_command_ends_with_two_and_writes_nothing_where_a_choice_does_not_exist(
@@ -323,9 +323,12 @@ def test_the_command_ends_with_two_and_writes_nothing_where_a_choice_does_not_ex
     ("choice", "said"),
     [
         ({"readings": [PLAIN, PLAIN]}, f"'{PLAIN}' is named twice"),
-        ({"readings": []}, "No reading of table_1 is named. Its readings: table_1_col_1, "),
-        ({"readings": ["table_2_col_1"]}, "'table_2_col_1' is not a reading of table_1. Its "),
-        ({"errors": ["hc3"]}, "'hc3' is not a kind of error. Choose from city, province, wild, or"),
+        ({"readings": []}, "No reading of table_1 was named. Choose from table_1_col_1, "),
+        ({"readings": ["table_2_col_1"]}, "'table_2_col_1' is not a reading of table_1. Choose "),
+        (
+            {"errors": ["hc3"]},
+            "'hc3' is not a kind of standard error. Choose from city, province, wild, or",
+        ),
     ],
 )
 def test_a_choice_that_does_not_exist_is_named_with_those_that_do(

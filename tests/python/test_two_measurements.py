@@ -110,9 +110,18 @@ def test_a_source_that_was_not_delivered_is_named_with_its_provider(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"providers": "gdp_100m_cny"}, "providers.0 is 'gdp_100m_cny', not name=value"),
-        ({"providers": "fdi_1m_usd=vendor"}, "does not use 'fdi_1m_usd'. It uses gdp_100m_cny"),
-        (INSTRUMENTED | {"options": "instrument=ai_firms"}, "'ai_firms', not measure@provider"),
+        (
+            {"providers": "gdp_100m_cny"},
+            "providers.0 is 'gdp_100m_cny', but the value must have the form name=value",
+        ),
+        (
+            {"providers": "fdi_1m_usd=vendor"},
+            "does not use the series 'fdi_1m_usd'. Name one of gdp_100m_cny",
+        ),
+        (
+            INSTRUMENTED | {"options": "instrument=ai_firms"},
+            "'ai_firms', but the value must be measure@provider",
+        ),
         (INSTRUMENTED | {"options": ""}, "instrument is missing"),
         (INSTRUMENTED | {"covariance": "robust"}, "covariance 'robust' is not supported"),
     ],

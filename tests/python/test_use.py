@@ -384,19 +384,19 @@ def test_address_and_doi_are_settings_and_nothing_is_invented_without_them(
 @pytest.mark.parametrize(
     ("setting", "wrong", "why"),
     [
-        ("SITE_URL", "javascript:alert(1)", "no address"),
-        ("SITE_URL", "example.org", "no address"),
-        ("SITE_URL", "https://x/{y}", "no address"),
-        ("RELEASE_DOI", "https://doi.org/10.5281/zenodo.1", "no DOI"),
-        ("RELEASE_DOI", "zenodo.1", "no DOI"),
-        ("RELEASE_DOI", "10.5281/a b", "no DOI"),
+        ("SITE_URL", "javascript:alert(1)", "which is not a web address"),
+        ("SITE_URL", "example.org", "which is not a web address"),
+        ("SITE_URL", "https://x/{y}", "which is not a web address"),
+        ("RELEASE_DOI", "https://doi.org/10.5281/zenodo.1", "which is not a DOI"),
+        ("RELEASE_DOI", "zenodo.1", "which is not a DOI"),
+        ("RELEASE_DOI", "10.5281/a b", "which is not a DOI"),
     ],
 )
 def test_what_is_no_address_or_no_doi_is_refused(
     setting: str, wrong: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(setting, wrong)
-    with pytest.raises(BadConfigurationError, match=f"{setting} is '.*', and {why}"):
+    with pytest.raises(BadConfigurationError, match=f"{setting} is '.*', {why}"):
         citation.read_citation(PROJECT)
 
 
@@ -558,12 +558,12 @@ def test_a_paper_without_a_journal_is_cited(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("title: T", "no authors"),
-        ("authors: [{family-names: Doe}]\ntitle: T", "no given-names"),
-        (f"{OWN}references: [{{title: P, year: 2026}}]", "no authors"),
-        ("title: [", "not a citation"),
-        ("a text", "not a citation"),
-        ("", "not a citation"),
+        ("title: T", "lacks the field authors"),
+        ("authors: [{family-names: Doe}]\ntitle: T", "lacks the field given-names"),
+        (f"{OWN}references: [{{title: P, year: 2026}}]", "lacks the field authors"),
+        ("title: [", "is not a valid citation file"),
+        ("a text", "is not a valid citation file"),
+        ("", "is not a valid citation file"),
     ],
 )
 def test_a_file_that_is_not_a_citation_is_refused_by_name(
@@ -571,7 +571,7 @@ def test_a_file_that_is_not_a_citation_is_refused_by_name(
 ) -> None:
     file = tmp_path / citation.FILE
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(BadConfigurationError, match=re.escape(f"{file}: {why}")):
+    with pytest.raises(BadConfigurationError, match=re.escape(f"{file} {why}")):
         citation.read_citation(tmp_path)
 
 
@@ -619,7 +619,9 @@ def test_a_site_names_the_project_file_that_is_missing(
     monkeypatch.setattr(site, "_write_site", lambda *_: missing.read_text())
     with pytest.raises(site.SiteError) as raised:
         site.build(tmp_path / "release.duckdb", tmp_path / "site")
-    assert str(raised.value).startswith(f"{missing}: No such file or directory; the site")
+    assert str(raised.value).startswith(
+        f"The site could not be written ({missing}: No such file or directory). The"
+    )
     assert "Put it there" in str(raised.value)
     assert not (tmp_path / "site").exists()
 

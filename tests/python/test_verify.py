@@ -225,7 +225,7 @@ def test_a_site_is_compared_but_for_the_catalogue(kept: Store, tmp_path: Path) -
     for name in ("index.html", "more.html"):
         (site / name).write_text("another", encoding="utf-8")
     more, differs = verify.verify().damage_lines
-    assert more.startswith(f"{site / 'more.html'}: ")
+    assert more.startswith(f"{site / 'more.html'} is not listed")
     assert differs.startswith(f"{site / 'index.html'}: ")
     assert "`ai-manufacturing report`" in differs
 
@@ -284,7 +284,7 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     times_ten(past)
     sums.unlink()
     integrity.record_checksum(past, integrity.sha256(past))
-    is_refused(f"{kept.folder / 'refreshes.jsonl'} says ")
+    is_refused(f"{kept.folder / 'refreshes.jsonl'} records ")
     # A publication that is killed may leave the published file without its SHA-256.
     times_ten(kept.published_path)
     integrity.checksum_path(kept.published_path).unlink()
@@ -321,7 +321,7 @@ def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     lines = log.read_bytes().splitlines(keepends=True)
     left = lines[:kept_lines]
     log.write_bytes(b"".join(left))
-    cut = f"{log}: was cut: it has {len(left)} lines, and {head} counts {len(lines)}"
+    cut = f"{log} was truncated: it has {len(left)} lines, but {head} records {len(lines)}"
     exits(1, cut, "verify")
     exits(1, cut, "rollback", "000001")
     exits(1, cut, "refresh")
@@ -335,7 +335,7 @@ def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     assert [row["release_id"] for row in kept.summarise_releases()[0]] == ["000001", "000002"]
     log.unlink()
     head.unlink()
-    exits(1, f"{log}: missing, and {kept.folder / 'past'} has releases", "verify")
+    exits(1, f"{log} is missing, but {kept.folder / 'past'} contains releases", "verify")
 
 
 def test_releases_and_the_logs_are_compared_with_each_other(
@@ -418,20 +418,20 @@ def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project)
     written, head = log.open_chain(store).path, log.open_chain(store).head
     whole = {path: path.read_bytes() for path in (first, written, head)}
     lines = whole[written].splitlines(keepends=True)
-    cut = f"{written}: was cut: it has"
+    cut = f"{written} was truncated: it has"
     for path, content, said in (
         (first, second.read_bytes(), f"{first}: its SHA-256 is "),
-        (written, [*lines[:2], *lines[3:]], f"{cut} 5 lines, and {head} counts 6"),
-        (written, lines[:-1], f"{cut} 5 lines, and {head} counts 6"),
+        (written, [*lines[:2], *lines[3:]], f"{cut} 5 lines, but {head} records 6"),
+        (written, lines[:-1], f"{cut} 5 lines, but {head} records 6"),
         (
             written,
             [*lines[:2], lines[3], lines[2], *lines[4:]],
-            f"{written}, line 3: not as it was written",
+            f"{written}, line 3 was altered or damaged",
         ),
-        (written, [*lines, *lines[:2]], f"{written}: has 8 lines, and {head} counts 6"),
+        (written, [*lines, *lines[:2]], f"{written} has 8 lines, but {head} records 6"),
         (written, [], f"{cut} 0 lines"),
         (written, None, f"{cut} 0 lines"),
-        (head, None, f"{written}: has 6 lines, and {head} is missing"),
+        (head, None, f"{written} has 6 lines, but {head} is missing"),
     ):
         if content is None:
             path.unlink()
@@ -442,9 +442,9 @@ def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project)
             kept_file.write_bytes(bytes_before)
         landing.land_deliveries()
     (first.parent / "more.parquet").touch()
-    assert f"{first.parent / 'more.parquet'}: {written} does not name it" in refusal()
+    assert f"{first.parent / 'more.parquet'} is not listed in {written}" in refusal()
     shutil.rmtree(written.parent)
-    assert f"{written}: missing, and {store} has landed files" in refusal()
+    assert f"{written} is missing, but {store} contains landed files" in refusal()
 
 
 def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is_named(
@@ -465,7 +465,7 @@ def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is
         verify.verify().damage_lines
     )
     with pytest.raises(
-        landing.LandingError, match=r"delivery\.json: missing from the landing store"
+        landing.LandingError, match=r"delivery\.json is missing from the landing store"
     ):
         landing.land_deliveries()
 

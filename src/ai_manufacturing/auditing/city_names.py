@@ -64,7 +64,8 @@ def resolve_city(connection: duckdb.DuckDBPyConnection, city: str) -> str:
     if city_ids:
         matches = ", ".join(labels[city_id][0] for city_id in city_ids)
         raise NoSuchCityError(
-            f"{city!r} is the name of {len(city_ids)} cities: {matches}. Give the code."
+            f"{city!r} is the name of {len(city_ids)} cities: {matches}. Give the six-digit"
+            " code of one of them."
         )
     plain_names = [name for _, name in labels.values()]
     completions = [
@@ -79,12 +80,12 @@ def resolve_city(connection: duckdb.DuckDBPyConnection, city: str) -> str:
     suggestions = [
         label for name in close_names for label, other in labels.values() if other == name
     ][:MAX_SUGGESTIONS]
-    hint = "marts.dim_city has all names."
+    hint = "marts.dim_city lists all names."
     if suggestions:
-        hint = f"Close to it: {', '.join(suggestions)}."
+        hint = f"Similar names: {', '.join(suggestions)}."
     raise NoSuchCityError(
-        f"No city {city!r} in marts.dim_city: give its six-digit code, or its Chinese or English"
-        f" name. {hint}"
+        f"marts.dim_city has no city {city!r}. Give its six-digit code, or its Chinese or"
+        f" English name. {hint}"
     )
 
 

@@ -128,14 +128,16 @@ def read_reference(connection: duckdb.DuckDBPyConnection) -> Reference:
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             if copy_query:
                 return read_table(copy_query)
-            message = f"The file lacks what a panel is compared with ({error})."
-            raise PanelError(f"{message} Build it, or name another with --database.") from error
+            message = f"The file lacks tables or columns that a panel is compared with ({error})."
+            raise PanelError(
+                f"{message} Build the warehouse again, or name another file with --database."
+            ) from error
 
     warehouse_values = _add_precision(read_table(SQL["ours"]))
     if warehouse_values.empty:
         raise PanelError(
-            "The file has no value to compare with; a copy to give away may withhold them all. Name"
-            " a release or a warehouse that has them with --database."
+            "The file contains no panel values to compare with; a public copy may withhold all"
+            " of them. Name a release or a warehouse that contains them with --database."
         )
     delivered_values = _add_precision(read_table(DELIVERED_QUERY, COPY_DELIVERED_QUERY))
     first_rows = warehouse_values.drop_duplicates("series")

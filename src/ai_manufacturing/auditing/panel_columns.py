@@ -73,7 +73,10 @@ def read_panel(path: Path) -> pd.DataFrame:
     """
     if path.suffix.lower().removeprefix(".") not in formats.ENDINGS:
         endings = ", .".join(formats.ENDINGS)
-        raise PanelError(f"{path}: not a file that ends in .{endings}. Save it as one of these.")
+        raise PanelError(
+            f"{path}: the file name does not end in .{endings}. Save the panel in one of these"
+            " formats."
+        )
     roles = dict.fromkeys(YEAR_HEADINGS, "year") | dict.fromkeys(CITY_HEADINGS, "city")
     try:
         containers.check_size(path.stat().st_size)
@@ -81,7 +84,7 @@ def read_panel(path: Path) -> pd.DataFrame:
         sheet = max(sheets, key=lambda sheet: (not sheet.is_hidden, sheet.rows.num_rows))
     except (OSError, FileFault, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise PanelError(f"{path}: cannot be read ({reason}). Name another file.") from error
+        raise PanelError(f"{path} cannot be read ({reason}). Name another file.") from error
     rows = sheet.rows.to_pandas().fillna("").set_axis(sheet.headings, axis=1)
     rows = rows.set_axis(sheet.row_numbers)[sheet.row_numbers > (sheet.header_row or 0)]
     return rows.loc[:, (rows.columns != "") & ~rows.columns.duplicated()]
@@ -147,9 +150,9 @@ def find_row_keys(
         if not fitting:
             subject = f"column {user_heading!r}" if user_heading else "each column"
             raise PanelError(
-                f"{path}: most cells of {subject} are not a {kind}. Name a column with --{kind}, of"
-                " a file with a row per city and year. A city is a code (440300, 4403) or a Chinese"
-                " or English name."
+                f"{path}: in {subject}, most cells are not a {kind}. Name the {kind} column"
+                f" with --{kind}. The file needs one row per city and year; a city is a code"
+                " (440300, 4403) or a Chinese or English name."
             )
         # Prefer the column with most cities: a province column matches only four municipalities.
         best = max(

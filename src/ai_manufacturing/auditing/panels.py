@@ -58,7 +58,7 @@ def judge_panel(
     for heading in filter(None, (city, year, *series_by_heading)):
         if heading not in rows:
             raise PanelError(
-                f"{path}: no column {heading!r}. Name one of {join_first([*rows], MAX_NAMES)}."
+                f"{path} has no column {heading!r}. Name one of {join_first([*rows], MAX_NAMES)}."
             )
     with duckdb_client.open_read_only(database) as connection:
         reference = panel_causes.read_reference(connection)

@@ -65,7 +65,7 @@ def trace(
         If the file lacks the estimates.
     """
     if (city is None) != (year is None):
-        raise NoSuchThingError("A cell needs both --city and --year.")
+        raise NoSuchThingError("Give both --city and --year to trace a cell.")
     with duckdb_client.open_read_only(warehouse) as connection:
         reader = _Reader(connection)
         specification = reader.find_specification(specification_id)
@@ -109,8 +109,9 @@ class _Reader:
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise TraceError(
                 "The file lacks a table or a column that the trace needs"
-                f" ({str(error).splitlines()[0]}). If the gate failed, no estimate exists: see"
-                " gates.gate_results. A copy to give away cannot be traced."
+                f" ({str(error).splitlines()[0]}). If the gate failed, there are no estimates:"
+                " see gates.gate_results. If the file is a public copy, name the private"
+                " release with --database."
             ) from error
 
     def find_specification(self, specification_id: str) -> Row:
@@ -125,8 +126,9 @@ class _Reader:
                 specification_id, [row["specification_id"] for row in specifications], n=5, cutoff=0
             )
             raise NoSuchThingError(
-                f"No specification {specification_id!r}. Close to it: {', '.join(close)}; "
-                "all are in seeds.regression_specifications."
+                f"There is no specification {specification_id!r}. Similar names:"
+                f" {', '.join(close)}. seeds.regression_specifications lists all"
+                " specifications."
             )
         return rows[0]
 
@@ -137,7 +139,8 @@ class _Reader:
             raise NoSuchThingError(str(error)) from error
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise TraceError(
-                f"marts.dim_city has no names: {str(error).splitlines()[0]}. Run `dbt build`."
+                "The city names in marts.dim_city cannot be read"
+                f" ({str(error).splitlines()[0]}). Run `dbt build`."
             ) from error
 
     def read_coefficients(self, specification_id: str) -> tuple[list[Row], list[str]]:
@@ -177,7 +180,7 @@ class _Reader:
         name = specification["specification_id"]
         coefficients, term_lines = shown_reader.read_coefficients(name)
         if not coefficients:
-            raise TraceError(f"reports.rpt_coefficients has no row of {name}. Run `dbt build`.")
+            raise TraceError(f"reports.rpt_coefficients has no row for {name}. Run `dbt build`.")
         head = coefficients[0]
         lines = [
             f"{name}: {specification['description']}",
@@ -301,8 +304,8 @@ class _Reader:
                 "select min(year) as first, max(year) as last from marts.fct_city_year_panel"
             )
             raise NoSuchThingError(
-                f"No row of the panel for {city_id} in {year}; its years are {years['first']} to"
-                f" {years['last']}."
+                f"The panel has no row for {city_id} in {year}; it covers the years"
+                f" {years['first']} to {years['last']}."
             )
         panel[0] |= {
             row["variable"]: row["value"]

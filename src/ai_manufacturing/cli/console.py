@@ -181,7 +181,7 @@ def parse_years(
         years = range(0)
     if not years:
         raise click.BadParameter(
-            f"{text!r} is not a year, or a first and last year such as 2018:2020."
+            f"{text!r} is neither a year nor a range of years such as 2018:2020."
         )
     return years
 

@@ -44,7 +44,8 @@ def queries(path: Path | None, out: Path | None) -> None:
     book = settings.project_root() / "docs/questions.md"
     if out is None and not database.origin.is_synthetic:
         raise click.UsageError(
-            f"{book} contains the answers for the synthetic sample. Give --out for other sets."
+            f"{book} contains the answers for the synthetic sample. For another extract set,"
+            " name a file with --out."
         )
     with convert_errors(duckdb.Error, OSError):
         text = query_book.update_answers(book.read_text(encoding="utf-8"), database.path)
@@ -92,7 +93,7 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
         raise CommandError(
-            f"{error.name} is not installed. `make .venv/.site` installs it."
+            f"{error.name} is not installed. Install it with `make .venv/.site`."
         ) from error
     from ai_manufacturing.releases import citation
     from ai_manufacturing.site import catalogue as catalogues
@@ -153,7 +154,7 @@ def mcp(path: Path | None, with_restricted: bool) -> None:
         from ai_manufacturing.question_door import server, tools
     except ModuleNotFoundError as error:
         raise CommandError(
-            f"{error.name} is not installed. `python -m pip install -e '.[mcp]'` installs it."
+            f"{error.name} is not installed. Install it with `python -m pip install -e '.[mcp]'`."
         ) from error
     database = choose_database(path, err=True)
     with exit_on_refresh_error(print_event), TemporaryDirectory() as folder:
@@ -257,8 +258,9 @@ def _confirm_run(what: str, yes: bool) -> bool:
     """Ask for confirmation before running the package's code, unless --yes was given."""
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
-            f"This would run {what} Nobody can be asked here. Read run.sh and code in the zip; if"
-            " you trust who made it, add --yes."
+            f"This would run {what} Without a terminal, the command cannot ask for"
+            " confirmation. Read run.sh and the code in the zip; if you trust its author, add"
+            " --yes."
         )
     click.echo(f"This runs {what}", err=True)
     return yes or click.confirm("Run it?", err=True)

@@ -107,7 +107,7 @@ def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: 
         elif revisions and not release_id:
             by_hand.declare_revisions(configured.read_store(), revisions, reason, by, print_event)
         else:
-            raise click.UsageError("Give the number of a release, or --revision.")
+            raise click.UsageError("Give either the number of a release or --revision.")
 
 
 @command(examples=["rollback 000012"], exit_codes=(*DEFAULT_EXIT_CODES, ExitCode.LOCKED))
@@ -165,7 +165,8 @@ def releases(as_json: bool) -> None:
             raise errors[0]
         if not stored_releases:
             raise RefreshError(
-                f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one."
+                f"{store.folder} contains no releases. Run `ai-manufacturing refresh` to create"
+                " one."
             )
 
 

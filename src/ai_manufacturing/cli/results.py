@@ -98,11 +98,13 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
         file_format = out.suffix.lower().removeprefix(".") if out else ""
         if file_format not in (panel_formats := formats.list_formats("rows", "book")):
             raise click.UsageError(
-                f"Name a format with --format, or a file that ends in .{', .'.join(panel_formats)}."
+                "Name a format with --format, or name a file with --out that ends in"
+                f" .{', .'.join(panel_formats)}."
             )
     if out is None and file_format != "csv" and stdout.isatty():
         raise click.UsageError(
-            f"{file_format} is not a text format. Name a file with --out, or redirect the output."
+            f"{file_format} is a binary format that a terminal cannot show. Name a file with"
+            " --out, or redirect the output."
         )
     database = choose_database(path, err=True)
     with convert_errors(exports.ExportError):
@@ -125,7 +127,9 @@ def _write_output(out: Path, content: bytes) -> None:
         disk.replace_bytes(out, content)
     except OSError as error:
         what, remedy = disk.describe_failure(error, out)
-        raise CommandError(f"{what}. {remedy}, or name another file with --out.") from error
+        raise CommandError(
+            f"The file could not be written: {what}. {remedy}, or name another file with --out."
+        ) from error
     click.echo(out)
 
 
@@ -204,9 +208,9 @@ def sources(path: Path | None, as_json: bool) -> None:
             overview = known_sources.read_sources(release)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise CommandError(
-            f"{database.path}: made by earlier code, or not built to the end"
-            f" ({str(error).splitlines()[0]}). Build or refresh it, or name another file with"
-            " --database."
+            f"{database.path} was built by an earlier version of the code, or its build did not"
+            f" finish ({str(error).splitlines()[0]}). Build or refresh it, or name another file"
+            " with --database."
         ) from error
     if as_json:
         print_json(overview)
@@ -275,7 +279,7 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     from ai_manufacturing.system import settings
 
     if markdown and as_json:
-        raise click.UsageError("--markdown and --json are two formats; give one.")
+        raise click.UsageError("--markdown and --json exclude each other. Give only one of them.")
     before, after = (choose_database(path, print_description=not as_json) for path in (old, new))
     with convert_errors(comparing.CompareError, to=UsageError):
         sections = comparing.compare_databases(before, after, settings.landing_dir())
@@ -322,7 +326,9 @@ def judge(
 
     pairs = dict(pair.rpartition("=")[::2] for pair in column_options)
     if not all(map(all, pairs.items())) or (out and out.suffix not in (".csv", ".xlsx")):
-        raise click.UsageError("Give --column as COLUMN=SERIES, and --out as .csv or .xlsx.")
+        raise click.UsageError(
+            "Give --column as COLUMN=SERIES, and --out as a file that ends in .csv or .xlsx."
+        )
     database = choose_database(path)
     with convert_errors(panel_columns.PanelError, to=UsageError):
         judgement = panels.judge_panel(database.path, panel, city, year, pairs)

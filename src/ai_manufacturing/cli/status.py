@@ -64,10 +64,12 @@ def status(as_json: bool) -> None:
             for line, colour in [*lines, *_describe_activity(document)]:
                 click.secho(line, fg=colour)
         if manifest is None:
-            way_out = "`ai-manufacturing refresh` does it."
+            way_out = "Run `ai-manufacturing refresh`."
             if running:
                 way_out = f"A refresh has been running {_describe_run(running)}."
-            raise RefreshError(f"{store.published_path}: nothing is published yet. {way_out}")
+            raise RefreshError(
+                f"{store.published_path}: no release has been published yet. {way_out}"
+            )
 
 
 def build_release_record(release: Row, published_id: str | None, anchor_id: str | None) -> Row:

@@ -174,8 +174,8 @@ class PublishedNumbers:
         for row in rows:
             if row.rule not in RULES:
                 raise UndeclaredNumberError(
-                    f"{SEED}, table {row.table_name}, columns {row.columns!r}: unknown rule"
-                    f" {row.rule!r}. The rules are {', '.join(RULES)}."
+                    f"{SEED}, table {row.table_name}, columns {row.columns!r}: the rule"
+                    f" {row.rule!r} is unknown. Choose one of {', '.join(RULES)}."
                 )
             for column in row.columns.split():
                 self._by_column[row.table_name, column].append(row)
@@ -209,9 +209,10 @@ class PublishedNumbers:
             if not rows:
                 raise UndeclaredNumberError(
                     f"{table}, column {column}: a public copy cannot be made, because no"
-                    f" precision is declared for these numbers. Add the column to {SEED}, with rule"
-                    " exact if no restricted value enters it, otherwise with the digits that"
-                    " readers need. docs/decisions/disclosure.md explains which digits are safe."
+                    f" precision is declared for these numbers. Add the column to {SEED}, with"
+                    " the rule exact if the numbers do not depend on restricted values,"
+                    " otherwise with the digits that readers need."
+                    " docs/decisions/disclosure.md explains which digits are safe."
                 )
             precisions[column] = _combine_rows(quote_identifier(column), type_, rows)
         return precisions
@@ -265,9 +266,9 @@ def require_short_numbers(connection: duckdb.DuckDBPyConnection, table: str) -> 
     for name, number in zip(texts, numbers, strict=True):
         if number:
             raise UndeclaredNumberError(
-                f"{table.partition('.')[2]}, column {name}: a public copy cannot be made, because a"
-                f" text has the number {number}. Print it with at most {MAX_DIGITS} digits, or"
-                f" withhold the column in {SEED}."
+                f"{table.partition('.')[2]}, column {name}: a public copy cannot be made,"
+                f" because a text in this column contains the number {number}. Print the number"
+                f" with at most {MAX_DIGITS} digits, or withhold the column in {SEED}."
             )
 
 

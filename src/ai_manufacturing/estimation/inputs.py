@@ -251,27 +251,30 @@ class Inputs:
         rows = self._series.get(specification.specification_id, [])
         if not any(row.role == "measure" for row in rows):
             raise SpecificationError(
-                f"{where}: measure_weightings.csv has no row {specification.measure},"
-                f" {specification.weighting}. Add it, or correct the specification."
+                f"{where}: measure_weightings.csv has no row for measure"
+                f" {specification.measure} and weighting {specification.weighting}. Add the"
+                " row, or correct the specification."
             )
         quantities = dict.fromkeys(row.quantity for row in rows if row.role != "grouping")
         for series, _ in specification.providers:
             if series not in quantities:
                 raise SpecificationError(
-                    f"{where}, column providers: the specification does not use {series!r}. It uses"
-                    f" {', '.join(str(name) for name in quantities)}."
+                    f"{where}, column providers: the specification does not use the series"
+                    f" {series!r}. Name one of {', '.join(str(name) for name in quantities)}."
                 )
         for row in rows:
             if row.series is None and row.role != "grouping":
                 raise SpecificationError(
-                    f"{where}: {row.variable!r} is not a variable: no row of series.csv has it in"
-                    " column series or log_variable, nor has derived_variables.csv."
+                    f"{where}: {row.variable!r} is not a variable of series.csv (column series"
+                    " or log_variable) or derived_variables.csv. Add it to one of these files,"
+                    " or correct the specification."
                 )
         groupings = {row.variable for row in rows if row.role == "grouping"}
         for grouping in specification.groupings:
             if grouping not in groupings:
                 raise SpecificationError(
-                    f"{where}: no grouping {grouping!r} in city_groupings.csv."
+                    f"{where}: city_groupings.csv has no grouping {grouping!r}. Add it, or"
+                    " correct the specification."
                 )
         return rows
 
@@ -311,7 +314,8 @@ class Inputs:
         for text in texts.keys() - self._substitutions.keys():
             raise SpecificationError(
                 f"regression_specifications.csv, {specification.specification_id}:"
-                f" substitutions.csv has no row {text!r}. Add it, with its Chinese."
+                f" substitutions.csv has no row for {text!r}. Add the row with its Chinese"
+                " translation."
             )
         words = [self._substitutions[text] for text in texts]
         return join_sentences([*words, *self._describe_replaced_years(specification)])

@@ -36,7 +36,7 @@ class SpecificationError(Exception):
 def _require_one_of(names: Iterable[str]) -> AfterValidator:
     def check_name(text: str) -> str:
         if text not in names:
-            raise ValueError(f"not one of {', '.join(names)}")
+            raise ValueError(f"the value must be one of {', '.join(names)}")
         return text
 
     return AfterValidator(check_name)
@@ -49,14 +49,14 @@ def _split_at(mark: str | None) -> BeforeValidator:
 def _parse_pair(text: str) -> tuple[str, ...]:
     pair = tuple(text.split("="))
     if len(pair) != 2 or not all(pair):
-        raise ValueError("not name=value")
+        raise ValueError("the value must have the form name=value")
     return pair
 
 
 def _parse_lag_limits(text: str) -> tuple[str, str | None]:
     first, separator, last = text.partition("-")
     if not separator:
-        raise ValueError("not first-last")
+        raise ValueError("the value must have the form first-last")
     return first, last or None
 
 
@@ -191,7 +191,9 @@ class Specification(Row):
                 of_row = f"for this row (estimator {estimator})"
                 raise ValueError(f"{column} {value!r} is not supported {of_row}; {way_out}")
         if effects == "city group-year" and not self.grouping:
-            raise ValueError("year effects by group need a grouping")
+            raise ValueError(
+                "fixed_effects 'city group-year' requires a grouping; name one in column grouping"
+            )
         return self
 
 
@@ -225,7 +227,9 @@ def _parse_specification(row: dict[str, Any]) -> Specification:
     where = f"regression_specifications.csv, {row['specification_id']}"
     if row["estimator"] not in ESTIMATORS:
         names = ", ".join(ESTIMATORS)
-        raise SpecificationError(f"{where}: estimator is {row['estimator']!r}, not one of {names}.")
+        raise SpecificationError(
+            f"{where}: the estimator {row['estimator']!r} is unknown. Choose one of {names}."
+        )
     values = {name: "" if pd.isna(row[name]) else row[name] for name in Specification.model_fields}
     values |= {name: values[name] or None for name in ("subsample", "grouping")}
     pairs = dict(pair.partition("=")[::2] for pair in values["options"].split())

@@ -39,14 +39,14 @@ def sentence(key: str, **values: Value) -> Sentence:
     """
     if key not in _catalogue():
         raise SentenceError(
-            f"{CATALOGUE.name} has no sentence {key!r}: add it, in English and Chinese."
+            f"{CATALOGUE.name} has no sentence {key!r}. Add it in English and Chinese."
         )
     english, chinese = _catalogue()[key]
     names = {name for _, name, _, _ in Formatter().parse(english) if name}
     if names != values.keys():
         raise SentenceError(
-            f"{CATALOGUE.name}, {key}: the sentence needs the values {sorted(names)}, and was given"
-            f" {sorted(values)}."
+            f"{CATALOGUE.name}, {key}: the sentence requires the values {sorted(names)}, but"
+            f" the caller passed {sorted(values)}."
         )
     return Sentence(
         english.format(**{name: _format_value(value, "en") for name, value in values.items()}),

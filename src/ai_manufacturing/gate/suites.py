@@ -156,7 +156,8 @@ def read_suite(suite: str) -> Suite:
         faults = [*_find_faults(suite, content)]
     except json.JSONDecodeError as error:
         raise SuiteError(
-            f"expectations/{path.name}, line {error.lineno}: not valid JSON: {error.msg}."
+            f"expectations/{path.name}, line {error.lineno}: the text is not valid JSON"
+            f" ({error.msg})."
         ) from error
     except ValidationError as error:
         faults = [

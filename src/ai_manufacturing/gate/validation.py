@@ -339,14 +339,16 @@ def check_gate(
     if changed_names:
         command = " ".join(f"{name}+" for name in changed_names)
         raise GateFailedError(
-            f"{', '.join(changed_names)}: not as the gate judged it; it was rebuilt or changed"
-            f" since. No estimate is made of it. Run dbt build, or dbt build --select {command}"
+            f"{', '.join(changed_names)} changed or was rebuilt after the gate checked it, so"
+            " no estimates are computed from it. Run `dbt build`, or `dbt build --select"
+            f" {command}`."
         )
     failures = results[(results["severity"] == "critical") & results["success"].eq(False)]
     if len(failures) and not os.environ.get("ACCEPTED_GATE_FAILURES"):
         expectations = "\n".join(f"{row.suite}: {row.description}" for row in failures.itertuples())
         raise GateFailedError(
-            f"The gate holds these estimates back; see gates.gate_results.\n{expectations}"
+            "The gate withholds these estimates, because critical expectations failed (see"
+            f" gates.gate_results):\n{expectations}"
         )
 
 

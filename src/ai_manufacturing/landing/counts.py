@@ -27,21 +27,21 @@ SELECTION = ("--selector", "register_counts")
 WAITING = "Initial job has not accepted any resources"
 KNOWN_FAULTS = {
     r"All masters are unresponsive|Cannot call methods on a stopped SparkContext": (
-        "SPARK_MASTER is {master}: the master stopped answering. Look at its log, and run the"
-        " command again."
+        "SPARK_MASTER is {master}, but the Spark master stopped answering. Look at its log,"
+        " and run the command again."
     ),
     r"FILE_NOT_EXIST|FileNotFoundException|Mkdirs failed|Failed to rename": (
-        "SPARK_STORAGE is {storage}, LANDING_DIR {landing}: a worker does not see what the driver"
-        " sees there. Mount both at the same path on all machines, writable by the user of the"
-        " workers."
+        "SPARK_STORAGE is {storage} and LANDING_DIR is {landing}, but a worker does not see"
+        " the driver's files there. Mount both folders at the same path on all machines, and"
+        " let the workers' user write to them."
     ),
     r"another instance of Derby may have already booted|XSDB6": (
-        "SPARK_STORAGE is {storage}: another run is writing there. Wait for it, or set"
-        " SPARK_STORAGE to another folder."
+        "SPARK_STORAGE is {storage}, but another run is writing there. Wait until that run"
+        " ends, or set SPARK_STORAGE to another folder."
     ),
     WAITING: (
-        "SPARK_MASTER is {master}: it has no worker with a free core and enough memory. Start a"
-        " worker."
+        "SPARK_MASTER is {master}, but it has no worker with a free core and enough memory."
+        " Start a worker."
     ),
 }
 """Advice for errors of a Spark run, by a pattern that matches dbt's output."""
@@ -89,8 +89,8 @@ def count_registers(
     if engine == "duckdb":
         if registers or out:
             raise CountsError(
-                "--registers and --out need --engine spark. DuckDB counts the registers in"
-                " EXTRACTS_DIR and keeps the counts in the warehouse."
+                "--registers and --out require --engine spark. DuckDB counts the registers in"
+                " EXTRACTS_DIR and stores the counts in the warehouse."
             )
         _run_dbt(["run", "--select", "raw_declared_sources", "+raw_deliveries"], {}, echo)
         _run_dbt(["build", *SELECTION], {}, echo)
@@ -137,8 +137,8 @@ def copy_counts(source: Path, target: Path) -> None:
     parts = sorted(source.glob("part-*"))
     if len(parts) > 1 or not (source / SUCCESS_MARKER).exists():
         raise CountsError(
-            f"{source}: the counts are not in one complete file. Delete this folder, and run the"
-            " command again."
+            f"{source} does not contain the counts in one complete file. Delete this folder,"
+            " and run the command again."
         )
     target.mkdir(parents=True, exist_ok=True)
     with private_folder(target / "counts.parquet") as folder:
@@ -167,9 +167,9 @@ def check_packages() -> None:
         or importlib.util.find_spec("dbt.adapters.spark") is None
     ):
         raise CountsError(
-            f"{sys.prefix} has no pyspark and dbt-spark. `make spark` makes an environment that has"
-            " them, and the command is .venv-spark/bin/ai-manufacturing; or install the extra"
-            " `spark` of the package."
+            f"pyspark or dbt-spark is not installed in {sys.prefix}. Run `make spark`, and use"
+            " .venv-spark/bin/ai-manufacturing; or install this package with its extra"
+            " `spark`."
         )
 
 
@@ -189,7 +189,9 @@ def check_java() -> str:
     java = str(Path(home) / "bin/java") if home else "java"
     path = shutil.which(java)
     if path is None:
-        raise CountsError(f"Spark needs Java, and there is no {java}. {install}, or set JAVA_HOME.")
+        raise CountsError(
+            f"Spark needs Java, but {java} was not found. {install}, or set JAVA_HOME."
+        )
     version_text = subprocess.run(
         [path, "-version"], capture_output=True, text=True, check=False
     ).stderr
@@ -197,8 +199,8 @@ def check_java() -> str:
     version = re.search(r'version "(?:1\.)?(\d+)', version_text)
     if version is None or int(version[1]) < OLDEST_JAVA:
         raise CountsError(
-            f"{path}: `java -version` printed {version_text.strip()[:200]!r}, and Spark needs"
-            f" {OLDEST_JAVA} or later. {install}, or set JAVA_HOME."
+            f"{path}: `java -version` printed {version_text.strip()[:200]!r}, but Spark needs"
+            f" Java {OLDEST_JAVA} or later. {install}, or set JAVA_HOME."
         )
     return version[1]
 
@@ -218,8 +220,8 @@ def check_folders() -> None:
         marks = sorted(set(str(folder)) & set('`*?[]{}"\\;'))
         if marks:
             raise CountsError(
-                f"{variable} is {folder}: Spark cannot read {' '.join(marks)} in a path. Rename the"
-                " folder."
+                f"{variable} is {folder}, but Spark does not support the characters"
+                f" {' '.join(marks)} in a path. Rename the folder."
             )
 
 
@@ -242,9 +244,9 @@ def check_master(master: str) -> None:
         ("127.", "localhost")
     ):
         raise CountsError(
-            f"SPARK_MASTER is {master}, and SPARK_DRIVER_HOST is {driver}, which workers on other"
-            " machines cannot reach. Set SPARK_DRIVER_HOST to this machine's address as workers"
-            " reach it."
+            f"SPARK_MASTER is {master}, but workers on other machines cannot reach"
+            f" SPARK_DRIVER_HOST, which is {driver}. Set SPARK_DRIVER_HOST to an address of"
+            " this machine that the workers can reach."
         )
     faults = []
     for address in addresses:
@@ -256,8 +258,9 @@ def check_master(master: str) -> None:
         else:
             return
     raise CountsError(
-        f"SPARK_MASTER is {master}, and no master answers: {', '.join(faults)}. Start it, or"
-        " correct SPARK_MASTER; without a cluster, local[*] runs Spark on this machine."
+        f"SPARK_MASTER is {master}, but no Spark master answers there: {', '.join(faults)}."
+        " Start the master, or correct SPARK_MASTER; local[*] runs Spark on this machine"
+        " without a cluster."
     )
 
 

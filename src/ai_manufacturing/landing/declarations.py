@@ -99,33 +99,44 @@ class Source(Declared):
         for column, column_type in columns.items():
             if column_type not in cls.types:
                 types = ", ".join(cls.types)
-                raise ValueError(f'{column} is of type "{column_type}", not one of {types}')
+                raise ValueError(
+                    f'column {column} has the unknown type "{column_type}"; choose one of {types}'
+                )
         return columns
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        self._require_columns({*self.file_name_columns, *self.key}, "key or file_name uses")
+        self._require_columns({*self.file_name_columns, *self.key}, "key or file_name refers to")
         if self.period is not None and self.period not in self.key:
-            raise ValueError(f'period is "{self.period}", which is not a column of the key')
+            raise ValueError(f'period must name a column of the key, but it names "{self.period}"')
         if self.period is not None and self.columns[self.period] == "number":
-            raise ValueError(f'period {self.period} is of type "number"; declare integer or text')
+            raise ValueError(
+                f'the period column {self.period} has type "number"; declare it as integer or text'
+            )
         column_by_heading = {column: column for column in self.columns}
         for column, others in self.headings.items():
             if column not in self.read_columns:
-                raise ValueError(f"headings: {column} is not a column that is read from the file")
+                raise ValueError(
+                    f"`headings` names {column}, but no such column is read from the file"
+                )
             for other in others:
                 if other in column_by_heading:
                     owner = column_by_heading[other]
-                    raise ValueError(f"headings.{column}: {other} is a heading of {owner} already")
+                    raise ValueError(
+                        f"headings.{column}: {other} is already a heading of {owner}; delete"
+                        " one of them"
+                    )
                 column_by_heading[other] = column
         if not self.read_key:
-            why = "so landing cannot tell prose from records"
-            raise ValueError(f"no key column is read from the file, {why}; declare one")
+            why = "so landing cannot distinguish records from prose"
+            raise ValueError(f"no key column is read from the file, {why}; declare at least one")
         return self
 
     def _require_columns(self, names: Iterable[str], use: str) -> None:
         if missing := sorted({*names} - self.columns.keys()):
-            raise ValueError(f"columns lacks {', '.join(missing)}, which {use}")
+            raise ValueError(
+                f"{use} {', '.join(missing)}, which the table `columns` does not declare"
+            )
 
 
 class Register(Source):
@@ -160,32 +171,45 @@ class Register(Source):
     def _check_covers(cls, covers: str) -> str:
         if covers not in COVERS:
             choice = ", ".join(f'"{name}" ({meaning})' for name, meaning in COVERS.items())
-            raise ValueError(f"not one of {choice}")
+            raise ValueError(f"the value must be one of {choice}")
         return covers
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if others := sorted(self.model_fields_set & SOURCE_ONLY_FIELDS):
-            raise ValueError(f"a register has no {', '.join(others)}")
-        self._require_columns(self.optional, "optional names")
+            raise ValueError(f"a register cannot have the fields {', '.join(others)}; delete them")
+        self._require_columns(self.optional, "optional refers to")
         if overlap := sorted({*self.personal} & self.columns.keys()):
-            raise ValueError(f"{', '.join(overlap)} is in columns, and personal, which never lands")
+            raise ValueError(
+                f"{', '.join(overlap)} is listed in both `columns` and `personal`, but personal"
+                " columns are never landed; delete it from one of them"
+            )
         if self.entity != "firm_register" and (self.lacks or self.covers != "complete"):
-            raise ValueError(f"a {self.entity} is counted, so it must be complete and lack nothing")
+            raise ValueError(
+                f'the records of a {self.entity} are counted, so `covers` must be "complete"'
+                " and `lacks` must be empty"
+            )
         lacks_exit = "exit" in self.lacks
         if self.covers != "sample" and (self.covers == "survivors") != lacks_exit:
             names = "names" if lacks_exit else "does not name"
             raise ValueError(
-                f'covers is "{self.covers}" and lacks {names} exit. A register without exits holds '
-                "survivors, or a sample; one with exits is complete, or a sample"
+                f'covers is "{self.covers}", but `lacks` {names} exit. A register that lacks'
+                ' exit covers "survivors" or a "sample"; any other register is "complete" or a'
+                ' "sample"'
             )
-        self._require_columns(self.place.values(), "place names")
+        self._require_columns(self.place.values(), "place refers to")
         for column in self.place.values():
             roles = [role for role, other in self.place.items() if other == column]
             if len(roles) > 1:
-                raise ValueError(f"place gives {column} for {' and '.join(roles)}, not for one")
+                raise ValueError(
+                    f"`place` uses {column} for {' and '.join(roles)}; name a separate column"
+                    " for each"
+                )
         if ("name" in self.place) != ("province" in self.place):
-            raise ValueError("place needs name and province together: provinces share names")
+            raise ValueError(
+                "`place` must give both name and province, because units in different"
+                " provinces share names"
+            )
         return self
 
 
@@ -234,7 +258,7 @@ def read_providers() -> dict[str, Provider]:
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            messages.append(f"{file}: not TOML: {error}. Correct the declaration.")
+            messages.append(f"{file}: the declaration is not valid TOML ({error}). Correct it.")
             continue
         tables = [document.get(name) for name in ("sources", "registers")]
         entries = [entry for table in tables if isinstance(table, list) for entry in table]
@@ -317,7 +341,8 @@ def find_matching_sources(
     ):
         names_of_both = " and ".join(f"{source.provider}.{source.name}" for source in matches)
         raise FileFault(
-            f"declared twice, by {names_of_both}. Make their `files` patterns exclude each other."
+            f"more than one declaration matches this file: {names_of_both}. Change their"
+            " `files` patterns so that only one matches."
         )
     return [(source, _parse_file_name(names, source)) for source in matches]
 
@@ -329,8 +354,9 @@ def _parse_file_name(names: list[str], source: Source) -> dict[str, str]:
         if match := source.file_name.fullmatch(name.rsplit("/", 1)[-1]):
             return match.groupdict(default="")
     raise FileFault(
-        f"the name does not fit file_name of {source.provider}.{source.name}, "
-        f"{source.file_name.pattern}. Rename the file, or correct the declaration."
+        "the file name does not match the file_name pattern of"
+        f" {source.provider}.{source.name}, {source.file_name.pattern}. Rename the file, or"
+        " correct the declaration."
     )
 
 
@@ -359,8 +385,8 @@ def suggest_source(file_path: str, sources: list[Source]) -> str | None:
     if source is None or rate_similarity(source) < 0:
         return None
     return (
-        f"No declaration claims this name; {source.provider}.{source.name} reads {source.files}. "
-        "Rename the file, or correct `files`."
+        f"No declaration matches this file name; {source.provider}.{source.name} reads"
+        f" {source.files}. Rename the file, or correct `files`."
     )
 
 
@@ -373,8 +399,9 @@ def _find_type_conflicts(providers: dict[str, Provider]) -> Iterator[str]:
             if other.columns[column] != kind:
                 yield (
                     f"{source.provider}/{source.provider}.toml, source {source.name}, column"
-                    f" {column}: {kind} here, {other.columns[column]} in source {other.name} of"
-                    f" {other.provider}, and both land in raw_{source.entity}. Declare one type."
+                    f" {column} has type {kind}, but source {other.name} of {other.provider}"
+                    f" declares {other.columns[column]}, and both land in raw_{source.entity}."
+                    " Declare the same type in both."
                 )
 
 
@@ -390,8 +417,9 @@ def _find_register_contradictions(providers: dict[str, Provider]) -> Iterator[st
             if other.sql_columns != register.sql_columns or other.covers != register.covers:
                 pair = f"{other.name} and {register.name}"
                 yield (
-                    f"{name}/{name}.toml, registers {pair}: they have one staging model, and differ"
-                    " in covers, lacks or place. Declare the same, or make two providers of them."
+                    f"{name}/{name}.toml, registers {pair} share a staging model, but differ in"
+                    " covers, lacks or place. Declare the same values, or split them into two"
+                    " providers."
                 )
 
 
@@ -401,9 +429,9 @@ def _find_unknown_series(providers: dict[str, Provider]) -> Iterator[str]:
     for source in (source for provider in providers.values() for source in provider.all_sources):
         if names := sorted({*source.provenance.interpolated} - known_series):
             yield (
-                f"{source.provider}/{source.provider}.toml, source {source.name}: "
-                f"provenance.interpolated names {', '.join(names)}, no row of seeds/series.csv. "
-                f"{WAY_OUT}"
+                f"{source.provider}/{source.provider}.toml, source {source.name}:"
+                f" provenance.interpolated names {', '.join(names)}, but seeds/series.csv has"
+                f" no such series. {WAY_OUT}"
             )
 
 

@@ -129,7 +129,8 @@ def add_revisions(texts: Sequence[str], **others: str) -> list[Declaration]:
         if revisions[-1].series not in {ANY, *declarations.read_series_names()}:
             expectation = "a series of series.csv (without @provider), or * for all"
             messages.append(
-                f"{option}: series is {revisions[-1].series!r}, not {expectation}. {way_out}"
+                f"{option}: series is {revisions[-1].series!r}, but the value must be"
+                f" {expectation}. {way_out}"
             )
     if messages:
         raise LandingError("\n".join(messages))

@@ -65,8 +65,8 @@ def land_deliveries(as_of: int | None = None, current_set: pa.Table | None = Non
     folder = settings.landing_dir()
     if not is_utf_8(str(folder)):
         raise LandingError(
-            f"{escape_name(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to"
-            " another."
+            f"{escape_name(str(folder))}: the name of this folder is not valid UTF-8. Set"
+            " LANDING_DIR to another folder."
         )
     with store.lock(folder) as messages:
         for line in messages:
@@ -158,12 +158,11 @@ def describe_extract_set(current_set: pa.Table | None) -> pa.Table:
 def _refuse_other_set(name: str, current_set: pa.Table | None) -> None:
     for other in set(current_set["extract_set"].to_pylist() if current_set else []) - {name}:
         raise LandingError(
-            f"{os.environ.get('WAREHOUSE_PATH') or 'build/warehouse.duckdb'} holds the extract set "
-            f'"{other}", and EXTRACTS_DIR now holds "{name}". Nothing has landed. If these files'
-            " continue that set, "
-            f'write name: "{other}" into their {DESCRIPTION}. Otherwise set WAREHOUSE_PATH to'
-            " another file, or delete "
-            "this one."
+            f"{os.environ.get('WAREHOUSE_PATH') or 'build/warehouse.duckdb'} contains the"
+            f' extract set "{other}", but EXTRACTS_DIR now contains "{name}". No files were'
+            f' landed. If the files in EXTRACTS_DIR continue that set, write name: "{other}"'
+            f" into their {DESCRIPTION}. Otherwise set WAREHOUSE_PATH to another file, or"
+            " delete the warehouse."
         )
 
 
@@ -206,8 +205,9 @@ def find_store_key(
             return store_key, False
         if is_in_folder:
             raise LandingError(
-                f"{event['file_path']}: not landed under today's declaration of"
-                f" {source.provider}.{source.name}. Run the build once without as_of_delivery."
+                f"{event['file_path']}: the file has not been landed with the current"
+                f" declaration of {source.provider}.{source.name}. Run the build once without"
+                " as_of_delivery."
             )
     return event["store_key"], True
 
@@ -242,6 +242,6 @@ def _convert_write_errors(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise LandingError(
-            f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Make room"
-            " there."
+            f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Free disk"
+            " space there."
         ) from error

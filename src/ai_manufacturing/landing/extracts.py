@@ -48,9 +48,10 @@ class Period(Declared):
             and earliest <= self.base_year <= latest
         ):
             raise ValueError(
-                f"first_year is {self.first_year}, last_year {self.last_year} and base_year "
-                f"{self.base_year}. Write years from {earliest} to {latest}, the first before the "
-                "last; those that you leave out are of dbt_project.yml"
+                f"first_year is {self.first_year}, last_year {self.last_year} and base_year"
+                f" {self.base_year}. Years must be between {earliest} and {latest}, and"
+                " first_year must not be after last_year; dbt_project.yml supplies the years"
+                " that you omit"
             )
         return self
 
@@ -74,16 +75,20 @@ class ExtractSet(Declared):
         if not name.strip() or any(
             unicodedata.category(mark) in INVISIBLE_CATEGORIES for mark in name
         ):
-            raise ValueError("not a text of one line")
+            raise ValueError("the value must be a single line of text")
         if len(quote(name)) > NAME_LIMIT:
-            raise ValueError(f"longer than {NAME_LIMIT} bytes as a folder's name")
+            raise ValueError(
+                f"the value must take at most {NAME_LIMIT} bytes as the name of a folder"
+            )
         return name
 
     @field_validator("period", mode="before")
     @classmethod
     def _complete_period(cls, period: Any) -> Any:
         if not isinstance(period, dict) or not period:
-            raise ValueError("not a table of years, such as {first_year: 2010, last_year: 2022}")
+            raise ValueError(
+                "the value must be a table of years, such as {first_year: 2010, last_year: 2022}"
+            )
         variables = settings.variables()
         return {name: variables[name] for name in Period.model_fields} | period
 
@@ -167,8 +172,8 @@ def read_extract_set(folder: Path) -> ExtractSet:
     """
     if not folder.is_dir():
         raise LandingError(
-            f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the"
-            " synthetic sample."
+            f"{folder}: the folder does not exist. Set EXTRACTS_DIR to another folder, or run"
+            " `make setup` to create the synthetic sample."
         )
     description = _read_description(folder / DESCRIPTION)
     values = {"name": escape_name(folder.name)}
@@ -190,16 +195,17 @@ def _read_description(path: Path) -> dict[str, Any]:
         description = _parse_yaml(path.read_bytes()) or {}
     except OSError as error:
         raise LandingError(
-            f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions."
+            f"{DESCRIPTION} cannot be read ({error.strerror}). Correct its permissions."
         ) from error
     except (YAMLError, ValueError) as error:
         reason = getattr(error, "problem", None) or " ".join(str(error).split())
         raise LandingError(
-            f"{DESCRIPTION}: not a YAML mapping ({reason}). Correct or delete it."
+            f"{DESCRIPTION} is not a YAML mapping ({reason}). Correct or delete the file."
         ) from error
     if not isinstance(description, dict):
         raise LandingError(
-            f"{DESCRIPTION}: not a YAML mapping. Write lines such as name: autumn, or delete it."
+            f"{DESCRIPTION} is not a YAML mapping. Write lines such as name: autumn, or delete"
+            " the file."
         )
     return description
 
@@ -257,7 +263,7 @@ def find_delivered_files(
         raise LandingError(
             f"{folder}: none of its {len(files)} files is declared in"
             " models/staging/<provider>/<provider>.toml. Set EXTRACTS_DIR to the folder of the"
-            " deliveries, or declare them.",
+            " deliveries, or declare the files.",
             *hints,
         )
     return sorted(files, key=lambda file: file.file_path), faults

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ai_manufacturing.system.declared import Declared, Many, Text, require_pattern
 
 Class = Literal["official", "commercial_vendor", "republished", "generated"]
-Address = Annotated[str, require_pattern(r"https?://\S+", "one that begins with https://")]
+Address = Annotated[str, require_pattern(r"https?://\S+", "an address that begins with https://")]
 Commit = Annotated[str, require_pattern("[0-9a-f]{40}", "40 hex digits")]
 
 
@@ -72,11 +72,15 @@ class Provenance(Declared):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if self.provenance_class == "republished" and not self.republished_by:
-            raise ValueError("class is republished, but republished_by is missing. Write it")
+            raise ValueError(
+                "class is republished, but republished_by is missing. Name the republisher"
+            )
         if self.republished_by and not self.source_address:
-            raise ValueError("republished_by has no address. Write address")
+            raise ValueError("republished_by is given without an address. Add address")
         if self.source_address and not self.looked_up_on:
-            raise ValueError("address has no date. Write looked_up, such as 2026-11-28")
+            raise ValueError(
+                "address is given without the date of access. Add looked_up, such as 2026-11-28"
+            )
         return self
 
 

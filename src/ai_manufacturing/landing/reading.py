@@ -54,8 +54,8 @@ def read_rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     if not columns and settings.providers(entity) != []:
         names = ", ".join(sorted({source.entity for source in sources.values()})) or "none"
         raise LandingError(
-            f'entity "{entity}": no declaration names this entity; declared are {names}. Declare'
-            " it, or correct the name."
+            f'no declaration names the entity "{entity}". The declared entities are {names}.'
+            " Declare the entity, or correct its name."
         )
     schema = pa.schema(
         [
@@ -119,9 +119,9 @@ def _read_batches(
             matches_declaration = source is not None and [*source.columns] == batch.schema.names[2:]
             if not matches_declaration and not delivery["is_of_earlier_declaration"]:
                 raise LandingError(
-                    f"{delivery['file_path']}: landed under another declaration of"
-                    f" {delivery['provider']}.{delivery['source_name']}. Run the build again from"
-                    " raw_deliveries."
+                    f"{delivery['file_path']}: the file was landed with another declaration of"
+                    f" {delivery['provider']}.{delivery['source_name']}. Run the build again"
+                    " from raw_deliveries."
                 )
             origin = _repeat_delivery(delivery, batch.num_rows) | _compute_validity(
                 batch, delivery, source

@@ -199,9 +199,9 @@ def _find_repeated_keys(
             column = next(name for name in values if values[name] != others[name])
             raise FileFault(
                 f"two sheets contradict each other: for {key_texts[row]} the value is"
-                f" {_quote(values[column])} here and {_quote(others[column])} in {place}. Name"
-                f" the sheet to read in {source.provider}.toml, source {source.name}:"
-                ' sheets = ["…"]; or ask the provider which one is right.',
+                f" {_quote(values[column])} here, but {_quote(others[column])} in {place}. Name"
+                f" the sheet to read in {source.provider}.toml, source {source.name}: sheets ="
+                ' ["…"]; or ask the provider which value is right.',
                 sheet=sheet.name,
                 row=int(sheet.row_numbers[row]),
                 column=column,
@@ -226,8 +226,8 @@ def _split_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], lis
     declared_sheets = [sheet for sheet in sheets if matches(sheet)]
     if not declared_sheets:
         raise FileFault(
-            f"no sheet is named {' or '.join(source.sheets)}; it has"
-            f" {', '.join(str(sheet.name) for sheet in sheets)}. Correct sheets in"
+            f"no sheet is named {' or '.join(source.sheets)}; the workbook has"
+            f" {', '.join(str(sheet.name) for sheet in sheets)}. Correct `sheets` in"
             f" {source.provider}.toml, source {source.name}, or ask for the file again."
         )
     return declared_sheets, [sheet for sheet in sheets if sheet not in declared_sheets]
@@ -307,7 +307,8 @@ def _parse_file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
     values, reasons = _parse_column(pa.array([text], pa.string()), source.columns[column])
     if reasons[0].is_valid:
         raise FileFault(
-            f'the file\'s name gives "{text}": {reasons[0]}. Rename the file.', column=column
+            f'the value "{text}" in the file name is invalid: {reasons[0]}. Rename the file.',
+            column=column,
         )
     return values[0]
 
@@ -477,9 +478,9 @@ def _check_sums(rows: pa.Table, source: Source) -> None:
         total = pc.sum(rows[column]).as_py() or 0.0
         if not np.isclose(total, source.column_sum, rtol=_SUM_TOLERANCE):
             raise FileFault(
-                f"its {rows.num_rows} numbers add to {total:.10g}, not to {source.column_sum:g},"
-                f" which column_sum in {source.provider}.toml declares. Ask the provider for the"
-                " file again.",
+                f"the {rows.num_rows} numbers of this column add up to {total:.10g}, but"
+                f" column_sum in {source.provider}.toml declares {source.column_sum:g}. Ask the"
+                " provider for the file again.",
                 column=column,
             )
 

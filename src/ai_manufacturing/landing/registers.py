@@ -74,7 +74,7 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, in
             _write_register(file, register, draft)
             if file_signature(file.path) != before:
                 raise FileFault(
-                    "the file changed while it was read. Build again when its delivery is complete."
+                    "the file changed while it was read. Build again when the delivery is complete."
                 )
     return delivery_id, size, store_key
 
@@ -170,14 +170,14 @@ def _write_register(file: DeliveredFile, register: Register, folder: Path) -> No
         raise FileFault("the file is empty. Ask the provider for the file again.")
     if containers.is_gzip(head) or containers.is_zip(head):
         raise FileFault(
-            "a register is not read from gzip, a workbook or a zip inside another. Deliver CSV or"
-            " Parquet."
+            "a register cannot be read from a gzip file, a workbook or a nested zip. Deliver"
+            " CSV or Parquet."
         )
     file_format = formats.detect_format(head)
     if file_format not in ("csv", "parquet"):
         raise FileFault(
-            f"the content is {file_format.upper()}; a register is read from CSV and Parquet."
-            " Convert it."
+            f"the file is {file_format.upper()}, but a register must be CSV or Parquet. Convert"
+            " the file."
         )
     rows, path = folder / "rows.parquet", file.path
     if file.member is not None:
@@ -218,7 +218,8 @@ def _copy_declared_columns(path: Path, target: Path, register: Register) -> list
                     writer.write_batch(batch)
     except pa.ArrowInvalid as error:
         raise FileFault(
-            f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again."
+            f"the file cannot be read as Parquet ({str(error).splitlines()[0]}). Ask the"
+            " provider for it again."
         ) from error
     return [name for name in names if name not in columns]
 
@@ -300,7 +301,9 @@ def _convert_csv(path: Path, target: Path, register: Register) -> tuple[str, str
             raise OSError(errno.EIO, str(error).splitlines()[0]) from error
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
-            raise FileFault(f"not a CSV file ({first}). Correct it, or deliver Parquet.") from error
+            raise FileFault(
+                f"the file cannot be read as CSV ({first}). Correct the file, or deliver Parquet."
+            ) from error
     utf_8_path.unlink(missing_ok=True)
     return (
         encoding,
@@ -314,8 +317,8 @@ def _read_column_names(top: str, delimiter: str, register: Register) -> list[str
     header = next(csv.reader(io.StringIO(top, newline=""), delimiter=delimiter))
     if any(re.search(r"[\r\n]", name) for name in header):
         raise FileFault(
-            "a stray quotation mark, or a line end, in the header. Correct it, or ask for the file"
-            " again.",
+            "the header contains a stray quotation mark or a line break. Correct the header,"
+            " or ask for the file again.",
             row=1,
         )
     names: list[str] = []
@@ -353,7 +356,9 @@ def _write_rejected_rows(
     if errors:
         ((row, message),) = errors
         raise FileFault(
-            f"not a CSV file ({message.splitlines()[0]}) Correct it, or deliver Parquet.", row=row
+            f"the line cannot be read as CSV ({message.splitlines()[0]}). Correct the line, or"
+            " deliver Parquet.",
+            row=row,
         )
     line = "trim(csv_line, chr(10) || chr(13))"
     multiline_query = (
@@ -370,7 +375,8 @@ def _write_rejected_rows(
         }
         if len({line["record"] for line in doubtful_rows} - ragged_rows) != doubtful_count:
             raise FileFault(
-                "its quotation marks can be read in two ways. Correct it, or deliver Parquet."
+                "the quotation marks of the file can be read in two ways. Correct the file, or"
+                " deliver Parquet."
             )
     elif not connection.execute("select 1 from reject_errors limit 1").fetchall():
         return
@@ -451,14 +457,16 @@ def _describe_rows(rows: Path, register: Register, left_out: list[str]) -> dict[
             marks = [name for name in texts if _is_marked_synthetic(connection, table, name)]
         except duckdb.Error as error:
             raise FileFault(
-                f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again."
+                f"the file cannot be read as Parquet ({str(error).splitlines()[0]}). Ask the"
+                " provider for it again."
             ) from error
     missing = [
         name for name in register.columns if name not in names and name not in register.optional
     ]
     if missing:
         raise FileFault(
-            f"columns missing: {', '.join(missing)}. It has: {', '.join(names)}. Ask for them."
+            f"the file lacks the columns {', '.join(missing)}; it has {', '.join(names)}. Ask"
+            " the provider for the missing columns."
         )
     rejected_path = rows.with_name("rejected.parquet")
     rejected_count = pq.read_metadata(rejected_path).num_rows if rejected_path.is_file() else 0

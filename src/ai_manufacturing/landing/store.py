@@ -52,8 +52,8 @@ def lock(store: Path) -> Iterator[list[str]]:
         descriptor = os.open(store, os.O_RDONLY)
     except OSError as error:
         raise LandingError(
-            f"{store}: {error.strerror}. Set LANDING_DIR to a folder that this user may read and"
-            " write."
+            f"{store}: the landing store cannot be opened ({error.strerror}). Set LANDING_DIR"
+            " to a folder that you can read and write."
         ) from error
     try:
         messages = [
@@ -65,11 +65,11 @@ def lock(store: Path) -> Iterator[list[str]]:
             has_log = bool(log.read_lines(store))
         except OSError as error:
             raise LandingError(
-                f"{error.filename}: {error.strerror}. Correct its permissions."
+                f"{error.filename} cannot be read ({error.strerror}). Correct its permissions."
             ) from error
         if has_landed_files and not has_log:
             raise LandingError(
-                f"{log.open_chain(store).path}: missing, and {store} has landed files."
+                f"{log.open_chain(store).path} is missing, but {store} contains landed files."
                 f" {log.WAY_OUT}"
             )
         yield messages
@@ -253,6 +253,6 @@ def open_connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConn
 def _require_file(path: Path) -> Path:
     if not path.is_file():
         raise LandingError(
-            f"{path}: missing from the landing store. Run the build again from raw_deliveries."
+            f"{path} is missing from the landing store. Run the build again from raw_deliveries."
         )
     return path

@@ -17,7 +17,7 @@ Identifier = Annotated[
     str, require_pattern("[a-z][a-z0-9_]*", "a name of small letters, digits and _")
 ]
 Bounds = Annotated[tuple[float, float], Field(strict=False)]
-Author = Annotated[Text, require_pattern("[^,]+, [^,]+", "family name, given name")]
+Author = Annotated[Text, require_pattern("[^,]+, [^,]+", "a text such as Doe, Ann")]
 Number = Annotated[str, require_pattern(r"-?\d*\.?\d+", 'a number as printed, such as "0.20"')]
 
 
@@ -79,7 +79,9 @@ class File(Declared):
     @model_validator(mode="after")
     def _check_region(self) -> Self:
         if not self.region_headings:
-            raise ValueError("region_code or region_name must name the heading of the region")
+            raise ValueError(
+                "region_code or region_name must name the column heading of the region"
+            )
         return self
 
 
@@ -139,7 +141,7 @@ class Split(Bilingual):
     @model_validator(mode="after")
     def _check_year(self) -> Self:
         if (self.by == "region") == (self.year is not None):
-            raise ValueError("a split by a series has a year, and one by region has none")
+            raise ValueError("a split by a series must give a year, and a split by region must not")
         return self
 
 
@@ -186,29 +188,33 @@ class Study(Bilingual):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if not self.files or not all(file.series for file in self.files):
-            raise ValueError("files must name one file at least, and each file a series")
+            raise ValueError("declare at least one file, and at least one series in each file")
         if not self.tables or not all(table.columns for table in self.tables):
-            raise ValueError("tables must name one table at least, and each table a column")
+            raise ValueError("declare at least one table, and at least one column in each table")
         if self.first_year >= self.last_year:
-            raise ValueError(f"first_year {self.first_year} is not before {self.last_year}")
+            raise ValueError(
+                f"first_year {self.first_year} must be before last_year {self.last_year}"
+            )
         self._check_series()
         for series in self.log_series:
             if series.between[0] <= 0:
                 raise ValueError(
-                    f"series {series.name} is taken in logs, so between must begin above zero;"
-                    " a row with zero is set aside by a correction"
+                    f"series {series.name} is used in logarithms, so the lower limit in"
+                    " `between` must be above zero; set rows with zero aside with a correction"
                 )
         if self.tables[0].columns[0].printed is None:
             raise ValueError(
-                f"tables {self.tables[0].name}, column 1 is the claim of the first page, so it"
-                " needs the printed estimate with which the data are compared"
+                f"column 1 of table {self.tables[0].name} is the headline claim, so it needs"
+                " the printed estimate with which the data are compared"
             )
         return self
 
     def _check_series(self) -> None:
         all_names = [series.name for file in self.files for series in file.series]
         if duplicates := sorted({name for name in all_names if all_names.count(name) > 1}):
-            raise ValueError(f"series {', '.join(duplicates)} is declared twice")
+            raise ValueError(
+                f"series {', '.join(duplicates)} is declared twice; delete one declaration"
+            )
         names_by_place = {"measure.series": [self.measure.series]}
         for table, number, column in self.columns:
             names_by_place[f"tables {table.name}, column {number}"] = [
@@ -221,7 +227,9 @@ class Study(Bilingual):
             names_by_place["split.by"] = [self.split.by]
         for place, names in names_by_place.items():
             if unknown_names := sorted({*names} - {*all_names}):
-                raise ValueError(f"{place} names {', '.join(unknown_names)}, not a declared series")
+                raise ValueError(
+                    f"{place} names {', '.join(unknown_names)}, but no such series is declared"
+                )
 
 
 def read_declaration(folder: Path) -> Study:
@@ -243,8 +251,8 @@ def read_declaration(folder: Path) -> Study:
         return Study.model_validate(document)
     except FileNotFoundError as error:
         raise DeclarationError(
-            f"{path} is missing. Copy studies/robots/{NAME} there and change it; "
-            "docs/how_to/another_study.md explains it."
+            f"{path} is missing. Copy studies/robots/{NAME} there and adapt it;"
+            " docs/how_to/another_study.md explains it."
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{path} is not valid TOML: {error}. {WAY_OUT}") from error

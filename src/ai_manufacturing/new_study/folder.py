@@ -69,8 +69,8 @@ def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
     existing = [name for name in files if (folder / name).exists()]
     if existing and not replace:
         raise DeclarationError(
-            f"{folder / existing[0]} and {len(existing) - 1} more files exist already. --replace"
-            " overwrites them; changes made by hand are lost."
+            f"{folder / existing[0]} and {len(existing) - 1} more files already exist. Use"
+            " --replace to overwrite them; changes made by hand will be lost."
         )
     for name, text in files.items():
         path = folder / name
@@ -160,8 +160,8 @@ def _write_csv(path: Path, rows: list[Row]) -> str:
         if unknown_columns := sorted({*row} - {*header}):
             limits = [name for name in header if name.endswith(("_min", "_max"))]
             raise DeclarationError(
-                f"{NAME}: {', '.join(unknown_columns)} is not a limit of a series."
-                f" Known: {', '.join(limits)}."
+                f"{NAME}: {', '.join(unknown_columns)} is not a known limit of a series. Choose"
+                f" one of {', '.join(limits)}."
             )
         writer.writerow(row)
     return text.getvalue()

@@ -27,7 +27,8 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
     years = years or settings.period()
     if 2015 not in years:
         raise click.BadParameter(
-            "the draw is anchored in 2015; name years that hold it.", param_hint="--years"
+            "the synthetic data are anchored in 2015; choose years that include it.",
+            param_hint="--years",
         )
     with convert_errors(LandingError, OSError):
         write_sample(out, seed, years)

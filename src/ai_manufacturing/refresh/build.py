@@ -104,8 +104,9 @@ def require_same_inputs(hashes: dict[str, str], code: str) -> None:
     )
     if changed_paths or fingerprint.compute_fingerprint(current_hashes) != code:
         raise BuildFailedError(
-            f"{', '.join(changed_paths) or 'The code'} changed while dbt built; the published"
-            " release is unchanged. Refresh again when the delivery or the edit is complete."
+            f"{', '.join(changed_paths) or 'The code'} changed while dbt was running. The"
+            " published release is unchanged. Refresh again when the delivery or the edit is"
+            " complete."
         )
 
 

@@ -60,7 +60,9 @@ def publish_held_build(
     with publishing.lock_release_folder(store, on_event):
         if not (folder / "report.json").exists():
             held_ids = ", ".join(store.list_held_ids()) or "none"
-            raise BadConfigurationError(f"No held build {release_id}. There are: {held_ids}.")
+            raise BadConfigurationError(
+                f"There is no held build {release_id}. Existing held builds: {held_ids}."
+            )
         store.require_intact_held_build(release_id)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         held_manifest = report["manifest"]
@@ -77,9 +79,9 @@ def publish_held_build(
             != held_manifest["fingerprint"]
         ):
             raise BadConfigurationError(
-                f"{release_id} has no estimates yet, and the code, packages or extract set changed"
-                f" since it was built at commit {held_manifest['git_commit'] or 'unknown'}. Restore"
-                " them, or refresh again."
+                f"Held build {release_id} has no estimates yet, and the code, packages or"
+                " extract set changed since it was built at commit"
+                f" {held_manifest['git_commit'] or 'unknown'}. Restore them, or refresh again."
             )
         work = store.work / release_id
         work.mkdir()
@@ -147,9 +149,9 @@ def accept_release(store: Store, release_id: str, reason: str, on_event: OnEvent
         if current is None or current.release_id != require_id(release_id):
             now = f"{current.release_id} is" if current else "none is"
             raise BadConfigurationError(
-                f"Release {release_id} is not the published one ({now}). A person accepts the"
-                " numbers that readers see: publish it with `ai-manufacturing rollback` first, or"
-                " a held build with `publish`."
+                f"Release {release_id} is not the published release ({now}). Only the published"
+                " release can be accepted: publish it with `ai-manufacturing rollback` first,"
+                " or a held build with `publish`."
             )
         with store.open_release(store.published_path) as (_, release):
             headline_summary = headlines.read_headlines(release)
@@ -272,9 +274,9 @@ def summarise_changes(store: Store, old: str, new: str) -> changes.Summary:
     origins = [store.read_past_manifest(number).origin for number in (old, new)]
     if origins[0] != origins[1]:
         raise BadConfigurationError(
-            f"Release {old} is of {origins[0]}, release {new} of {origins[1]}: numbers of different"
-            " extract sets are not compared. `ai-manufacturing releases` lists the set of each"
-            " release."
+            f"Release {old} belongs to {origins[0]}, but release {new} belongs to {origins[1]}."
+            " Compare releases of the same extract set; `ai-manufacturing releases` lists the"
+            " set of each release."
         )
     try:
         return changes.compare_releases(*paths)
@@ -287,5 +289,6 @@ def summarise_changes(store: Store, old: str, new: str) -> changes.Summary:
 def _require_past_release(store: Store, release_id: str) -> None:
     if release_id not in store.list_release_ids():
         raise BadConfigurationError(
-            f"No release {release_id}. There are: {', '.join(store.list_release_ids()) or 'none'}."
+            f"There is no release {release_id}. Existing releases:"
+            f" {', '.join(store.list_release_ids()) or 'none'}."
         )

@@ -269,7 +269,9 @@ def _report_build(
     for facts in findings.list_warnings(warehouse, release, current_manifest):
         run.on_event("warning", facts)
     if current_manifest is not None and not has_same_set and not failed_gate:
-        run.warn(f"Release {run.release_id} of {origin} replaces one of {current_manifest.origin}.")
+        run.warn(
+            f"Release {run.release_id} of {origin} replaces a release of {current_manifest.origin}."
+        )
     # Values of different extract sets are never compared.
     comparison_basis = run.basis if has_same_set or failed_gate else None
     headline_summary = None if failed_gate else headlines.read_headlines(warehouse)

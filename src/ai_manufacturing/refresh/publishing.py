@@ -57,16 +57,16 @@ def _convert_errors(store: Store) -> Iterator[None]:
             # When a copy fails, filename2 is the target.
             place = error.filename2 or error.filename or store.folder
             raise RefreshError(
-                f"{place}: {error.strerror}. {state}. Make room there, restore it or correct its"
-                " permissions, and refresh again."
+                f"{place}: {error.strerror}. {state}. Free disk space, restore the file or"
+                " correct its permissions, and refresh again."
             ) from error
         path = store.folder / "traceback.txt"
         with suppress(OSError):
             path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         what = (str(error).splitlines() or [""])[0].rstrip(".")
         raise RefreshError(
-            f"{type(error).__name__}: {what}. {state}. If it happens again, it is a bug; {path} has"
-            " the traceback."
+            f"{type(error).__name__}: {what}. {state}. If this happens again, report it as a"
+            f" bug, with the traceback in {path}."
         ) from error
 
 
@@ -113,11 +113,11 @@ def require_same_set(
     if replaces or replaced_release is None or replaced_release.origin == origin:
         return
     raise BadConfigurationError(
-        f"{subject} is of extract set {origin}; release {replaced_release.release_id} in"
-        f" {store.folder} is of {replaced_release.origin}. Nothing was published."
+        f"{subject} belongs to extract set {origin}, but release {replaced_release.release_id}"
+        f" in {store.folder} belongs to {replaced_release.origin}. Nothing was published."
         f" {_start_way_out(origin, replaced_release.origin)} EXTRACTS_DIR to the folder of"
-        f" {replaced_release.extract_set}, or RELEASE_DIR to another folder."
-        " To give that set up, add --replace-extract-set."
+        f" {replaced_release.extract_set}, or RELEASE_DIR to another folder. To replace the"
+        " published extract set, add --replace-extract-set."
     )
 
 
@@ -132,7 +132,7 @@ def require_declared_set(store: Store, replaced_release: Manifest | None, replac
     extract_set = landing.read_extract_set(settings.extracts_dir())
     origin, subject = (
         Origin(extract_set.name, extract_set.kind),
-        f"What lies in {describe_extracts()}",
+        f"The content of {describe_extracts()}",
     )
     # If the names match, the kind is checked after landing, which may detect a synthetic file.
     if (

@@ -79,10 +79,14 @@ def read_citation(folder: Path) -> Citation:
             f"There is no {path}. Write one for your study ({FORMAT}).", url=url, doi=doi
         )
     except KeyError as error:
-        raise BadConfigurationError(f"{path}: no {error.args[0]}. See {FORMAT}.") from error
+        raise BadConfigurationError(
+            f"{path} lacks the field {error.args[0]}. See {FORMAT}."
+        ) from error
     except (AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
         what = str(error).splitlines()[0]
-        raise BadConfigurationError(f"{path}: not a citation ({what}). See {FORMAT}.") from error
+        raise BadConfigurationError(
+            f"{path} is not a valid citation file ({what}). See {FORMAT}."
+        ) from error
 
 
 def read_site_url() -> str | None:
@@ -96,8 +100,8 @@ def read_site_url() -> str | None:
     url = settings.site_url()
     if url and not re.fullmatch(r"https?://[^\s/{}\\]+(/[^\s{}\\]*)?", url):
         raise BadConfigurationError(
-            f"SITE_URL is {url!r}, and no address. Write one such as https://example.org/ai/, or"
-            " leave it out."
+            f"SITE_URL is {url!r}, which is not a web address. Set it to an address such as"
+            " https://example.org/ai/, or unset it."
         )
     return url
 
@@ -107,8 +111,8 @@ def _read_doi() -> str | None:
     doi = settings.release_doi()
     if doi and not re.fullmatch(r"10\.\d{4,9}/[^\s{}\\]+", doi):
         raise BadConfigurationError(
-            f"RELEASE_DOI is {doi!r}, and no DOI. Write one such as 10.5281/zenodo.1234567,"
-            " without an address before it, or leave it out."
+            f"RELEASE_DOI is {doi!r}, which is not a DOI. Set it to a DOI such as"
+            " 10.5281/zenodo.1234567, without https://doi.org/, or unset it."
         )
     return doi
 

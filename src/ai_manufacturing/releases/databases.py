@@ -75,8 +75,8 @@ def read_database(path: Path) -> Database:
     """
     if not path.exists():
         raise DatabaseError(
-            f"{path}: there is no such file. Run `make build`, or name a release or a warehouse"
-            " with --database."
+            f"{path}: the file does not exist. Run `make build`, or name a release or a"
+            " warehouse with --database."
         )
     releases = Store(settings.release_dir(), settings.release_path())
     try:
@@ -87,8 +87,8 @@ def read_database(path: Path) -> Database:
             origin = read_origin(connection)
             if origin is None:
                 raise DatabaseError(
-                    f"{path}: neither a release nor a warehouse with landed files. Name one with"
-                    " --database."
+                    f"{path} is neither a release nor a warehouse with landed files. Name one"
+                    " with --database."
                 )
             release_id = None
             if is_release(connection):
@@ -113,13 +113,14 @@ def read_database(path: Path) -> Database:
         raise DatabaseError(str(error)) from error
     except integrity.DamagedError as error:
         raise DatabaseError(
-            f"{error}. Restore the file from a backup; `ai-manufacturing rollback ID` puts a past"
-            " release where readers look."
+            f"{error}. Restore the file from a backup, or publish a past release with"
+            " `ai-manufacturing rollback ID`."
         ) from error
     except duckdb.Error as error:
         raise DatabaseError(
-            f"{path}: cannot be opened as a release or a warehouse ({str(error).splitlines()[0]})."
-            " Wait for the build that writes to it, or name another file with --database."
+            f"{path} cannot be opened as a release or a warehouse"
+            f" ({str(error).splitlines()[0]}). If a build is writing to it, wait until the"
+            " build ends; otherwise name another file with --database."
         ) from error
 
 
@@ -163,9 +164,9 @@ def select_database(option: Path | None, reads: Collection[str] = (RELEASE, WARE
     for place in places[:index]:
         if place.path.exists() and (other := read_database(place.path)).origin != database.origin:
             raise DatabaseError(
-                f"{place.setting} holds extract set {other.origin} ({place.path}), and this command"
-                f" needs a {' or a '.join(reads)}. The next file, {database.path}, holds"
-                f" {database.origin}. Name the file with --database."
+                f"{place.setting} names {place.path} of extract set {other.origin}, but this"
+                f" command needs a {' or a '.join(reads)}. The next file, {database.path},"
+                f" belongs to {database.origin}. Name the file to read with --database."
             )
     if not user_places and os.environ.get("EXTRACTS_DIR"):
         try:
@@ -174,9 +175,9 @@ def select_database(option: Path | None, reads: Collection[str] = (RELEASE, WARE
             raise DatabaseError(str(error)) from error
         if name != database.origin.extract_set:
             raise DatabaseError(
-                f"EXTRACTS_DIR is {os.environ['EXTRACTS_DIR']}, extract set {name}; {database.path}"
-                f" is of {database.origin}. Set WAREHOUSE_PATH or RELEASE_DIR to where {name} is,"
-                " or name the file with --database."
+                f"EXTRACTS_DIR is {os.environ['EXTRACTS_DIR']} with extract set {name}, but"
+                f" {database.path} belongs to {database.origin}. Set WAREHOUSE_PATH or"
+                f" RELEASE_DIR to a file or folder of {name}, or name the file with --database."
             )
     return database
 

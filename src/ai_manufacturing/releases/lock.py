@@ -22,7 +22,7 @@ PAUSES = (0.05, 0.2)
 def hold_lock(
     path: Path,
     wait: bool = False,
-    way_out: str = "Set RELEASE_DIR to a folder that this user may write to.",
+    way_out: str = "Set RELEASE_DIR to a folder that you can write to.",
 ) -> Iterator[None]:
     """Hold an exclusive file lock while the `with` block runs.
 
@@ -56,7 +56,8 @@ def hold_lock(
         except BlockingIOError:
             file.seek(0)
             raise LockedError(
-                f"Another refresh is at work: {file.read().strip() or 'it has just begun'}."
+                f"Another refresh is running ({file.read().strip() or 'it has just begun'})."
+                " Wait until it ends."
             ) from None
         holder = {
             "pid": os.getpid(),

@@ -16,8 +16,7 @@ from ai_manufacturing.system import duckdb_client, integrity
 
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 RESTORE_HINT = (
-    "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where"
-    " readers look."
+    "Restore both from a backup, or publish a past release with `ai-manufacturing rollback ID`."
 )
 
 
@@ -100,8 +99,8 @@ def open_release(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnecti
             raise RefreshError(str(error)) from error
         except (duckdb.Error, IndexError, ValueError, TypeError) as error:
             raise RefreshError(
-                f"{path}: not a release ({str(error).splitlines()[0]}). `ai-manufacturing rollback "
-                "ID` puts a past release there."
+                f"{path} is not a release ({str(error).splitlines()[0]}). `ai-manufacturing"
+                " rollback ID` replaces it with a past release."
             ) from error
         yield manifest, connection
 
@@ -119,7 +118,7 @@ def load_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
     for name in JSON_COLUMNS:
         values[name] = json.loads(values[name])
         if not isinstance(values[name], dict):
-            raise TypeError(f"release.manifest, column {name}: no JSON object")
+            raise TypeError(f"release.manifest, column {name}: the value is not a JSON object")
     return Manifest(**values)
 
 

@@ -126,13 +126,13 @@ class Store:
             actions += self._repair_hashes()
         except OSError as error:
             raise BadConfigurationError(
-                f"{error.filename or self.folder}: {error.strerror}. Set RELEASE_DIR to a folder"
-                " that this user may write to."
+                f"{error.filename or self.folder} cannot be changed ({error.strerror}). Set"
+                " RELEASE_DIR to a folder that you can write to."
             ) from error
         if not os.access(self.published_path.parent, os.W_OK | os.X_OK):
             raise BadConfigurationError(
-                f"{self.published_path.parent}: not writable. Set RELEASE_PATH to a file in a"
-                " folder that this user may write to."
+                f"{self.published_path.parent} is not writable. Set RELEASE_PATH to a file in a"
+                " folder that you can write to."
             )
         return actions
 
@@ -179,7 +179,7 @@ class Store:
             return []
         if not self._chain.path.exists():
             raise RefreshError(
-                f"{self._chain.path}: missing, and {self.folder / 'past'} has releases."
+                f"{self._chain.path} is missing, but {self.folder / 'past'} contains releases."
                 f" {RESTORE_LOG}"
             )
         releases = {}
@@ -343,7 +343,7 @@ class Store:
             raise RefreshError(f"{integrity.checksum_path(path)}: missing. {RESTORE_HINT}")
         if in_log not in (None, digest):
             raise RefreshError(
-                f"{path}: its SHA-256 is {digest}, and {self._chain.path} says {in_log}."
+                f"{path}: its SHA-256 is {digest}, but {self._chain.path} records {in_log}."
                 f" {RESTORE_HINT}"
             )
 
@@ -436,8 +436,8 @@ class Store:
         self.require_logged_hash(source, release_id, digest)
         if copy_digest != digest:
             raise RefreshError(
-                f"{source}: its SHA-256 is {copy_digest}, not {digest}; nothing was published."
-                f" {RESTORE_HINT}"
+                f"{source}: the copy has SHA-256 {copy_digest} instead of {digest}, so nothing"
+                f" was published. {RESTORE_HINT}"
             )
         moved_log = self.move_wal_aside()
         integrity.checksum_path(self.published_path).unlink(missing_ok=True)
@@ -463,7 +463,7 @@ class Store:
         folder = self.locate_held_build(release_id)
         if faults := integrity.check_folder(folder):
             raise RefreshError(
-                f"{faults[0]}. Nothing was published. Delete {folder}, and refresh, to build it"
+                f"{faults[0]}. Nothing was published. Delete {folder} and refresh to build it"
                 " again."
             )
 
@@ -551,5 +551,5 @@ def _require_no_wal(path: Path) -> None:
     log = path.with_name(path.name + ".wal")
     if log.exists():
         raise RefreshError(
-            f"{log}: the file beside it was not closed cleanly; nothing was published."
+            f"{log} exists, so {path.name} was not closed cleanly. Nothing was published."
         )

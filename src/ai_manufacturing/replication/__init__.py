@@ -189,7 +189,7 @@ def check_package(
             " that the zip names: so it is whole, which does not say from whom it is."
         )
         if not may_run(description):
-            raise ReplicationError(f"{archive}: not run, so no number is compared.")
+            raise ReplicationError(f"{archive} was not run, so no numbers were compared.")
         # Do not open the package's database until the user has agreed to run the package.
         contents.require_release(folder)
         broken_rules: list[str] = []
@@ -269,20 +269,21 @@ def _unpack(archive: Path, folder: Path) -> None:
         the limits.
     """
     if archive.exists() and not archive.is_file():
-        raise ReplicationError(f"{archive}: not a regular file. Name a zip.")
+        raise ReplicationError(f"{archive} is not a regular file. Name a zip.")
     try:
         zip_file = containers.open_archive(archive)
         if zip_file is None:
             raise ReplicationError(
-                f"{archive}: not a zip. Name a zip that `ai-manufacturing replication-package`"
-                " wrote."
+                f"{archive} is not a zip. Name a zip that `ai-manufacturing"
+                " replication-package` wrote."
             )
         with zip_file:
             members = containers.list_members(zip_file)
             if missing := [name for name in REQUIRED_FILES if name not in members]:
                 raise ReplicationError(
-                    f"{archive}: not a replication package, as it holds no {', no '.join(missing)}."
-                    " Name a zip that `ai-manufacturing replication-package` wrote."
+                    f"{archive} is not a replication package, because it lacks"
+                    f" {', '.join(missing)}. Name a zip that `ai-manufacturing"
+                    " replication-package` wrote."
                 )
             for name, entry in members.items():
                 target = folder / name
@@ -295,5 +296,5 @@ def _unpack(archive: Path, folder: Path) -> None:
     except OSError as error:
         what, remedy = disk.describe_failure(error, folder)
         raise ReplicationError(
-            f"{archive}: cannot be unpacked ({what}). {remedy}, or name another."
+            f"{archive} cannot be unpacked ({what}). {remedy}, or name another zip."
         ) from error

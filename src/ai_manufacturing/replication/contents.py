@@ -334,12 +334,15 @@ def require_raw_files(folder: Path) -> None:
         missing = sorted({*RAW_COLUMNS} - {*next(csv.reader(file), [])})
     if missing:
         raise ReplicationError(
-            f"{RAW_FILES}: no column {', no column '.join(missing)}. It is no such package."
+            f"{RAW_FILES} lacks the columns {', '.join(missing)}, so this is not a replication"
+            " package."
         )
     root = (folder / RAW).resolve()
     for row in read_raw_files(folder):
         if not (root / row["path"]).resolve().is_relative_to(root):
-            raise ReplicationError(f"{RAW_FILES}: {row['path']} leads out of the package.")
+            raise ReplicationError(
+                f"{RAW_FILES}: the path {row['path']} points outside the package."
+            )
 
 
 def require_release(folder: Path) -> None:
@@ -354,9 +357,9 @@ def require_release(folder: Path) -> None:
         database = databases.read_database(folder / RELEASE)
     except databases.DatabaseError as error:
         message = str(error).replace(f"{folder}/", "")
-        raise ReplicationError(f"{RELEASE}: not a release. {message}") from error
+        raise ReplicationError(f"{RELEASE} cannot be read as a release. {message}") from error
     if database.release_id is None:
-        raise ReplicationError(f"{RELEASE}: not a release. It is no such package.")
+        raise ReplicationError(f"{RELEASE} is not a release, so this is not a replication package.")
 
 
 def read_raw_files(folder: Path) -> list[dict[str, str]]:
@@ -386,9 +389,10 @@ def _require_deliveries(manifest: Manifest, extracts: Path) -> None:
     )
     if differing_paths:
         raise ReplicationError(
-            f"{extracts}: not the files that release {manifest.release_id} was made of;"
-            f" {len(differing_paths)} differ, such as {differing_paths[0]}. Set EXTRACTS_DIR to the"
-            f" folder of {manifest.extract_set}, or refresh and package that."
+            f"{extracts} does not contain the files of release {manifest.release_id}:"
+            f" {len(differing_paths)} files differ, such as {differing_paths[0]}. Set"
+            f" EXTRACTS_DIR to the folder of {manifest.extract_set}, or refresh and package the"
+            " new release."
         )
 
 
@@ -407,16 +411,17 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
         return
     if manifest.fingerprint != fingerprint.compute_fingerprint(manifest.delivery_hashes):
         raise ReplicationError(
-            f"Release {manifest.release_id} was made from code at"
-            f" {manifest.git_commit or 'an unknown commit'}, which is not in this clone and differs"
-            " from the code here. Check the commit out and install its locks, or refresh."
+            f"Release {manifest.release_id} was built from the code at"
+            f" {manifest.git_commit or 'an unknown commit'}, which is not in this clone and"
+            " differs from the code here. Check the commit out and install its locked"
+            " packages, or refresh."
         )
     options = ["-z", "--cached", "--others", "--exclude-standard"]
     list_command = [*git, "ls-files", *options, "--", *pathspecs]
     listing = subprocess.run(list_command, capture_output=True, check=False)
     if listing.returncode:
         raise ReplicationError(
-            f"{root}: not a git clone of the project, so its code cannot be packed."
+            f"{root} is not a git clone of the project, so its code cannot be packed."
         )
     for name in listing.stdout.decode().split("\0"):
         if name and (root / name).is_file():

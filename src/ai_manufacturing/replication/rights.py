@@ -59,11 +59,11 @@ def read_signature(path: Path, manifest: Manifest) -> Signature:
         answers: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ReplicationError(
-            f"{path}: cannot be read as YAML ({str(error).splitlines()[0]})."
+            f"{path} cannot be read as YAML ({str(error).splitlines()[0]})."
         ) from error
     form = f"Fill this in:\n{FORM.format(manifest=manifest)}"
     if not isinstance(answers, dict):
-        raise ReplicationError(f"{path}: not the form of a signature. {form}")
+        raise ReplicationError(f"{path} is not a signature form. {form}")
     try:
         signature = Signature.model_validate(answers)
     except ValidationError as error:
@@ -73,7 +73,7 @@ def read_signature(path: Path, manifest: Manifest) -> Signature:
     signed_release, release = (signature.release, signature.extract_set), manifest.release_id
     if signed_release != (release, manifest.extract_set):
         raise ReplicationError(
-            f"{path}: signed for release {' of '.join(signed_release)}, and this is release"
+            f"{path} is signed for release {' of '.join(signed_release)}, but this is release"
             f" {release} of {manifest.extract_set}. Every release needs its own signature."
         )
     return signature

@@ -164,8 +164,8 @@ def run_checks(
     for row in requested_checks.itertuples():
         if row.method not in table_of:
             raise SpecificationError(
-                f"inference_checks.csv, column method: {row.method!r} is not one of"
-                f" {', '.join(table_of)}."
+                f"inference_checks.csv, column method: the method {row.method!r} is unknown."
+                f" Choose one of {', '.join(table_of)}."
             )
         if table_of[row.method] == table:
             settings[str(row.specification_id)].append((row.method, row.setting))
@@ -228,7 +228,7 @@ def _parse_options(method: str, setting: str, check: Check) -> dict[str, str]:
     ]
     if sorted(parameters) != sorted(options):
         raise SpecificationError(
-            f"inference_checks.csv, method {method}, column setting: {setting!r}; it takes "
-            f"{' '.join(f'{name}=…' for name in parameters) or 'nothing'}."
+            f"inference_checks.csv, method {method}: column setting is {setting!r}, but the"
+            f" method takes {' '.join(f'{name}=…' for name in parameters) or 'nothing'}."
         )
     return options

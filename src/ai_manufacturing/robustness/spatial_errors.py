@@ -228,7 +228,8 @@ def _choose_components(places: Places, average_correlation: float) -> SpatialCom
     least, most = min(floor for floor, _ in MOST_COMPONENTS), 0.99
     if not least <= average_correlation <= most:
         raise ValueError(
-            f"The average correlation is {average_correlation}, not between {least} and {most}."
+            f"The average correlation must be between {least} and {most}, but it is"
+            f" {average_correlation}."
         )
     angles = great_circle.compute_angles(np.array(places))
     locations = len(angles)

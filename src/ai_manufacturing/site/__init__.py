@@ -110,7 +110,10 @@ def build(
     # The folder may contain catalogue.html even if the site has not been built yet.
     others = {entry.name for entry in out.glob("*")} - {*EXTERNAL_FILES}
     if others and not (out / "assets" / "site.js").exists():
-        raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
+        raise SiteError(
+            f"{out} is not empty and does not contain a site. Empty this folder, or name"
+            " another folder with --out."
+        )
     try:
         make_folder(out.parent)
         with private_folder(out) as incoming:
@@ -120,8 +123,9 @@ def build(
             put_in_place(incoming, out)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise SiteError(
-            f"{release_path}: made by earlier code, it lacks data that the pages read"
-            f" ({str(error).splitlines()[0]}). Refresh, or name a newer release with --database."
+            f"{release_path} was built by an earlier version of the code and lacks data that"
+            f" the pages need ({str(error).splitlines()[0]}). Refresh, or name a newer release"
+            " with --database."
         ) from error
     except (OSError, duckdb.IOException, exports.ExportError) as error:
         cause = error.__cause__ or error
@@ -129,8 +133,8 @@ def build(
         if isinstance(cause, OSError):
             what, remedy = describe_failure(cause, out)
         raise SiteError(
-            f"{what}; the site that was there is unchanged. {remedy}, or name another folder with"
-            " --out."
+            f"The site could not be written ({what}). The old site is unchanged. {remedy}, or"
+            " name another folder with --out."
         ) from error
     return names
 

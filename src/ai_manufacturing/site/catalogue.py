@@ -45,9 +45,7 @@ def write_catalogue(database: Database, out: Path) -> None:
             output, _ = run.communicate()
         if run.returncode:
             last_lines = "\n".join(output.splitlines()[-dbt_process.PRINTED_LINES :])
-            raise CatalogueError(
-                f"{out}: dbt could not write it; the file is unchanged.\n{last_lines}"
-            )
+            raise CatalogueError(f"dbt could not write {out}, which is unchanged:\n{last_lines}")
         page = (Path(target) / "static_index.html").read_text(encoding="utf-8")
     marks = "".join(
         META_TAG.format(name, html.escape(value))
@@ -58,7 +56,8 @@ def write_catalogue(database: Database, out: Path) -> None:
     )
     if not count:
         raise CatalogueError(
-            f"{out}: dbt's page has no <head> element to mark. The file is unchanged."
+            f"{out}: the page from dbt has no <head> element for the security policy. The file"
+            " is unchanged."
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_bytes(out, content.encode())
@@ -81,8 +80,9 @@ def require_origin(path: Path, origin: Origin) -> None:
     """
     actual = read_origin(path)
     if actual != origin:
-        description = f"is of {actual}" if actual else "does not name its extract set"
+        description = f"belongs to {actual}" if actual else "does not name its extract set"
         raise CatalogueError(
-            f"{path}: this catalogue {description}; the release is of {origin}. Write a catalogue"
-            " of the release's warehouse: ai-manufacturing catalogue --database FILE."
+            f"{path}: this catalogue {description}, but the release belongs to {origin}. Write"
+            " a catalogue of the release's warehouse: ai-manufacturing catalogue --database"
+            " FILE."
         )

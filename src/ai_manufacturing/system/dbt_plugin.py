@@ -39,8 +39,9 @@ class Plugin(BasePlugin):
         os.environ["DBT_PROJECT_DIR"] = root
         if "'" in root:
             raise DbtRuntimeError(
-                f"{root}: dbt loads no seed from a path with a quotation mark ('). Rename the"
-                " folder, or move the project to another. Folders that settings name may have one."
+                f"{root}: dbt cannot load seeds from a path that contains a quotation mark (')."
+                " Rename the folder, or move the project. Folders named in settings may"
+                " contain one."
             )
         # The profile contains only the file name, because dbt re-parses the whole project whenever
         # a path in the profile changes.
@@ -50,8 +51,9 @@ class Plugin(BasePlugin):
         )
         if set(path.name) & set(UNESCAPED):
             raise DbtRuntimeError(
-                f"WAREHOUSE_PATH: dbt cannot use the file name {path.name}, because of one of"
-                f" {UNESCAPED}. Rename the file; folder names are not limited."
+                f"WAREHOUSE_PATH: dbt cannot use the file name {path.name}, because it contains"
+                f" one of the characters {UNESCAPED}. Rename the file; folder names may contain"
+                " them."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         creds.path = str(path)
@@ -63,8 +65,9 @@ class Plugin(BasePlugin):
         # traceback.
         if process := duckdb_client.find_lock_holder(path, config):
             raise DbtRuntimeError(
-                f"{path} is open in {process}, so that dbt cannot write to it: close it there, or"
-                " name another file in WAREHOUSE_PATH (of the target dev in DEV_WAREHOUSE_PATH)."
+                f"{path} is open in {process}, so dbt cannot write to it. Close it there, or"
+                " name another file in WAREHOUSE_PATH (in DEV_WAREHOUSE_PATH for the target"
+                " dev)."
             )
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 # Phrases in pydantic's error messages, mapped to plainer wording.
 REPLACED_PHRASES = {
-    "Input should be": "not",
+    "Input should be": "the value must be",
     "a valid boolean": "true or false",
     "a valid date": "a date such as 2026-11-26",
     "string": "text",
@@ -43,11 +43,11 @@ class Row(Declared):
 
 
 def require_pattern(pattern: str, what: str) -> AfterValidator:
-    """Return a validator that rejects text not matching `pattern`, with the error "not {what}"."""
+    """Return a validator that rejects text not matching `pattern`, which must be `what`."""
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"not {what}")
+            raise ValueError(f"the value must be {what}")
         return text
 
     return AfterValidator(check)
@@ -104,4 +104,4 @@ def describe_error(place: str, fault: ErrorDetails) -> str:
             return f"{place}: {what}" if place else what
     for phrase, replacement in REPLACED_PHRASES.items():
         what = what.replace(phrase, replacement)
-    return f"{place} is {value!r}, {what}"
+    return f"{place} is {value!r}, but {what}"

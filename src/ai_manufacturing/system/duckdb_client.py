@@ -260,7 +260,7 @@ def require_file(path: Path) -> None:
     logs = [path.with_name(path.name + ending) for ending in LOG_SUFFIXES]
     for each in (path, *logs):
         if os.path.lexists(each) and not each.is_file():
-            raise RefusedError(f"{each}: not a regular file. Name a release or a warehouse.")
+            raise RefusedError(f"{each} is not a regular file. Name a release or a warehouse.")
 
 
 def _require_no_log(path: Path) -> None:
@@ -277,8 +277,8 @@ def _require_no_log(path: Path) -> None:
         log = path.with_name(path.name + ending)
         if log.is_file() and log.stat().st_size:
             raise RefusedError(
-                f"{log}: a log that is not part of the file yet. Run `checkpoint` on {path.name} in"
-                " DuckDB, which merges it; then name the file again."
+                f"{log} contains changes that are not in {path.name} yet. Run `checkpoint` on"
+                f" {path.name} in DuckDB to merge them, and name the file again."
             )
 
 
@@ -298,8 +298,8 @@ def _require_data(
     ).fetchall()
     for kind, schema, name in objects:
         raise RefusedError(
-            f"{path}: {schema}.{name} is {kind}. A file from elsewhere is read as data alone: ask"
-            " its maker for tables."
+            f"{path}: {schema}.{name} is {kind}, which is not accepted in a file from"
+            " elsewhere. Ask the file's author for plain tables."
         )
 
 
@@ -337,17 +337,18 @@ def require_views(
             columns = connection.execute(f"describe {relation}").fetchall()
         except (duckdb.IOException, duckdb.PermissionException) as error:
             raise RefusedError(
-                f"{path}: the view {view} shows files that cannot be read"
-                f" ({str(error).splitlines()[0]}). Put the landing store back where it was when the"
-                " warehouse was built. If it is there and you trust its maker, set WAREHOUSE_PATH"
-                " to the warehouse and LANDING_DIR to the store, or build again."
+                f"{path}: the view {view} reads files that cannot be accessed"
+                f" ({str(error).splitlines()[0]}). Move the landing store back to its folder at"
+                " the time of the build. If it is there and you trust its author, set"
+                " WAREHOUSE_PATH to the warehouse and LANDING_DIR to the store, or build"
+                " again."
             ) from error
         row_limit = LARGEST_TABLE // len(columns)
         exceeding_rows = f"select 1 from {relation} limit 1 offset {row_limit}"
         if not trusted_files.is_trusted(path) and connection.execute(exceeding_rows).fetchall():
             raise RefusedError(
-                f"{path}: the view {view} has more than {LARGEST_TABLE:,} cells. A file from"
-                " elsewhere is read as data alone: ask its maker for less."
+                f"{path}: the view {view} has more than {LARGEST_TABLE:,} cells, the limit for"
+                " a file from elsewhere. Ask the file's author for a smaller file."
             )
 
 
@@ -391,7 +392,10 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             what = f"{number:,} values, above the limit of {LARGEST_TABLE:,}"
         else:
             what = f"a text of {length:,} characters, above the limit of {LONGEST_TEXT:,}"
-        raise RefusedError(f"{path}: {name}, column {column}: {what}. Ask its maker for less.")
+        raise RefusedError(
+            f"{path}: column {column} of {name} contains {what}. Ask the file's author for a"
+            " smaller file."
+        )
 
 
 def _qualify(*names: str) -> str:

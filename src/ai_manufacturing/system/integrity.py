@@ -66,7 +66,7 @@ def read_checksum(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except KeyError as error:
-        raise DamagedError(f"{sums}: does not name {path.name}") from error
+        raise DamagedError(f"{sums} does not list {path.name}") from error
 
 
 def check_file(path: Path) -> str | None:
@@ -92,7 +92,7 @@ def check_file(path: Path) -> str | None:
             return expected
         if file_signature(path) == before:
             raise DamagedError(
-                f"{path}: its SHA-256 is {digest}, and {checksum_path(path)} says {expected}"
+                f"{path}: its SHA-256 is {digest}, but {checksum_path(path)} records {expected}"
             )
 
 
@@ -131,16 +131,16 @@ def compare_checksums(
         Name of the record, for messages.
     """
     faults = [
-        f"{folder / name}: {record_name} does not name it"
+        f"{folder / name} is not listed in {record_name}"
         for name in present
         if name not in expected
     ]
     for name, digest in expected.items():
         path = folder / name
         if not path.is_file():
-            faults.append(f"{path}: missing, and {record_name} names it")
+            faults.append(f"{path} is missing, but {record_name} lists it")
         elif (actual := sha256(path)) != digest:
-            faults.append(f"{path}: its SHA-256 is {actual}, and {record_name} says {digest}")
+            faults.append(f"{path}: its SHA-256 is {actual}, but {record_name} records {digest}")
     return faults
 
 
@@ -156,14 +156,14 @@ def _write_sums(path: Path, digests: dict[str, str]) -> None:
 
 def _read_sums(path: Path) -> dict[str, str]:
     if path.exists() and not path.is_file():  # opening a named pipe would block the process
-        raise DamagedError(f"{path}: not a regular file")
+        raise DamagedError(f"{path} is not a regular file")
     try:
         lines = path.read_bytes().decode("utf-8").split("\n")
         matches = [CHECKSUM_LINE.fullmatch(line) for line in lines[:-1]]
     except UnicodeDecodeError as error:
-        raise DamagedError(f"{path}: not as sha256sum writes it") from error
+        raise DamagedError(f"{path} does not have the format that sha256sum writes") from error
     if lines[-1] or not matches or None in matches:
-        raise DamagedError(f"{path}: not as sha256sum writes it")
+        raise DamagedError(f"{path} does not have the format that sha256sum writes")
     return {match[2]: match[1] for match in matches if match}
 
 
@@ -299,12 +299,12 @@ class Chain:
         line_count, head_hash = (0, None) if head is None else self._parse_head(head)
         if len(texts) < line_count:
             raise self.make_error(
-                f"{self.path}: was cut: it has {len(texts)} lines, and {self.head} counts"
+                f"{self.path} was truncated: it has {len(texts)} lines, but {self.head} records"
                 f" {line_count}"
             )
         if len(texts) > line_count + 1:
-            what = "is missing" if head is None else f"counts {line_count}"
-            raise self.make_error(f"{self.path}: has {len(texts)} lines, and {self.head} {what}")
+            what = "is missing" if head is None else f"records {line_count}"
+            raise self.make_error(f"{self.path} has {len(texts)} lines, but {self.head} {what}")
         lines: list[Line] = []
         last_hash, size, running_hash = None, 0, hashlib.sha256()
         for number, text in enumerate(texts, start=1):
@@ -313,10 +313,10 @@ class Chain:
             if number > len(complete) or text != _seal_line(line, running_hash):
                 if number > line_count:
                     break  # a writer died before it completed this line
-                raise self.make_error(f"{self.path}, line {number}: not as it was written")
+                raise self.make_error(f"{self.path}, line {number} was altered or damaged")
             if number == line_count and seal != head_hash:
                 raise self.make_error(
-                    f"{self.path}, line {line_count}: not the one that {self.head} counts"
+                    f"{self.path}, line {line_count} is not the line that {self.head} records"
                 )
             lines.append(line)
             last_hash, size = seal, size + len(text) + 1
@@ -327,7 +327,7 @@ class Chain:
         head_line = _parse_line(head)
         is_canonical = head == json.dumps(head_line).encode() + b"\n"
         if not is_canonical or head_line.keys() != {"lines", HASH_KEY}:
-            raise self.make_error(f"{self.head}: not as it was written")
+            raise self.make_error(f"{self.head} was altered or damaged")
         return head_line["lines"], head_line[HASH_KEY]
 
 

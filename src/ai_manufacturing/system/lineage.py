@@ -85,7 +85,7 @@ def find_dependencies(empty: duckdb.DuckDBPyConnection, sql: str) -> Dependencie
     try:
         statements = empty.extract_statements(sql)
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-            raise UnknownDependenciesError("it is not one SELECT")
+            raise UnknownDependenciesError("the query is not a single SELECT statement")
         # Wrap the statement in a view, because it may end with a semicolon or a comment.
         empty.execute(f"create or replace temp view asked as\n{sql}")
         result_columns = empty.execute("describe asked").fetchall()

@@ -82,8 +82,8 @@ class Pool:
         except BrokenProcessPool as error:
             executor = _make_executor("forkserver")
             raise WorkerDiedError(
-                f"The process that computed {path} ended. If memory is short, set "
-                "WAREHOUSE_THREADS=1: every model is then computed in dbt's own process."
+                f"The process that computed {path} ended. If memory is short, set"
+                " WAREHOUSE_THREADS=1 to compute every model in dbt's own process."
             ) from error
         finally:
             self._idle.put(executor)

@@ -202,8 +202,8 @@ class PaperTable:
         """
         if unknown_errors := [error for error in errors if error not in ERRORS]:
             raise TableError(
-                f"{unknown_errors[0]!r} is not a kind of error. Choose from {', '.join(ERRORS)}, or"
-                f" {NO_ERRORS}."
+                f"{unknown_errors[0]!r} is not a kind of standard error. Choose from"
+                f" {', '.join(ERRORS)}, or {NO_ERRORS}."
             )
         columns = self._select_columns(readings)
         place = LANGUAGES.index(language)
@@ -238,14 +238,14 @@ class PaperTable:
         for name in readings:
             if name not in by_name:
                 raise TableError(
-                    f"{name!r} is not a reading of {self.table_id}. Its readings"
-                    f" (regression_specifications.csv): {', '.join(by_name)}."
+                    f"{name!r} is not a reading of {self.table_id}. Choose from its rows of"
+                    f" regression_specifications.csv: {', '.join(by_name)}."
                 )
             if readings.count(name) > 1:
-                raise TableError(f"{name!r} is named twice among the readings. Name it once.")
+                raise TableError(f"The reading {name!r} is named twice. Name it once.")
         if not readings:
             raise TableError(
-                f"No reading of {self.table_id} is named. Its readings: {', '.join(by_name)}."
+                f"No reading of {self.table_id} was named. Choose from {', '.join(by_name)}."
             )
         return [by_name[name] for name in readings]
 

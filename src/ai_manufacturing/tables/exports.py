@@ -32,7 +32,7 @@ SQL = load_statements(__file__)
 # Lock file and folder for incomplete files, both inside the export folder.
 LOCK, INCOMING = ".export.lock", ".export.incoming"
 FOLDER = Path("build/exports")
-WAY_OUT = "Name a folder with --out that this user may write to."
+WAY_OUT = "Name a folder with --out that you can write to."
 PANEL = "panel"
 # Exported tables by file name, as (name in the data dictionary, relation with sort order).
 TABLES = {
@@ -115,8 +115,8 @@ def export_panel(database: Path, file_format: str) -> bytes:
     panel_table = source.tables[0]
     if panel_table.name != PANEL:
         raise ExportError(
-            f"{database}: no panel. {source.withheld} Name a release that holds them with"
-            " --database."
+            f"{database} contains no panel. {source.withheld} Name a release that contains the"
+            " panel with --database."
         )
     form = formats.FORMATS[file_format]
     if form.book:
@@ -186,7 +186,8 @@ def export_table(
     """
     if siunitx and file_format != "latex":
         raise TableError(
-            f"siunitx is of LaTeX, not of {file_format}. Choose --format latex, or leave it out."
+            f"--siunitx applies to LaTeX, not to {file_format}. Choose --format latex, or omit"
+            " --siunitx."
         )
     try:
         with duckdb_client.open_read_only(database) as connection:

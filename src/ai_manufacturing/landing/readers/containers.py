@@ -61,7 +61,7 @@ def ungzip(content: bytes, check: Callable[[Iterator[bytes]], Iterator[bytes]] =
                 check_expansion(size, len(content), "the gzip file")
     except (OSError, EOFError, zlib.error) as error:
         raise FileFault(
-            f"not a complete gzip file ({error}). Ask the provider for the file again."
+            f"the file is not a complete gzip file ({error}). Ask the provider for the file again."
         ) from error
     result = b"".join(chunks)
     refuse_nested_archive(result, "the gzip file")
@@ -73,7 +73,7 @@ def refuse_nested_archive(content: bytes, holder: str) -> None:
     if is_gzip(content[:4]) or (
         is_zip(content[:4]) and not _is_document(_open_zip(io.BytesIO(content)))
     ):
-        raise FileFault(f"{holder} holds another archive. {ASK_UNPACKED}")
+        raise FileFault(f"{holder} contains another archive. {ASK_UNPACKED}")
 
 
 def open_archive(path: Path) -> zipfile.ZipFile | None:
@@ -89,7 +89,9 @@ def open_archive(path: Path) -> zipfile.ZipFile | None:
             return None
     archive = _open_zip(path)
     if archive is None and path.suffix.lower() == ".zip":
-        raise FileFault("not a complete zip archive. Ask the provider for the file again.")
+        raise FileFault(
+            "the file is not a complete zip archive. Ask the provider for the file again."
+        )
     if archive is None or _is_document(archive):
         return None
     _check_members(archive, path.stat().st_size, "the archive")
@@ -112,10 +114,11 @@ def list_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if OUTSIDE_NAME.match(name):
             raise FileFault(f"the member {name!r} points outside the archive. {ASK_UNPACKED}")
         if name in files:
-            raise FileFault(f'the archive holds "{name}" twice. {ASK_UNPACKED}')
+            raise FileFault(f'the archive contains "{name}" twice. {ASK_UNPACKED}')
         if info.flag_bits & 1:
             raise FileFault(
-                f'the member "{name}" is encrypted. Ask the provider for it without a password.'
+                f'the member "{name}" is encrypted. Ask the provider for an archive without a'
+                " password."
             )
         files[name] = info
     return files
@@ -157,9 +160,9 @@ def check_expansion(size: int, compressed_size: int, what: str) -> None:
     """Raise FileFault if content expands beyond the limits on size or compression ratio."""
     if size > EXPANDED_LIMIT or (size > RATIO_FLOOR and size > RATIO_LIMIT * compressed_size):
         raise FileFault(
-            f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the limits"
-            f" of {EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times. If that is right, deliver it"
-            " unpacked."
+            f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the"
+            f" limits of {EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times its size. If this"
+            " size is correct, deliver the file unpacked."
         )
 
 
@@ -167,8 +170,9 @@ def check_size(size: int) -> None:
     """Raise FileFault if a file is too large to be read into memory at once."""
     if size > WHOLE_LIMIT:
         raise FileFault(
-            f"the file has {size:,} bytes, above the limit of {WHOLE_LIMIT:,} bytes. If that is"
-            " right, deliver it in parts; if a row is a firm or a patent, declare a register."
+            f"the file has {size:,} bytes, above the limit of {WHOLE_LIMIT:,} bytes. If this"
+            " size is correct, deliver the file in parts; if each row is a firm or a patent,"
+            " declare a register."
         )
 
 

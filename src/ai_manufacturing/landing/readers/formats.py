@@ -68,7 +68,7 @@ _NOTE = re.compile(
 )
 # Bytes of text in ASCII and frequent Big5 characters, to guess whether the encoding is Big5.
 _BIG5 = re.compile(rb"(?:[\x00-\x7f]|[\xa1-\xc6][\x40-\x7e\xa1-\xfe])+")
-UTF_8_ADVICE = "Save it as UTF-8, or ask the provider for it in UTF-8."
+UTF_8_ADVICE = "Save the file as UTF-8, or ask the provider for it in UTF-8."
 # Whitespace and zero-width characters, which are trimmed from the cells of registers.
 BLANKS = ZERO_WIDTH + "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 _DROP_ZERO_WIDTH = dict.fromkeys(map(ord, ZERO_WIDTH))
@@ -183,7 +183,8 @@ def read_sheets(
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise FileFault(
-            f"not a complete {file_format} file ({type(error).__name__}: {error}). {ASK_AGAIN}"
+            f"the file is not a complete {file_format} file ({type(error).__name__}: {error})."
+            f" {ASK_AGAIN}"
         ) from error
 
 
@@ -211,8 +212,8 @@ def detect_format(content: bytes) -> str:
     for what, magic in NOT_READ.items():
         if magic.match(content):
             raise FileFault(
-                f"the content is {what}. Landing reads CSV, XLSX, XLS, Stata and Parquet, also in"
-                " gzip and zip. Convert the file."
+                f"the file is {what}. Landing reads CSV, XLSX, XLS, Stata and Parquet, also"
+                " inside gzip and zip. Convert the file."
             )
     return next((name for name, magic in MAGIC.items() if magic.match(content)), "csv")
 
@@ -238,8 +239,8 @@ def check_line_lengths(chunks: Iterable[bytes]) -> Iterator[bytes]:
             length += len(part) if first < 0 else first
             if length > LINE_LIMIT:
                 raise FileFault(
-                    f"the line has more than {LINE_LIMIT:,} bytes, the limit of a text. Deliver a"
-                    " table with a line for each record.",
+                    f"the line has more than {LINE_LIMIT:,} bytes, the limit for a text file."
+                    " Deliver a table with one line for each record.",
                     row=row,
                 )
             if count:
@@ -323,7 +324,8 @@ def _read_csv(content: bytes, column_by_heading: Mapping[str, str]) -> tuple[str
     header_row = header.last + 1
     if doubtful and doubtful[0].row <= header_row:
         raise FileFault(
-            f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.",
+            f"the header cannot be read: {doubtful[0].reason}. Correct the file, or ask the"
+            " provider for it again.",
             row=header_row,
         )
     sheet = _build_sheet(None, records, column_by_heading)
@@ -358,8 +360,8 @@ def detect_encoding(stream: BinaryIO) -> str:
     attempts = [f"{encoding} (fails in row {row})" for encoding, row in rows.items()]
     mark = "" if utf_16 else ", and there is no byte order mark of UTF-16"
     raise FileFault(
-        f"unreadable encoding: tried {', '.join([*attempts, *utf_16])}{mark}."
-        f"{_show_as_big5(stream)} {UTF_8_ADVICE}",
+        "the encoding of the file was not recognised: landing tried"
+        f" {', '.join([*attempts, *utf_16])}{mark}.{_show_as_big5(stream)} {UTF_8_ADVICE}",
         row=max(rows.values()),
     )
 
@@ -575,13 +577,16 @@ def _read_parquet(content: bytes) -> pa.Table:
     for column in table.schema:
         if pa.types.is_nested(column.type):
             raise FileFault(
-                f"its values are of type {column.type}. Ask for one value in a cell.",
+                f"the values of this column have the nested type {column.type}. Ask the"
+                " provider for a single value in each cell.",
                 column=column.name,
             )
     try:
         table.validate(full=True)  # Parquet strings may contain invalid UTF-8
     except pa.ArrowInvalid as error:
-        raise FileFault(f"its text is not UTF-8 ({error}). {ASK_AGAIN}") from error
+        raise FileFault(
+            f"the text of the file is not valid UTF-8 ({error}). {ASK_AGAIN}"
+        ) from error
     return table
 
 

@@ -178,8 +178,8 @@ def _check_span(name: str, corners: list[tuple[int, int]]) -> None:
     span = width * (max(rows) - min(rows) + 1)
     if span > SPAN_LIMIT:
         raise FileFault(
-            f"its cells span rows {min(rows):,} to {max(rows):,} and {width:,} columns,"
-            f" {span:,} cells in all; the limit is {SPAN_LIMIT:,}. Delete cells far from the"
-            " table, or deliver CSV.",
+            f"the cells of the sheet span rows {min(rows):,} to {max(rows):,} and {width:,}"
+            f" columns, {span:,} cells in all; the limit is {SPAN_LIMIT:,}. Delete cells far"
+            " from the table, or deliver CSV.",
             sheet=name,
         )

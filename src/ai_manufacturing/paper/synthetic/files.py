@@ -115,7 +115,7 @@ def require_synthetic_folder(out: Path) -> None:
     """Raise LandingError if a folder contains files other than synthetic data."""
     if out.is_dir() and any(out.iterdir()) and read_extract_set(out).kind != "synthetic":
         raise LandingError(
-            f"{out} holds delivered files. Nothing was written; choose an empty folder."
+            f"{out} contains delivered files, so nothing was written. Choose an empty folder."
         )
 
 
