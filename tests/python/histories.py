@@ -17,7 +17,7 @@ from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.manifest import Manifest
 from tests.python.release_store import Refreshes, quiet, read
 
-DRIFT = "Drift from release "
+DRIFT = "The drift from release "
 MOVED = "specification_id = 'table_2_col_3' and term = 'ai_patent_grants'"
 Act = Callable[[Refreshes], object]
 Step = tuple[Any, ...]

@@ -189,7 +189,7 @@ def test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_show
     unit_slip_of_a_year(SimpleNamespace(extracts=Path(dagster.environment["EXTRACTS_DIR"])))
     run = refresh()
     assert run.returncode != 0
-    assert "The gate holds back release 000002" in run.stdout + run.stderr
+    assert "Release 000002 is held, because the gate failed" in run.stdout + run.stderr
     assert check(dagster.published) == before
     assert statuses().count("FAILED") > 1
 

@@ -354,14 +354,14 @@ MEAN = {
             {"kwargs": {"column": "x", "max_valu": 1}},
             "no argument 'max_valu'.*Did you mean 'max_value'",
         ),
-        ({"kwargs": {"max_value": 1}}, "needs the argument 'column'"),
+        ({"kwargs": {"max_value": 1}}, "requires the argument 'column'"),
         (
             {"kwargs": {"column": "x", "max_value": "high"}},
             "argument 'max_value': 'high': value is not a valid float",
         ),
         (
             {"kwargs": {"column": "x", "row_condition": "x > 0", "condition_parser": "pandas"}},
-            "argument 'row_condition': 'x > 0' is no condition object of the type",
+            "argument 'row_condition': 'x > 0' is not a condition object of the type",
         ),
         (
             {
@@ -375,7 +375,7 @@ MEAN = {
                     },
                 }
             },
-            "argument 'row_condition': .*'@os.getpid..'.* is no condition object of the type",
+            "argument 'row_condition': .*'@os.getpid..'.* is not a condition object of the type",
         ),
         ({"severity": "info"}, "severity is 'info', but the value must be 'critical' or 'warning'"),
         ({"sevrity": "warning"}, "sevrity is unknown .did you mean severity"),
@@ -425,7 +425,7 @@ def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(
         suites.read_suite("odd")
     argument, description = str(refused.value).splitlines()
     assert "line 4: expect_column_mean_to_be_between has no argument 'min_valu'" in argument
-    assert "line 1: 2 expectations have the description 'd'" in description
+    assert "line 1: 2 expectations share the description 'd'" in description
     for judges, message in (
         (
             {"table": "fct_city_year_pane"},

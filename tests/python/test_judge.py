@@ -365,8 +365,8 @@ def test_cities_that_are_not_here_are_named(
     path, rows = written(tmp_path, ours | {"999900": ours["110000"]})
     pd.concat([rows, rows[rows["城市"] == "110000"]]).to_csv(path, index=False)
     run = judge(path, "--database", warehouse)
-    assert "as they name no single city: 999900." in run.output
-    assert "Left out: 11 rows that repeat a city and a year." in run.output
+    assert "does not identify a single city: 999900." in run.output
+    assert "11 rows were left out, because they repeat a city and a year." in run.output
 
 
 def test_unexplained_cells_beyond_the_limit_end_with_1(
@@ -411,7 +411,7 @@ def test_files_of_cells_have_a_row_per_cell_and_no_formula(
         (COLUMN, (), "Name one as --column COLUMN=SERIES"),
         (None, ("--year", "yr"), "has no column 'yr'. Name one of 城市, 年份"),
         (None, ("--city", COLUMN), f"in column '{COLUMN}', most cells are not a city"),
-        (None, ("--column", f"{COLUMN}=outputs"), "has no value of them: outputs."),
+        (None, ("--column", f"{COLUMN}=outputs"), "has no values for them: outputs."),
         (None, ("--column", COLUMN), "Give --column as COLUMN=SERIES"),
         (None, ("--out", "cells.txt"), "--out as a file that ends in .csv"),
     ],
@@ -464,7 +464,7 @@ def test_a_copy_says_which_series_it_cannot_compare(
 
     withheld = "update marts.fct_city_year_values set value = null"
     run = after(f"{WITHHELD} {withheld} where variable <> 'people'", path)
-    assert "has no value of them: output, turnover." in run.output
+    assert "has no values for them: output, turnover." in run.output
     assert f"{COLUMN} is" not in run.output
     assert "人口 is people (People)" in run.output
     nothing = after(withheld, panel)

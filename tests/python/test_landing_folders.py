@@ -103,8 +103,8 @@ def test_links_in_a_circle_end_and_links_to_nothing_are_named(project: Project) 
     (project.root / "extracts/firms/self.csv").symlink_to("self.csv")
     way_out = "Correct its permissions; restore the target of a link, or delete it."
     assert fault().splitlines() == [
-        f"firms/gone.csv: cannot be read (No such file or directory). {way_out}",
-        f"firms/self.csv: cannot be read (Too many levels of symbolic links). {way_out}",
+        f"firms/gone.csv: the file cannot be read (No such file or directory). {way_out}",
+        f"firms/self.csv: the file cannot be read (Too many levels of symbolic links). {way_out}",
     ]
 
 
@@ -156,7 +156,7 @@ def test_folders_and_files_that_may_not_be_read_are_named(unprivileged: Project)
     denied = "cannot be read (Permission denied). Correct its permissions"
     assert fault().splitlines() == [
         f"firms/2020: the folder {denied}, or take it out of the extracts folder.",
-        f"firms/a.csv: {denied}.",
+        f"firms/a.csv: the file {denied}.",
     ]
     with pytest.raises(BadConfigurationError, match="firms/2020: the folder cannot be read"):
         fingerprint.hash_deliveries(unprivileged.root / "extracts")

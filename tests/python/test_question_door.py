@@ -471,8 +471,8 @@ def test_a_process_that_fails_is_reported_with_its_error(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(door, "_format_answer", lambda **facts: json.dumps(facts))
         error = json.loads(door.query("select 1"))["error"]
-    assert "limit of memory" not in error
-    assert error.endswith("Report it.")
+    assert "memory limit" not in error
+    assert error.endswith("Report it as a bug.")
 
 
 def test_rows_columns_and_characters_are_limited(opened: duckdb.DuckDBPyConnection) -> None:
@@ -483,7 +483,9 @@ def test_rows_columns_and_characters_are_limited(opened: duckdb.DuckDBPyConnecti
     found = answer.run_query(opened, "select repeat('x', 20001)")
     assert (found["rows"], found["is_cut"]) == ([], True)
     wide = "select " + ", ".join(map(str, range(201)))
-    assert answer.run_query(opened, wide) == {"error": "201 columns: name at most 200."}
+    assert answer.run_query(opened, wide) == {
+        "error": "The query returns 201 columns. Select at most 200."
+    }
     assert answer.run_query(opened, "select 1")["is_cut"] is False
 
 
@@ -591,7 +593,8 @@ def test_no_answer_names_a_folder_of_this_machine(door: Door) -> None:
 
 def test_half_a_surrogate_pair_has_an_error_of_its_own(opened: duckdb.DuckDBPyConnection) -> None:
     assert answer.run_query(opened, "select '\ud800'") == {
-        "error": "Character 9 is U+D800, half of a surrogate pair, which is no text. Leave it out."
+        "error": "Character 9 is U+D800, half of a surrogate pair, which is not valid"
+        " text. Remove it."
     }
 
 

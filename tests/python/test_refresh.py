@@ -176,7 +176,7 @@ def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
     column = "specification_id = 'table_1_col_1'"
     lost = "update reports.rpt_coefficients set estimate = null where term = 'ai_firms' and "
     of_two = r"An estimate moved by 2\.00 standard errors"
-    above = r"more than REFRESH_HOLD_ABOVE \(1\)"
+    above = r"which exceeds REFRESH_HOLD_ABOVE \(1\)"
     refreshes.limits = Limits(hold_shown_above=1)
     replay(
         refreshes,
@@ -221,7 +221,10 @@ def test_a_build_without_headline_estimates_is_held_and_never_becomes_the_anchor
             refreshes.store, refreshes.store.read_current_manifest()
         )
         assert (f"headlines: {nothing}", "red") in lines
-        assert ("drift: not measured, as no release has had a headline estimate", None) in lines
+        assert (
+            "drift: not measured, because no release has had a headline estimate",
+            None,
+        ) in lines
         assert document["anchor"]["release_id"] is None
 
     replay(
@@ -306,7 +309,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
             ),
             (
                 "1 delivered files match no declaration: firms/2020.CSV: Rename the file. Declare,"
-                " rename or remove them."
+                " rename or remove these files."
             ),
         )
     ]
@@ -317,7 +320,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     assert (known["state"], known["count"]) == ("known", 3)
     assert (
         known["message"]
-        == "3 known warnings, as in release 000001, with their rows in gates.gate_results: "
+        == "3 warnings are known from release 000001; their rows are in gates.gate_results: "
         f"{shares}; {growth} (2 rows); delivered files that match no declaration (1)."
     )
 
@@ -325,7 +328,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     new, known = warnings(fuxin, shenyang, {**fuxin, "year": 2011})
     assert new["message"].startswith(growth)
-    more = "阜新市 (210900) 2011: gdp_growth_factor 3. 2 more rows are known."
+    more = "阜新市 (210900) 2011: gdp_growth_factor 3. 2 more rows were already known."
     assert new["message"].endswith(more)
     assert known["count"] == 2
 
@@ -347,7 +350,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     sample_refreshes.run()
     # The sample consists of 11 yearly files from each of four sources, without extract_set.yml.
-    assert events[1][1]["lines"] == ["44 files, the first of this extract set."]
+    assert events[1][1]["lines"] == ["44 files were delivered, the first of this extract set."]
     sums = "select sum(record_count), sum(used_count) from marts.fct_deliveries where"
     ((firms, used),) = sample_refreshes.build.rows(f"{sums} entity = 'firm_survival'")
     assert f"vendor firm_survival {firms:,}" in events[2][1]["lines"][0]
@@ -387,7 +390,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     assert (events[1][1]["lines"], events[2][1]["lines"]) == (files, [lost])
     # The message names the missing file before the failures that it may have caused.
     message = str(held.value).splitlines()
-    assert message[1:7] == [*files, lost, "What fails below may follow from this."]
+    assert message[1:7] == [*files, lost, "These changes may explain the failures below."]
     assert message[7].startswith("firm_survival: ")
     report = json.loads(
         (store.locate_held_build("000002") / "report.json").read_text(encoding="utf-8")
@@ -435,8 +438,8 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
 
     lines = lost("landed_sources", "firm_survival")
     assert lines[:2] == [
-        'a.csv, row 7, column 企业存续数: "1,2O4" is set aside (not a number (a letter O?)).',
-        'a.csv, row 0: "吉林" is set aside (unknown city).',
+        'a.csv, row 7, column 企业存续数: "1,2O4" was set aside (not a number (a letter O?)).',
+        'a.csv, row 0: "吉林" was set aside (unknown city).',
     ]
     more = (
         "More are in raw.rejected_rows, marts.fct_rows_set_aside and"
@@ -444,8 +447,8 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
     )
     assert (len(lines), lines[-1]) == (6, more)
     assert lost("landed_sources", "firm_register") == [
-        'r.csv, row 3: "9" is set aside (no date).',
-        'r.csv, row 4: "4" is set aside (unknown city).',
+        'r.csv, row 3: "9" was set aside (no date).',
+        'r.csv, row 4: "4" was set aside (unknown city).',
     ]
     assert lost("series_years", "firm_survival") == []
 
@@ -468,7 +471,7 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     warehouse = refreshes.of(ago.format(500))
     refreshes.run()
     (warning,) = refreshes.warnings
-    assert "500 days ago, more than warn_after_days (400)" in warning
+    assert "500 days ago, which exceeds warn_after_days (400)" in warning
     with open_read_only(store.published_path) as published:
         (vendor,) = freshness.read_freshness(published)
         (in_2020,) = freshness.read_freshness(published, now=datetime(2020, 1, 1, tzinfo=UTC))
@@ -582,11 +585,11 @@ def test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_th
     message = json.loads(run.stdout.splitlines()[-1])["message"]
     held = store.locate_held_build("000002")
     for pattern in (
-        "The gate holds back release 000002; the published release is unchanged.",
+        "Release 000002 is held, because the gate failed. The published release is unchanged.",
         "landed_sources: .*: source_faulty_share 0.0.*",
         r"panel_consistency: .*Changsha \(430100\) 2013: gdp_growth_factor 0.1.*",
-        r"patents/专利_2016.* is set aside \(expected 10 fields, found 11\).",
-        f"Held in {re.escape(str(held))}: query warehouse.duckdb there.*",
+        r"patents/专利_2016.* was set aside \(expected 10 fields, found 11\).",
+        f"The build is held in {re.escape(str(held))}: query warehouse.duckdb there.*",
     ):
         assert re.search(f"^{pattern}$", message, re.MULTILINE), (pattern, message)
     assert store.read_current_manifest().release_id == "000001"
@@ -969,7 +972,7 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     wait_for(lambda: all(map(is_dead, left)))
     assert check(store.published_path).release_id == "000001"
     said = command(store, there, "status").stdout
-    assert "did not end: it was killed, or the machine stopped" in said
+    assert "did not end: the process was killed, or the machine stopped" in said
 
     code, printed, seen = on_terminal(there, "refresh", **released_to(store))
     assert code == 0, printed
@@ -1091,8 +1094,10 @@ def test_a_full_landing_store_is_told_and_lands_once_there_is_room(
     firms = project.deliver("firms/large.csv", csv_text(*rows))
     header = ("编号", "经营范围", "a", "b")
     register = project.deliver("register/large.csv", csv_text(*rows, header=header))
-    no_space = r".*No space left.*Make room there.*"
-    stored = rf"large.csv: cannot be read, or stored in {small_disk} \({no_space}"
+    no_space = r".*No space left.*Free disk space.*"
+    stored = (
+        rf"large.csv: the file cannot be read, or cannot be stored in {small_disk} \({no_space}"
+    )
     assert re.fullmatch(f"firms/{stored}\nregister/{stored}", fault())
     assert list(small_disk.iterdir()) == []
 

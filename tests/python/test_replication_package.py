@@ -303,14 +303,14 @@ FETCHED = ",https://github.com/a/b/blob/" + "0" * 40 + "/c.csv,2026-11-28,in thi
 
 README, RAW_FILES, CITATION = "README.md", contents.RAW_FILES, "CITATION.cff"
 SOURCED = REPUBLISHED | {",,,in this package": FETCHED}
-NO_ADDRESS = ": no address, or none with commit and path "
-DATA_LICENCE = "the licence of the whole in ro-crate-metadata.json is not LICENSE_DATA.md"
+NO_ADDRESS = " has no address, or none with commit and path "
+DATA_LICENCE = "ro-crate-metadata.json does not name LICENSE_DATA.md as the licence of the package"
 RULES = [
     # Each row contains a rule, a file, a change to the file and the expected fault. A change is a
     # text replacement, the new content, or None to delete the file.
     ("_check_signature", README, {"- [x] I certify": "- [ ] I certify"}, "not certified: "),
     ("_check_signature", README, {"Signed: A Tester": "Signed: "}, "nobody has signed"),
-    ("_check_overview", README, {"`run.sh` |": "`do.sh` |"}, "run.sh is in no row of the overview"),
+    ("_check_overview", README, {"`run.sh` |": "`do.sh` |"}, "run.sh is missing from the overview"),
     (
         "_check_overview",
         README,
@@ -321,13 +321,13 @@ RULES = [
         "_check_programs",
         README,
         {"py` | 2020 |": "py` | 1 |"},
-        "README.md has no seed of code/src/",
+        "README.md does not state the seed of code/src/",
     ),
     (
         "_check_programs",
         "PROGRAMS.csv",
         {"run.sh,": "do.sh,"},
-        "run.sh is in no row of PROGRAMS.csv",
+        "run.sh is missing from PROGRAMS.csv",
     ),
     ("_check_programs", FIGURE, None, f"PROGRAMS.csv lists {FIGURE}"),
     ("_check_machine", README, RUN, ""),
@@ -337,20 +337,20 @@ RULES = [
         "_check_paper",
         CITATION,
         PRINTED | {"doi: 10.1/x": "doi:"},
-        "CITATION.cff: the paper has no doi",
+        "CITATION.cff: the paper lacks doi",
     ),
     (
         "_check_paper",
         CITATION,
         {"references:": "references: ["},
-        "the paper has no volume, no start",
+        "the paper lacks volume, start",
     ),
     # A paper published online first needs an address and a publication date instead of a volume.
     ("_check_paper", CITATION, {}, ""),
     ("_check_paper", CITATION, {"date-published:": "date-accepted:"}, "url and date-published are"),
     ("_check_citations", RAW_FILES, REPUBLISHED, f"{NO_ADDRESS}(none)"),
     ("_check_citations", RAW_FILES, SOURCED, ""),
-    ("_check_citations", RAW_FILES, SOURCED | {"2026-11-28": "spring"}, ": no date of access"),
+    ("_check_citations", RAW_FILES, SOURCED | {"2026-11-28": "spring"}, " has no date of access"),
     ("_check_citations", RAW_FILES, SOURCED | {"0" * 40: "main"}, NO_ADDRESS),
     ("_check_data_licence", "LICENSE_DATA.md", {"| vendor |": "| other |"}, "does not name vendor"),
     (
@@ -359,7 +359,12 @@ RULES = [
         {'"@id": "LICENSE_DATA.md"': '"@id": "LICENSE"'},
         DATA_LICENCE,
     ),
-    ("_check_exhibits", "output/figure_1.svg", None, "Figure 1: there is no output/figure_1.svg"),
+    (
+        "_check_exhibits",
+        "output/figure_1.svg",
+        None,
+        "Figure 1: the package lacks output/figure_1.svg",
+    ),
     (
         "_check_restricted_files",
         RAW_FILES,
@@ -381,19 +386,19 @@ RULES = [
         "_check_names",
         "output/表1.tex",
         "",
-        "output/表1.tex: another character than A-Z, a-z, 0-9, ., _ and -",
+        "output/表1.tex contains a character other than A-Z, a-z, 0-9, ., _ and -",
     ),
     (
         "_check_names",
         "output/Verdicts.csv",
         "",
-        "output/verdicts.csv: another name differs only in",
+        "output/verdicts.csv differs from another name only in",
     ),
     (
         "_check_versions",
         contents.LOCK,
         "duckdb==1 --hash=0\npandas\n",
-        "pandas: no version or no hash",
+        "pandas has no version or no hash",
     ),
     ("_check_readme", README, {"\n## References\n": ""}, "README.md has no section References"),
     ("_check_licence", "LICENSE", None, "there is no LICENSE"),
@@ -401,7 +406,7 @@ RULES = [
         "_check_commit",
         README,
         {"at commit `": "at commit `x"},
-        "the code is not that of a commit (x",
+        "the code does not belong to a commit (x",
     ),
 ]
 
@@ -634,8 +639,8 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
     for words in (
         "sh run.sh",
         str(archive),
-        "the work of whoever made the zip",
-        "which does not say from whom",
+        "programs come from the author of the zip",
+        "this does not prove who made it",
     ):
         assert words in asked[0]
     lines = seen.read_text(encoding="utf-8").splitlines()
@@ -686,9 +691,9 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
     assert str(tmp_path) not in log
     ended = sample_build.command("replication-package", "--check", str(written), "--yes")
     lines = ended.stdout.splitlines()
-    assert lines[0] == "Every file has its SHA-256. Running the package in an empty folder."
+    assert lines[0] == "Every file matches its SHA-256. Running the package in an empty folder."
     assert lines[1].startswith("The run took ")
-    assert lines[2] == "The run gives every number of the package, which breaks these rules:"
+    assert lines[2] == "The run reproduces every number, but the package breaks these rules:"
     # The package is unsigned, and a clone with uncommitted changes belongs to no commit.
     broken = {line.partition(". ")[0] for line in lines[3:]}
     signature, commit = (

@@ -116,7 +116,7 @@ def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_e
     told = CliRunner().invoke(cli.main, ["sources", "--database", str(file)])
     assert told.exit_code == 0, told.output
     assert (
-        "Nothing is estimable yet: no estimate was made. If the gate failed, see"
+        "No estimates have been computed yet. If the gate failed, see"
         " gates.gate_results." in told.output
     )
     assert "firm_count (industry): a label, for 2 specifications\n" in told.output

@@ -205,7 +205,7 @@ def test_what_dead_runs_left_is_removed_and_a_live_refresh_is_not_disturbed(
     assert found.damage_lines == []
     for path in litter:
         assert not path.exists()
-        assert any(line.startswith(f"{path}: ") for line in found.repair_lines), path
+        assert any(line.startswith(str(path)) for line in found.repair_lines), path
     assert verify.verify().repair_lines == []
 
 
@@ -352,8 +352,8 @@ def test_releases_and_the_logs_are_compared_with_each_other(
     }
     past_release(kept, small_build.warehouse, "000004", delivery_hashes=hashes)
     assert verify.verify().damage_lines == [
-        f"{past / '000004.duckdb'}: made of {second['file_path']} with SHA-256 {never}, which the"
-        f" log of {name} does not have. Restore the landing store of this release."
+        f"{past / '000004.duckdb'} was built from {second['file_path']} with SHA-256 {never}, which"
+        f" is not in the log of {name}. Restore the landing store of this release."
     ]
     other = past / "000009.duckdb"
     shutil.copy(past / "000001.duckdb", other)
@@ -363,8 +363,8 @@ def test_releases_and_the_logs_are_compared_with_each_other(
     # Release 000004 is not reported, because its refresh was killed before the release was
     # published.
     assert [line.split(". ")[0] for line in verify.verify().damage_lines] == [
-        f"{past / '000001.duckdb'}: missing, and {kept.folder / 'refreshes.jsonl'} names it",
-        f"{other}: no line of {kept.folder / 'refreshes.jsonl'} names it",
+        f"{past / '000001.duckdb'} is missing, but {kept.folder / 'refreshes.jsonl'} lists it",
+        f"{other} is not listed in {kept.folder / 'refreshes.jsonl'}",
     ]
     kept.published_path.unlink()
     for number in ("000010", "000011"):

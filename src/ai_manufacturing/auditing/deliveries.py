@@ -65,7 +65,7 @@ class Delivery:
             "added": [_describe_file(path, self.parts_now) for path in self.added_paths],
         }
         if self.added_paths and self.compared_release_id is None:
-            return [f"{len(self.added_paths)} files, the first of this extract set."]
+            return [f"{len(self.added_paths)} files were delivered, the first of this extract set."]
         lines = [
             join_items(f"{len(paths)} {change}:", paths, TABLE)
             for change, paths in files.items()
@@ -73,7 +73,7 @@ class Delivery:
         ]
         if self.has_new_description:
             lines.append(f"{DESCRIPTION} changed.")
-        return lines or [f"The files are those of release {self.compared_release_id}."]
+        return lines or [f"The files are the same as in release {self.compared_release_id}."]
 
     @property
     def record_lines(self) -> list[str]:
@@ -85,7 +85,7 @@ class Delivery:
         ]
         if not counts and self.parts_now:
             same = f"as many records as in release {self.compared_release_id}"
-            return [f"Of each provider and entity there are {same}."]
+            return [f"Each provider and entity has {same}."]
         return [join_items("Records:", counts, TABLE)] if counts else []
 
     def count_records(self) -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ class Delivery:
     @property
     def causes(self) -> list[str]:
         """Lines that report changed inputs, printed before failures they may have caused."""
-        follows = ["What fails below may follow from this."] * self.has_file_changes
+        follows = ["These changes may explain the failures below."] * self.has_file_changes
         return [*self.file_lines, *self.record_lines, *follows]
 
     @property

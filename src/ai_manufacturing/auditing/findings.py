@@ -94,7 +94,7 @@ def join_items(heading: str, items: Sequence[str], table: str, end: str = "") ->
         line = f"{heading} {'; '.join(items[:item_count])}{more}{after}"
         if len(line) <= MAX_LINE_CHARS:
             return line
-    rest = f"… The whole is in {table}{after}"
+    rest = f"… The full list is in {table}{after}"
     return f"{heading} {items[0]}"[: MAX_LINE_CHARS - len(rest)].rstrip() + rest
 
 
@@ -155,7 +155,7 @@ def split_new_findings(
             new_lines.append(str(finding))
         elif new_rows:
             same = len(rows) - len(new_rows)
-            end = f"{same} more rows are known." if same else ""
+            end = f"{same} more rows were already known." if same else ""
             new_lines.append(join_items(heading, new_rows, RESULTS_TABLE, end))
         else:
             known_lines.append(f"{heading} ({len(rows)} rows)" if rows else heading)
@@ -189,7 +189,7 @@ def list_warnings(
     undeclared_files = [words for path, words in files if path not in unread_paths]
     if undeclared_files:
         heading = f"{len(undeclared_files)} delivered files match no declaration:"
-        way_out = "Declare, rename or remove them."
+        way_out = "Declare, rename or remove these files."
         new_lines.append(join_items(heading, undeclared_files, "marts.fct_deliveries", way_out))
     for message in new_lines:
         yield {"state": "new", "message": message}
@@ -198,8 +198,8 @@ def list_warnings(
         known_lines.append(f"delivered files that match no declaration ({known_count})")
     if published_manifest is not None and known_lines:
         heading = (
-            f"{len(known_lines)} known warnings, as in release {published_manifest.release_id},"
-            f" with their rows in {RESULTS_TABLE}:"
+            f"{len(known_lines)} warnings are known from release"
+            f" {published_manifest.release_id}; their rows are in {RESULTS_TABLE}:"
         )
         message = join_items(heading, known_lines, RESULTS_TABLE)
         yield {"state": "known", "count": len(known_lines), "message": message}
@@ -230,7 +230,7 @@ def describe_lost_records(warehouse: DuckDBPyConnection, failures: Sequence[Find
         if column:
             place += f", column {column}"
         text = f"{value[:MAX_VALUE_CHARS]}…" if value and len(value) > MAX_VALUE_CHARS else value
-        lines.append(f"{place}: {json.dumps(text, ensure_ascii=False)} is set aside ({reason}).")
+        lines.append(f"{place}: {json.dumps(text, ensure_ascii=False)} was set aside ({reason}).")
     if len(records) > MAX_LISTED_RECORDS:
         tables = "raw.rejected_rows, marts.fct_rows_set_aside and marts.fct_register_rows_set_aside"
         lines.append(f"More are in {tables}.")

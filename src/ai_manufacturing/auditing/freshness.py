@@ -68,7 +68,7 @@ class Freshness:
         for limit in ("fail_after_days", "warn_after_days"):
             days = getattr(self.limits, limit)
             if days is not None and self.age_days > days:
-                return f"{text}, more than {limit} ({days:g}) in its declaration"
+                return f"{text}, which exceeds {limit} ({days:g}) in its declaration"
         return text
 
 
@@ -138,7 +138,7 @@ def require_fresh(release: Path, outcome: str, is_published: bool, on_event: OnE
     stale = []
     for provider in providers:
         if provider.is_stale:
-            stale.append(f"{provider}. Ask for a delivery, or allow more.")
+            stale.append(f"{provider}. Ask the provider for a delivery, or allow more days.")
         elif provider.is_late:
             warn(on_event, f"{provider}.")
     if stale:

@@ -166,11 +166,9 @@ def judge_release(
     }
     for year in undeclared_years:
         columns = sorted(excess_specifications.intersection(year.specifications))
-        line = f"{year.message}. The published years are not like that"
+        line = f"{year.message}. No published year behaves like this"
         if columns:
-            reasons.append(
-                f"{line}, and columns that rest on it move or appear: {', '.join(columns)}."
-            )
+            reasons.append(f"{line}, and columns that use it move or appear: {', '.join(columns)}.")
             series = (year.provider, year.quantity, year.scope, (year.year, year.year))
             declarable_revisions.append(declared_revisions.format_revision(*series))
         else:
@@ -183,15 +181,16 @@ def judge_release(
         anchor = anchors.create_anchor(new, release_id)
     if drift := anchors.describe_drift(anchor, estimates, limit):
         reasons.append(
-            f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps"
-            f" that no declaration explains: {drift}. If the published numbers are right, measure"
-            f" from them: ai-manufacturing accept {published_manifest.release_id} --reason '...',"
-            " and refresh again."
+            f"The drift from {anchor} exceeds REFRESH_HOLD_ABOVE ({limit:.15g}), and no"
+            f" declared revision explains it: {drift}. If the published numbers are right, make"
+            f" them the new anchor: ai-manufacturing accept {published_manifest.release_id}"
+            " --reason '...', and refresh again."
         )
     elif small_drift := anchors.describe_drift(anchor, estimates, anchors.WARN_SHARE * limit):
         notes.append(
-            f"Drift from {anchor}: {small_drift}. Beyond {limit:.15g} a release is held. If the"
-            f" numbers are right: ai-manufacturing accept {release_id} --reason '...'"
+            f"The drift from {anchor} is below the limit: {small_drift}. Above {limit:.15g}, a"
+            " release is held. If the numbers are right, accept them: ai-manufacturing accept"
+            f" {release_id} --reason '...'"
         )
     actions = _suggest_actions(
         declarable_revisions, published_manifest, manifest_fields, held_folder
@@ -224,16 +223,17 @@ def _suggest_actions(
             for commit in (published_manifest.git_commit, manifest_fields["git_commit"])
         ]
         yield (
-            f"The deliveries are those of release {published_manifest.release_id}: code, seeds or"
-            f" packages make the difference (commit {commits[0]}, now {commits[1]})."
+            f"The deliveries are the same as in release {published_manifest.release_id}, so"
+            f" code, seeds or packages caused the changes (commit {commits[0]}, now"
+            f" {commits[1]})."
         )
     if declarable_revisions:
         options = " ".join(f"--revision {text}" for text in declarable_revisions)
         yield (
-            "If these are revisions, declare them, and refresh again: ai-manufacturing accept"
-            f" {options} --reason '...'"
+            "If these changes are revisions, declare them, and refresh again: ai-manufacturing"
+            f" accept {options} --reason '...'"
         )
     yield (
-        f"Held in {held_folder}; report.json there has every change. To publish it anyway:"
-        f" ai-manufacturing publish {manifest_fields['release_id']} --reason '...'."
+        f"The build is held in {held_folder}; report.json there lists every change. To publish"
+        f" it anyway: ai-manufacturing publish {manifest_fields['release_id']} --reason '...'."
     )

@@ -40,7 +40,7 @@ class Moves:
         estimates = [line for line in self.judged_changes.lines if " -> " in line]
         largest = join_first(estimates, MAX_LISTED_ESTIMATES, "; ", "; and {} more")
         move = self.judged_changes.describe_move(limit)
-        return [f"{move}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows: {largest}."]
+        return [f"{move}, which exceeds REFRESH_HOLD_ABOVE ({limit:.15g}): {largest}."]
 
 
 def find_moves(
@@ -100,8 +100,9 @@ def find_moves(
             passing.add(name)
             first, last = year_ranges[name]
             notes.append(
-                f"{name} moved by {excess_moves[name]:.2f} standard errors as its sample reaches"
-                f" new years. On the published years, {first}-{last}, it moved by {revision:.2f}"
+                f"{name} moved by {excess_moves[name]:.2f} standard errors because its sample"
+                f" includes new years. Re-estimated on the published years, {first}-{last}, it"
+                f" moved by {revision:.2f}"
             )
     judged_changes = changes.read_changes(
         new_release, "list_contains(?, specification_id)", sorted(names - passing)

@@ -176,11 +176,13 @@ def find_row_keys(
     ]
     if len(unknown_names):
         lines.append(
-            f"Left out, as they name no single city: {join_first(unknown_names, MAX_NAMES)}."
+            "Rows left out, because the name does not identify a single city:"
+            f" {join_first(unknown_names, MAX_NAMES)}."
         )
     if len(unique_pairs) < len(pairs):
         lines.append(
-            f"Left out: {len(pairs) - len(unique_pairs):,} rows that repeat a city and a year."
+            f"{len(pairs) - len(unique_pairs):,} rows were left out, because they repeat a city"
+            " and a year."
         )
     return unique_pairs, lines
 

@@ -70,7 +70,10 @@ def judge_panel(
     )
     wanted_series = {*series_by_heading.values(), *reference.withheld_series}
     if missing_series := ", ".join(sorted(wanted_series - {*reference.labels})):
-        lines.append(f"Not compared, as {database} has no value of them: {missing_series}.")
+        lines.append(
+            f"These series are not compared, because {database} has no values for them:"
+            f" {missing_series}."
+        )
     if not columns:
         raise PanelError(
             "\n".join(lines)

@@ -69,7 +69,9 @@ class SeriesYear(NamedTuple):
         return f"{self.label} ({self.series}, {self.scope}, {self.provider})"
 
     def __str__(self) -> str:
-        basis = f"by {self.revisions} revisions of the log" if self.revisions else "as declared"
+        basis = (
+            (f"according to {self.revisions} logged revisions") if self.revisions else "as declared"
+        )
         return (
             f"{self.heading} {self.year}:"
             f" {self.undeclared} of {self.published} published values changed, by"
@@ -96,9 +98,10 @@ class Province(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{self.label} ({self.series}, {self.scope}, {self.provider})"
-            f" {format_spans(self.years)}: {self.province} moves alone, {self.values} values by"
-            f" {100 * self.change:+.2g} % in the median, all cities by"
-            f" {100 * self.change_of_all:+.2g} %. Up to {100 * self.usual:.2g} % is usual"
+            f" {format_spans(self.years)}: {self.province} changed on its own, {self.values}"
+            f" values by {100 * self.change:+.2g} % in the median, compared with"
+            f" {100 * self.change_of_all:+.2g} % in all cities. Up to {100 * self.usual:.2g} %"
+            " is usual"
         )
 
 
@@ -218,8 +221,8 @@ class Revisions:
         lines = [self._describe_series(rows) for rows in by_series.values()]
         if self.lost_city_years > MAX_LOST_SHARE * self.city_years:
             lines.append(
-                f"{self.lost_city_years} of {self.city_years} published city-years have no value"
-                f" any more, more than {100 * MAX_LOST_SHARE:g} %."
+                f"{self.lost_city_years} of {self.city_years} published city-years no longer"
+                f" have a value, which exceeds the limit of {100 * MAX_LOST_SHARE:g} %."
             )
         lines += [_describe_city(series) for series in by_city.values()]
         by_series_of_province: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -285,15 +288,15 @@ def _describe_cells(heading: str, cells: Sequence[Cell]) -> str:
     """Describe the individual values of a series that changed by more than usual."""
     values = f"{len(cells)} value{'s' if len(cells) > 1 else ''}"
     examples = join_first([*map(str, cells)], MAX_LISTED_CITIES)
-    return f"{heading}: {values} changed by more than is usual: {examples}"
+    return f"{heading}: {values} changed more than usual: {examples}"
 
 
 def _describe_city(series: Sequence[LostCity]) -> str:
     labels = [*dict.fromkeys(f"{row.label} ({row.series})" for row in series)]
     span = f"{min(row.first_year for row in series)}-{max(row.last_year for row in series)}"
     return (
-        f"{series[0].city} ({series[0].city_id}) had a value in every published year, {span}, and"
-        f" has none any more: {join_first(labels, MAX_LISTED_SERIES)}."
+        f"{series[0].city} ({series[0].city_id}) had a value in every published year, {span},"
+        f" but no longer has one: {join_first(labels, MAX_LISTED_SERIES)}."
     )
 
 

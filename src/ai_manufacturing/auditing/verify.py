@@ -27,7 +27,7 @@ from ai_manufacturing.site import catalogue
 from ai_manufacturing.system import integrity, settings
 from ai_manufacturing.system.disk import lock_folder, remove_stale_folders
 
-BUILD_AGAIN = "Run the build again, which writes it anew."
+BUILD_AGAIN = "Run the build again to rewrite it."
 SITE_AGAIN = "Run `ai-manufacturing report` again."
 
 
@@ -117,7 +117,7 @@ def _verify_landing(folder: Path, manifests: dict[Path, Manifest], outcome: Veri
                         delivery_text = (
                             f"{delivery.event['file_path']}, delivery {delivery.number} of {name}"
                         )
-                        missing = f"{folder / key}: missing, and {delivery_text}, landed there"
+                        missing = f"{folder / key} is missing, but {delivery_text}, landed there"
                         outcome.damage_lines.append(f"{missing}. {checksums.REPAIR_ADVICE}")
                 outcome.damage_lines += _find_undelivered_files(events, name, manifests)
         _verify_tables(folder, outcome)
@@ -138,8 +138,8 @@ def _find_undelivered_files(
             # Files that match no declaration are not logged, so skip them.
             if digest not in hashes_by_path.get(file_path, {digest}):
                 yield (
-                    f"{path}: made of {file_path} with SHA-256 {digest}, which the log of {name}"
-                    " does not have. Restore the landing store of this release."
+                    f"{path} was built from {file_path} with SHA-256 {digest}, which is not in"
+                    f" the log of {name}. Restore the landing store of this release."
                 )
 
 
@@ -154,7 +154,10 @@ def _verify_tables(folder: Path, outcome: Verification) -> None:
                 outcome.add_count("folders of tables for SQL")
             else:
                 shutil.rmtree(tables)
-                message = "not written to the end; removed. The next build writes it."
+                message = (
+                    "writing did not finish, so the folder was removed. The next build writes"
+                    " it again."
+                )
                 outcome.repair_lines.append(f"{tables}: {message}")
 
 
@@ -183,7 +186,8 @@ def _verify_releases(releases: Store, outcome: Verification) -> dict[Path, Manif
 
 def _verify_site(folder: Path, outcome: Verification) -> None:
     outcome.repair_lines += [
-        f"{path}: left by a dead run; removed." for path in remove_stale_folders(folder)
+        f"{path} was left by a run that died, and was removed."
+        for path in remove_stale_folders(folder)
     ]
     if not (folder / "assets" / "site.js").exists():
         return

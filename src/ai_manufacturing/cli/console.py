@@ -103,17 +103,18 @@ def _advise(error: str) -> str:
     """Return advice for a DuckDB error, given the name of the error class."""
     if error == "InterruptException":
         return (
-            "A file from elsewhere may use WAREHOUSE_PROCESSOR_LIMIT seconds of processor time,"
-            " 120 unless it is set. Raise it if you trust who made the file."
+            "A file from elsewhere may use WAREHOUSE_PROCESSOR_LIMIT seconds of processor time"
+            " (default 120). Raise the limit if you trust the file's author."
         )
     if error == "OutOfMemoryException":
-        return "Raise WAREHOUSE_MEMORY_LIMIT, 4GB unless it is set, if you trust who made the file."
+        return "Raise WAREHOUSE_MEMORY_LIMIT (default 4GB) if you trust the file's author."
     if error == "PermissionException":
         return (
-            "A file from elsewhere reaches no other file. If you trust who built this warehouse,"
-            " set WAREHOUSE_PATH to it and LANDING_DIR to its landing store."
+            "A file from elsewhere cannot read other files. If you trust the author of this"
+            " warehouse, set WAREHOUSE_PATH to the warehouse and LANDING_DIR to its landing"
+            " store."
         )
-    return "It is damaged, or was not built to the end. Name another with --database."
+    return "The file is damaged, or its build did not finish. Name another file with --database."
 
 
 def _write_exit_codes(

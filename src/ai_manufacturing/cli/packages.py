@@ -237,7 +237,7 @@ def replication_package(
             )
             click.echo(
                 "\n".join([*result.faults, *result.signature_faults])
-                or f"{archive}: the run gives every number of the package."
+                or f"{archive}: the run reproduces every number of the package."
             )
             if result.faults:
                 raise SystemExit(ExitCode.FAILED)

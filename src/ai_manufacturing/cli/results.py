@@ -225,8 +225,7 @@ def sources(path: Path | None, as_json: bool) -> None:
             click.echo(f"    {row['link']}, looked up {row['looked_up_on']}")
     if not overview["is_judged"]:
         click.echo(
-            "Nothing is estimable yet: no estimate was made. If the gate failed, see"
-            " gates.gate_results."
+            "No estimates have been computed yet. If the gate failed, see gates.gate_results."
         )
     click.echo("Not delivered:")
     for row in overview["absent"]:

@@ -113,7 +113,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
         "providers": [provider.to_record() for provider in providers],
     }
     files = f"{manifest.delivery_count} files"
-    drift_line = "drift: not measured, as no release has had a headline estimate"
+    drift_line = "drift: not measured, because no release has had a headline estimate"
     if anchor.release_id:
         drift_line = f"drift: {drift['largest_drift']:.2f} standard errors at most, from {anchor}"
     counts = manifest.gate_summary.items()
@@ -174,7 +174,9 @@ def _describe_attempt(attempt: Row | None, running: Row | None) -> tuple[str, st
     if attempt["ended_at"] is None:
         if running and all(running[name] == attempt[name] for name in ("pid", "host")):
             return f"{start}, is running", None
-        return f"{start}, began and did not end: it was killed, or the machine stopped", "red"
+        return (
+            f"{start}, started but did not end: the process was killed, or the machine stopped"
+        ), "red"
     is_failure = attempt["exit_code"] not in (ExitCode.DONE, ExitCode.NOTHING_NEW)
     message = f": {attempt['message']}" if attempt["message"] else ""
     text = f"{start}, exit code {attempt['exit_code']}, {attempt['outcome']}{message}"

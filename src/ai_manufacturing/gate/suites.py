@@ -176,7 +176,7 @@ def read_suite(suite: str) -> Suite:
 def _find_faults(suite: str, content: Content) -> Iterator[Fault]:
     judges = content.meta.judges
     if content.name != suite:
-        yield ("name",), f"the suite is named {content.name!r}, its file {suite!r}."
+        yield ("name",), f"the suite is named {content.name!r}, but its file is named {suite!r}."
     if judges.table not in (gate_tables := _list_gate_tables()):
         near = _suggest(judges.table, gate_tables)
         place = "name it in a model of python_models/gates"
@@ -201,7 +201,9 @@ def _find_faults(suite: str, content: Content) -> Iterator[Fault]:
             yield ("expectations", number, *part), message
     for description, count in Counter(one.description for one in content.expectations).items():
         if count > 1:
-            message = f"{count} expectations have the description {description!r}, which names one."
+            message = (
+                f"{count} expectations share the description {description!r}, which must be unique."
+            )
             yield ("expectations",), message
 
 
@@ -232,7 +234,7 @@ def _find_type_faults(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
     fields = classes[name].__fields__
     if any(field.endswith("query") for field in fields):
         way_out = "write the check as a data test"
-        yield ("type",), f"{name} asks a database, and the gate judges data frames: {way_out}."
+        yield ("type",), f"{name} queries a database, but the gate checks data frames: {way_out}."
         return
     if _is_code(arguments.get("row_condition")):
         yield ("kwargs", "row_condition"), _describe_refused_condition(name, arguments)
@@ -240,7 +242,7 @@ def _find_type_faults(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
     low, high = arguments.get("min_value"), arguments.get("max_value")
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
         comparison = f"min_value {low} is above max_value {high}"
-        yield ("kwargs", "min_value"), f"{name}: {comparison}, so that nothing passes."
+        yield ("kwargs", "min_value"), f"{name}: {comparison}, so no value can pass."
     try:
         classes[name](**arguments)
     except pydantic.ValidationError as error:
@@ -248,7 +250,7 @@ def _find_type_faults(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
         error_by_argument = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}
         for argument, fault in error_by_argument.items():
             if argument not in arguments:
-                message = f"{name} needs the argument {argument!r}."
+                message = f"{name} requires the argument {argument!r}."
             elif fault["type"] == "value_error.extra":
                 message = f"{name} has no argument {argument!r}.{_suggest(argument, fields)}"
             elif argument == "row_condition":
@@ -268,8 +270,8 @@ def _is_code(condition: Any) -> bool:
 
 def _describe_refused_condition(name: str, arguments: dict[str, Any]) -> str:
     return (
-        f"{name}, argument 'row_condition': {arguments['row_condition']!r} is no condition object"
-        " of the type comparison, nullity, and, or. Pandas would run a text as code."
+        f"{name}, argument 'row_condition': {arguments['row_condition']!r} is not a condition"
+        " object of the type comparison, nullity, and, or. Pandas would run a text as code."
     )
 
 

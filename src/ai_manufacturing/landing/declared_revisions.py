@@ -77,7 +77,7 @@ def open_chain(store: Path) -> Chain:
 
     def build_error(text: str) -> LandingError:
         way_out = "If there is none, delete both, and declare again what is not published yet."
-        return LandingError(f"{text}. Restore it and its .head from one backup. {way_out}")
+        return LandingError(f"{text}. Restore the log and its .head from one backup. {way_out}")
 
     return Chain(store / NAME, file_mode(store), build_error)
 

@@ -256,7 +256,7 @@ def find_delivered_files(
             faults.append(fault.format_line(file_path))
         except OSError as error:
             faults.append(
-                f"{file_path}: cannot be read ({error.strerror}). Correct its permissions."
+                f"{file_path}: the file cannot be read ({error.strerror}). Correct its permissions."
             )
     if not faults and not any(file.source for file in files):
         hints = [f"{file.file_path}: {file.hint}" for file in files if file.hint]
@@ -313,8 +313,8 @@ def walk_folder(
         except OSError as error:
             if not is_ignored(file_path):
                 faults.append(
-                    f"{file_path}: cannot be read ({error.strerror}). Correct its permissions;"
-                    " restore the target of a link, or delete it."
+                    f"{file_path}: the file cannot be read ({error.strerror}). Correct its"
+                    " permissions; restore the target of a link, or delete it."
                 )
             continue
         if stat.S_ISREG(target.st_mode):

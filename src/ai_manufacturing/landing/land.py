@@ -131,14 +131,14 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
         )
     except OSError as error:
         return (
-            f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror}). Make room"
-            " there, or correct its permissions."
+            f"{file.file_path}: the file cannot be read, or cannot be stored in {folder}"
+            f" ({error.strerror}). Free disk space, or correct its permissions."
         )
     except MemoryError:
         return (
-            f"{file.file_path}: the memory of this machine does not hold its"
-            f" {file.path.stat().st_size:,} bytes. Deliver it in parts, or build on a larger"
-            " machine."
+            f"{file.file_path}: the memory of this machine is too small for the"
+            f" {file.path.stat().st_size:,} bytes of the file. Deliver it in parts, or build on"
+            " a larger machine."
         )
 
 

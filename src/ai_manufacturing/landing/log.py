@@ -19,8 +19,8 @@ from ai_manufacturing.system.integrity import Chain, Line
 
 NAME = "log/deliveries.jsonl"
 WAY_OUT = (
-    "Restore it and its .head from one backup. If there is none, delete the landing store: the"
-    " delivered files then land again, as first deliveries."
+    "Restore the log and its .head from one backup. If there is none, delete the landing"
+    " store: the delivered files then land again, as first deliveries."
 )
 
 Event = dict[str, Any]

@@ -154,7 +154,7 @@ def _compose_notes(
         yield XLS_ADVICE
     if text_numbers:
         yield (
-            f"Compare {len(text_numbers)} numbers that stand as text, and may have such digits:"
+            f"Check {len(text_numbers):,} numbers stored as text, which may have such digits:"
             f" {text_numbers[0]}."
         )
     names = json.dumps([sheet.name for sheet in sheets_with_header], ensure_ascii=False)

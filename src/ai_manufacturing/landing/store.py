@@ -57,7 +57,8 @@ def lock(store: Path) -> Iterator[list[str]]:
         ) from error
     try:
         messages = [
-            f"{path}: left by a dead run; removed." for path in _remove_drafts(store, descriptor)
+            f"{path} was left by a run that died, and was removed."
+            for path in _remove_drafts(store, descriptor)
         ]
         # List folders before reading the log, because each folder is logged before it appears.
         has_landed_files = any(map(checksums.is_landed_folder, store.iterdir()))

@@ -60,8 +60,10 @@ def run_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     except UnicodeEncodeError as error:
         character = f"U+{ord(sql[error.start]):04X}"
         return {
-            "error": f"Character {error.start + 1} is {character}, half of a surrogate pair, which"
-            " is no text. Leave it out."
+            "error": (
+                f"Character {error.start + 1} is {character}, half of a surrogate pair, which"
+                " is not valid text. Remove it."
+            )
         }
     statements = release.extract_statements(sql)
     if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
@@ -78,7 +80,7 @@ def run_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
         raise
     names = [column[0] for column in cursor.description or []]
     if len(names) > COLUMN_LIMIT:
-        return {"error": f"{len(names)} columns: name at most {COLUMN_LIMIT}."}
+        return {"error": f"The query returns {len(names)} columns. Select at most {COLUMN_LIMIT}."}
     fetched_rows = cursor.fetchmany(ROW_LIMIT + 1)
     texts = (json.dumps(row, default=str, ensure_ascii=False) for row in fetched_rows[:ROW_LIMIT])
     rows = fetched_rows[: sum(length <= CHARACTER_LIMIT for length in accumulate(map(len, texts)))]

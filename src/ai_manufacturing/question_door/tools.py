@@ -32,8 +32,8 @@ def _explain_failure(process: subprocess.CompletedProcess[bytes]) -> str:
         return f"Stopped after {answer.PROCESSOR_LIMIT} s of processor time. Ask for less."
     # A process that runs out of memory is killed, unless Python raises MemoryError first.
     if process.returncode < 0 or any(word in last for word in OUT_OF_MEMORY):
-        return "Ended by its limit of memory. Ask for less."
-    return f"The query could not be answered, for a reason of this program: {last}. Report it."
+        return "Stopped at the memory limit. Ask for less."
+    return f"The query failed because of an error in this program: {last}. Report it as a bug."
 
 
 class Door:

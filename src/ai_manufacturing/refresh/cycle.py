@@ -325,13 +325,15 @@ def _hold_at_gate(run: Run, result: BuildResult) -> GateFailedError:
         failures = findings.read_failures(warehouse, "critical")
         lost_records = findings.describe_lost_records(warehouse, failures)
     lines = [
-        f"The gate holds back release {run.release_id}; the published release is unchanged.",
+        f"Release {run.release_id} is held, because the gate failed. The published release is"
+        " unchanged.",
         *result.delivery.causes,
         *map(str, failures),
         *lost_records,
         (
-            f"Held in {run.store.locate_held_build(run.release_id)}: query warehouse.duckdb there."
-            f" To publish it anyway: ai-manufacturing publish {run.release_id} --reason '...'."
+            f"The build is held in {run.store.locate_held_build(run.release_id)}: query"
+            " warehouse.duckdb there. To publish it anyway: ai-manufacturing publish"
+            f" {run.release_id} --reason '...'."
         ),
     ]
     # Move the build to the held builds last, because this moves the warehouse queried above.
@@ -350,13 +352,14 @@ def _hold_without_estimates(
     ]
     if not current_anchor.release_id:
         lines.append(
-            "To publish it all the same as long as no release has estimates: ai-manufacturing"
-            " refresh --without-estimates. If the set is not meant to have any, write"
+            "To publish it anyway while no release has estimates: ai-manufacturing refresh"
+            " --without-estimates. If the extract set is not meant to have estimates, write"
             f" `has_estimates: false` into its {DESCRIPTION}."
         )
     lines.append(
-        f"Held in {run.store.locate_held_build(run.release_id)}: query warehouse.duckdb there."
-        f" To publish it by hand: ai-manufacturing publish {run.release_id} --reason '...'."
+        f"The build is held in {run.store.locate_held_build(run.release_id)}: query"
+        " warehouse.duckdb there. To publish it by hand: ai-manufacturing publish"
+        f" {run.release_id} --reason '...'."
     )
     return NoEstimatesError("\n".join(lines))
 
@@ -372,8 +375,8 @@ def _hold_for_judgement(
     rewritten_values = comparison.revisions.to_record() if comparison else {}
     _hold_build(run, result, HeldError, [*decision.reasons, *change_lines], rewritten_values)
     heading = (
-        f"Release {run.release_id} is held: it rewrites what was published. The published release"
-        " is unchanged."
+        f"Release {run.release_id} is held, because it changes published results. The published"
+        " release is unchanged."
     )
     causes = result.delivery.causes if result.delivery.has_file_changes else []
     return HeldError("\n".join([heading, *causes, *decision.reasons, *decision.way_out]))

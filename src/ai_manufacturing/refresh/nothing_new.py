@@ -93,9 +93,9 @@ def require_new(
         if failed_gate or report["judged_by"] == judgement_inputs:
             message = (
                 f"Nothing new since build {folder.name}, which is held: {SAME}."
-                f" {folder / 'report.json'} says why. To publish it anyway: ai-manufacturing"
-                f" publish {folder.name} --reason '...'; or delete its folder, and refresh, to"
-                " judge it again."
+                f" {folder / 'report.json'} explains why. To publish it anyway:"
+                f" ai-manufacturing publish {folder.name} --reason '...'; or delete its folder,"
+                " and refresh, to judge it again."
             )
             for error in (HeldError, NoEstimatesError):
                 if report["outcome"] == error.__name__:

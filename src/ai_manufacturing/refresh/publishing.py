@@ -76,7 +76,7 @@ def _read_inode(path: Path) -> int | None:
 
 def _warn_about_log(moved_log: Path | None, on_event: OnEvent) -> None:
     if moved_log is not None:
-        event = "Someone had written to the published file"
+        event = "The published file had been written to"
         warn(on_event, f"{event}; the log was moved to {moved_log}.")
 
 
@@ -226,7 +226,7 @@ def build_site(store: Store, on_event: OnEvent) -> None:
     )
     if run.returncode:
         why = run.stderr.strip()[-findings.MAX_VALUE_CHARS :]
-        warn(on_event, f"{folder}: the site could not be built; the old site stays. {why}")
+        warn(on_event, f"{folder}: the site could not be built; the old site is unchanged. {why}")
     else:
         on_event("site", {"path": str(folder)})
 

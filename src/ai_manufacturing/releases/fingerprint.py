@@ -60,7 +60,7 @@ def hash_deliveries(folder: Path) -> dict[str, str]:
             hashes[file_path] = sha256(paths[file_path])
         except OSError as error:
             faults.append(
-                f"{file_path}: cannot be read ({error.strerror}). Correct its permissions."
+                f"{file_path}: the file cannot be read ({error.strerror}). Correct its permissions."
             )
     if faults:
         raise BadConfigurationError("\n".join(faults))

@@ -46,9 +46,9 @@ PUBLISHED = ("published", "published by hand")  # log outcomes of a successful p
 SEEN = (*PUBLISHED, "rolled back to")  # log outcomes that change the published release
 DRAFT = re.compile(r"\.[0-9a-f]{32}$")  # suffix of a temporary file that disk.py creates
 RESTORE_LOG = (
-    "Restore it and its .head from one backup. If there is none, delete the .head, and put an empty"
-    " file in place of the log: the next refresh then records the releases anew, and does not know"
-    " which were rolled back."
+    "Restore the log and its .head from one backup. If there is none, delete the .head, and"
+    " put an empty file in place of the log: the next refresh then records the releases anew,"
+    " and does not know which were rolled back."
 )
 ID = re.compile(rf"[0-9]{{{DIGITS}}}")
 
@@ -122,7 +122,7 @@ class Store:
             actions = []
             for path in dict.fromkeys(leftovers):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-                actions.append(f"{path}: left by a dead refresh; removed")
+                actions.append(f"{path} was left by a refresh that died, and was removed")
             actions += self._repair_hashes()
         except OSError as error:
             raise BadConfigurationError(
@@ -351,14 +351,14 @@ class Store:
         """Return a message for each past release that is missing from the log or the folder."""
         logged_releases, stored_ids = self.read_logged_releases(), set(self.list_release_ids())
         faults = [
-            f"{self.locate_past_release(number)}: no line of {self._chain.path} names it."
-            " Delete it."
+            f"{self.locate_past_release(number)} is not listed in {self._chain.path}. Delete"
+            " the file."
             for number in stored_ids - logged_releases.keys()
         ]
         faults += [
-            f"{self.locate_past_release(number)}: missing, and {self._chain.path} names it."
-            " Restore it and its .sha256 from a backup; else it counts as pruned once no older"
-            " release is kept."
+            f"{self.locate_past_release(number)} is missing, but {self._chain.path} lists it."
+            " Restore it and its .sha256 from a backup; otherwise it counts as pruned once no"
+            " older release is kept."
             for number in self._find_unpruned_ids() - stored_ids
         ]
         return sorted(faults)

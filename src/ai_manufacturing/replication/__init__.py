@@ -101,13 +101,15 @@ def write_package(
         signature = rights.read_signature(form, package.manifest) if form else None
         run_time, log = rules.NOT_RUN, None
         if not without_run:
-            on_message("Running the package, to see that every number comes back.")
+            on_message("Running the package to check that it reproduces every number.")
             start = time.monotonic()
             log = rerun.run_package(folder, new_environment=False).log
             run_time = f"{time.monotonic() - start:,.0f} seconds"
             if differences := rerun.find_differences(folder, release):
                 raise ReplicationError(
-                    "\n".join(["The run gives other numbers than the release.", *differences])
+                    "\n".join(
+                        [("The run produced numbers that differ from the release."), *differences]
+                    )
                 )
         shutil.rmtree(folder / rerun.RERUN, ignore_errors=True)
         shutil.rmtree(folder / "code/logs", ignore_errors=True)
@@ -183,10 +185,11 @@ def check_package(
         contents.require_raw_files(folder)
         _add_restricted_files(folder, extracts)
         description = (
-            f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {integrity.sha256(archive)}), and"
-            f" through it the programs in its folder {contents.CODE}. They are the work of whoever"
-            " made the zip, and can do what you can do on this machine. Every file has the SHA-256"
-            " that the zip names: so it is whole, which does not say from whom it is."
+            f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {integrity.sha256(archive)}),"
+            f" and through it the programs in its folder {contents.CODE}. These programs come"
+            " from the author of the zip, and can do anything that you can do on this machine."
+            " Every file matches its SHA-256 in the zip, so the zip is complete, but this does"
+            " not prove who made it."
         )
         if not may_run(description):
             raise ReplicationError(f"{archive} was not run, so no numbers were compared.")
@@ -197,7 +200,7 @@ def check_package(
         for rule, faults in rules.check_rules(folder):
             lines = signature_faults if rule.is_signature else broken_rules
             lines += [f"{rule.name} {fault}" for fault in faults]
-        on_message("Every file has its SHA-256. Running the package in an empty folder.")
+        on_message("Every file matches its SHA-256. Running the package in an empty folder.")
         start = time.monotonic()
         run = rerun.run_package(folder, new_environment)
         on_message(
@@ -206,7 +209,7 @@ def check_package(
         )
         differences = rerun.find_differences(folder)
         if (broken_rules or signature_faults) and not differences:
-            on_message("The run gives every number of the package, which breaks these rules:")
+            on_message("The run reproduces every number, but the package breaks these rules:")
         return CheckResult(broken_rules + differences, signature_faults)
 
 

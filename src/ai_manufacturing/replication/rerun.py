@@ -129,7 +129,7 @@ def find_differences(folder: Path, release: Path | None = None) -> list[str]:
             if rerun_path.is_file():
                 differences += _compare_files(path, rerun_path, f"{name}/{path.name}")
             elif name == "output":
-                differences.append(f"{name}/{path.name}: the run does not write it.")
+                differences.append(f"{name}/{path.name}: the run did not write this file.")
     return differences
 
 
@@ -154,8 +154,8 @@ def _compare_tables(release: Path, warehouse: Path, summary_path: Path) -> list[
     rerun_summary = withheld.summarise_tables(warehouse, names, [landing])
     for before, after in zip(withheld_summary, rerun_summary, strict=True):
         differences += [
-            f"{before['table']}, column {before['column']}: {figure} is {after[figure]} and not"
-            f" {before[figure]}."
+            f"{before['table']}, column {before['column']}: {figure} is {after[figure]} instead"
+            f" of {before[figure]}."
             for figure in withheld.SUMMARY[2:]
             if not _is_same(before[figure], after[figure], SAME_SUMMARY)
         ]
@@ -167,7 +167,12 @@ def _compare_files(path: Path, rerun_path: Path, name: str) -> list[str]:
     is_table = path.suffix == ".csv"
     old, new = (_read_cells(file, is_table) for file in (path, rerun_path))
     if [len(row) for row in old] != [len(row) for row in new]:
-        return [f"{name}: {len(old)} lines, and {len(new)} from the run, or other columns."]
+        return [
+            (
+                f"{name}: the package has {len(old)} lines and the run {len(new)}, or their columns"
+                " differ."
+            )
+        ]
     return [
         f"{name}, {f'row {number}, column {column}' if is_table else f'line {number}'}: {before!r},"
         f" and {after!r} from the run."

@@ -117,11 +117,11 @@ def _check_names(folder: Path) -> Iterator[str]:
         if not name.startswith(contents.RAW) and not all(
             NAME.fullmatch(part) for part in name.split("/")
         ):
-            yield f"{name}: another character than A-Z, a-z, 0-9, ., _ and -"
+            yield f"{name} contains a character other than A-Z, a-z, 0-9, ., _ and -"
         if len(name) > PATH_LIMIT:
             yield f"{name}: {len(name)} characters"
         if casefold_counts[name.casefold()] > 1:
-            yield f"{name}: another name differs only in capitals"
+            yield f"{name} differs from another name only in capitals"
 
 
 def _read_texts(folder: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -143,7 +143,7 @@ def _check_versions(folder: Path) -> Iterator[str]:
     # Each entry of the lock file contains a requirement and its hashes.
     for entry in re.split(r"\n(?=[A-Za-z])", lock.read_text(encoding="utf-8")):
         if entry.strip() and not ("==" in entry and "--hash=" in entry):
-            yield f"{entry.split()[0]}: no version or no hash"
+            yield f"{entry.split()[0]} has no version or no hash"
 
 
 def _check_personal_data(folder: Path) -> Iterator[str]:
@@ -176,11 +176,11 @@ def _check_overview(folder: Path) -> Iterator[str]:
     text = _read_readme(folder)
     for name in dict.fromkeys(NAMED_FILE.findall(text)):
         if name not in contents.WRITTEN_AFTER_README and not any(folder.glob(name)):
-            yield f"README.md names {name}, which is not here"
+            yield f"README.md names {name}, which is not in the package"
     overview = ROW.findall(text.partition("\n## Overview\n")[2].partition("\n## ")[0])
     for name in list_files(folder):
         if not any(name == row or name.startswith(f"{row}/") for row in overview):
-            yield f"{name} is in no row of the overview"
+            yield f"{name} is missing from the overview"
 
 
 def _check_signature(folder: Path) -> Iterator[str]:
@@ -203,7 +203,7 @@ def _check_paper(folder: Path) -> Iterator[str]:
         paper = {}
     if missing := citation.find_missing_fields(paper):
         yield (
-            f"{citation.FILE}: the paper has no {', no '.join(missing)}; of one that is published"
+            f"{citation.FILE}: the paper lacks {', '.join(missing)}; for a paper published"
             f" online first, {' and '.join(citation.ONLINE_FIELDS)} are enough"
         )
 
@@ -217,14 +217,14 @@ def _check_programs(folder: Path) -> Iterator[str]:
     models = (model.relative_to(folder).as_posix() for model in programs.find_models(folder))
     for name in ("run.sh", *models):
         if not descriptions.get(name):
-            yield f"{name} is in no row of {programs.PROGRAMS}, or without what it makes"
+            yield f"{name} is missing from {programs.PROGRAMS}, or its outputs are"
     for name in descriptions:
         if not (folder / name).is_file():
-            yield f"{programs.PROGRAMS} lists {name}, which is not here"
+            yield f"{programs.PROGRAMS} lists {name}, which is not in the package"
     text = _read_readme(folder)
     for row in programs.find_random_programs(folder):
         if row["seed"] is None or f"| `{row['program']}` | {row['seed']} |" not in text:
-            yield f"README.md has no seed of {row['program']}"
+            yield f"README.md does not state the seed of {row['program']}"
 
 
 def _check_machine(folder: Path) -> Iterator[str]:
@@ -245,7 +245,7 @@ def _check_data_licence(folder: Path) -> Iterator[str]:
     except (OSError, ValueError, LookupError, TypeError):
         licences = []
     if licences != [{"@id": terms.DATA_LICENCE}] or not path.is_file():
-        yield f"the licence of the whole in {contents.CRATE} is not {path.name}"
+        yield f"{contents.CRATE} does not name {path.name} as the licence of the package"
 
 
 def _check_licence(folder: Path) -> Iterator[str]:
@@ -260,12 +260,12 @@ def _check_citations(folder: Path) -> Iterator[str]:
             continue
         path, address = row["path"], row["address"]
         if not all(row[name] for name in contents.CITATION_COLUMNS[:3]):
-            yield f"{path}: no citation or no provenance class"
+            yield f"{path} has no citation or no provenance class"
         if row["provenance_class"] != "generated":
             if not PERMANENT_ADDRESS.fullmatch(address):
-                yield f"{path}: no address, or none with commit and path ({address or 'none'})"
+                yield f"{path} has no address, or none with commit and path ({address or 'none'})"
             if not re.fullmatch(r"\d{4}-\d\d-\d\d", row["accessed"]):
-                yield f"{path}: no date of access"
+                yield f"{path} has no date of access"
 
 
 def _check_restricted_files(folder: Path) -> Iterator[str]:
@@ -302,16 +302,16 @@ def _check_exhibits(folder: Path) -> Iterator[str]:
         return
     for exhibit in exhibits:
         if not (folder / f"output/{exhibit.file_name}").is_file():
-            yield f"{exhibit.name}: there is no output/{exhibit.file_name}"
+            yield f"{exhibit.name}: the package lacks output/{exhibit.file_name}"
         if exhibit.table not in models:
-            yield f"{exhibit.name}: there is no model {exhibit.table}"
+            yield f"{exhibit.name}: the package lacks the model {exhibit.table}"
 
 
 def _check_commit(folder: Path) -> Iterator[str]:
     text = _read_readme(folder)
     commit = re.search(r"from code at commit `([^`]*)`", text)
     if not commit or not re.fullmatch(r"[0-9a-f]{40}", commit[1]):
-        yield f"the code is not that of a commit ({commit[1] if commit else 'none named'})"
+        yield f"the code does not belong to a commit ({commit[1] if commit else 'none named'})"
 
 
 RULES = (
