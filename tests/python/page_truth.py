@@ -144,8 +144,8 @@ ROWS = {
                 concat_ws(
                     ' ',
                     sentence,
-                    'Share of the effects found that fail this check, in simulations on the public'
-                    || ' delivery, by simulated truth: ' || power_en || '.'
+                    'In simulations on the public delivery, the share of detected effects that fail'
+                    || ' this check, by simulated truth: ' || power_en || '.'
                 )
             from reports.rpt_credibility
             where specification_id = 'table_1_col_1'
@@ -357,7 +357,7 @@ def quality(page: Page, build: Build) -> Iterator[str]:
         said[row[2]] += int(row[-1].replace(",", ""))
     yield from differs("rows", sorted(said.values()), sorted(totals.values()))
     lost = sum(count for name, count in totals.items() if name not in KEPT)
-    if "No landed row was set aside" in page.text("//body"):
+    if "No row was set aside" in page.text("//body"):
         yield from differs("rows set aside", lost, 0)
     gate = [*map(int, re.findall(r"\d+", page.text("#gate")))]
     kinds = ("passed", "failed-critical", "failed-warning", "unchecked")

@@ -93,7 +93,7 @@ def test_forty_regions_go_to_verdicts_a_release_exports_and_a_first_page(tmp_pat
     _, low, high, _ = by_name["jobs_1"]
     assert low < 0 < high, "no effect was drawn"
     assert verdicts == [("jobs_1", "not_found"), ("wages_1", "holds"), ("wages_2", "holds")]
-    assert claim.startswith("Mean wage rises with robots in use: 0.20")
+    assert claim.startswith("Mean wage rises with robots in use: the estimate is 0.20")
     assert claim in (site / "index.html").read_text(encoding="utf-8")
     pages = {path.stem for path in site.glob("*.html")}
     assert "heterogeneity" in pages

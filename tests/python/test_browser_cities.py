@@ -100,7 +100,7 @@ def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
         "Shenzhen 440300, 2012, Secondary value added: missing, Provider biechouwo"
     )
     expect(reason).to_contain_text(
-        "Correction c011: the three sectors differ from GDP by more than 2 %"
+        "Correction c011: the sum of the three sectors differs from GDP by more than 2 %"
     )
     ((file, sheet, number, value, sha),) = public_build.rows(
         "select file_path, sheet_name, row_number, delivered_value, delivery_id "
@@ -116,7 +116,7 @@ def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
     expect(page).to_have_url(re.compile(address))
     page.locator("#series").select_option("firm_count")
     page.locator("#trace-year").select_option("2010")
-    expect(reason).to_have_text("duhe1123 delivers no value of any city for 2010")
+    expect(reason).to_have_text("duhe1123 delivers no value for any city in 2010")
     # Traced rows show the city code that was delivered: a merged city has rows of both former
     # cities, and a correction reassigned a row of Jiamusi (230800) for 2011.
     for city, year, codes in (("370100", 2015, ["", "371200"]), ("230900", 2011, ["230800"])):

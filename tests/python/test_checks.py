@@ -612,8 +612,8 @@ def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
     sentence = "select sentence from reports.rpt_credibility where check_id = 'without_flagged'"
     sentence += f" and specification_id = '{HEADLINE}'"
     assert public_build.value(sentence) == (
-        "Without the city-years that checks of the data flag, the estimate changes by 0.05 times"
-        " the printed value (with 95 % confidence at most 0.19 times; t -0.74, CRV3 by province)."
+        "Without the city-years that data checks flag, the estimate changes by 0.05 times the"
+        " printed value (with 95 % confidence by at most 0.19 times; t -0.74, CRV3 by province)."
     )
 
 

@@ -242,7 +242,7 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
         "select min(p_value_province), count(*) from reports.rpt_coefficients where"
         " specification_id = 'table_6_col_1' and event_time < 0"
     )[0]
-    together = figures(6)["applications: p of the years before together"]
+    together = figures(6)["applications: joint p of the years before the event"]
     assert together == min(1, count * smallest)
     r2 = figures(7)
     assert r2["R2 with effects"] > 0.97 > 0.5 > r2["R2 within"]

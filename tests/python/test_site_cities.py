@@ -92,7 +92,7 @@ GAP = {
         ({"correction_id": "c1", "set_aside_reason": "not a number"}, "Correction c1: sum", "c1"),
         ({"set_aside_reason": "not a number"}, "f.csv", "f.csv"),
         ({"has_year": True}, "p", "p"),
-        ({}, "p delivers no value of any city for 2012", "p未交付2012年任何城市的数值"),
+        ({}, "p delivers no value for any city in 2012", "p未交付2012年任何城市的数值"),
     ],
 )
 def test_a_gap_has_the_first_reason_that_is_known(
@@ -101,7 +101,7 @@ def test_a_gap_has_the_first_reason_that_is_known(
     reasons = cities._explain_gap(GAP | known, Catalogue.load())
     for words, reason in zip((english, chinese), reasons, strict=True):
         assert words in reason
-    assert ("delivers no value of any city" in reasons[0]) == (not known)
+    assert ("delivers no value for any city" in reasons[0]) == (not known)
 
 
 @pytest.mark.parametrize(

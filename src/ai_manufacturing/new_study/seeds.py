@@ -224,17 +224,17 @@ def _write_explanations(study: Study) -> dict[str, tuple[str, str]]:
     measure_name, outcome_name = lower_initial(measure.en), lower_initial(outcome.en)
     return {
         "findings_lead": (
-            f"The claim of “{study.paper.title}”, {{first_year}}–{{last_year}}, re-estimated.",
+            f"We re-estimate the claim of “{study.paper.title}” for {{first_year}}–{{last_year}}.",
             f"以交付文件重新估计“{study.paper.title}”的论断（{{first_year}}—{{last_year}}年）。",
         ),
-        "designs_declared": ("They were declared on {day}.", "声明于{day}。"),
+        "designs_declared": ("The designs were declared on {day}.", "研究设计声明于{day}。"),
         "how_measure": (
             f"The measure is {measure_name}, as delivered each year.",
             f"指标为逐年交付的{measure.zh}。",
         ),
         "how_coefficient": (
-            f"A coefficient of {{estimate}} means: with {measure_name} 10 % higher, {outcome_name}"
-            " is about {percent} % higher.",
+            f"A coefficient of {{estimate}} means that {outcome_name} is about {{percent}} % higher"
+            f" where {measure_name} is 10 % higher.",
             f"系数{{estimate}}表示：{measure.zh}高10%时，{outcome.zh}约高{{percent}}%。",
         ),
     }
