@@ -379,7 +379,7 @@ def readings(page: Page, build: Build) -> Iterator[str]:
         if status == "not_estimable":
             yield from differs(name, "Not estimable" in shown[name], True)
         else:
-            case = f"{count} observations, {cities} cities."
+            case = f"The sample has {count} observations and {cities} cities."
             yield from differs(name, case in shown[name], True)
 
 

@@ -421,7 +421,7 @@ def test_exports_say_what_a_number_is_on_this_set(public_build: Build, tmp_path:
         r"\caption{AI in manufacturing and GDP (with substitutes)}",
         r"AI firms of all industries, by keyword (M\_AI) & 0.158***$^{\ddagger}$ $^{\dagger}$",
         r"\item {}$^{\dagger}$ Substitutions (1): science spending substitutes for R\&D",
-        r"\item {}[ ]: standard errors, CRV3 by province (the jackknife)",
+        r"\item {}Standard errors in [ ] use CRV3 by province (the jackknife)",
     ):
         assert words in table
     # The notes below the table list the columns that cannot be estimated.

@@ -297,7 +297,7 @@ def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(
     run = few.command("report", "--out", str(tmp_path / "site"), **named)
     assert run.returncode == 0, run.stderr
     page = Page((tmp_path / "site/use.html").read_text(encoding="utf-8"))
-    assert "Built from an unpublished warehouse" in page.text("//footer")
+    assert "This site was built from an unpublished warehouse" in page.text("//footer")
     assert "SYNTHETIC DATA." in page.text("#synthetic-mark")
 
 
