@@ -613,7 +613,7 @@ def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
     sentence += f" and specification_id = '{HEADLINE}'"
     assert public_build.value(sentence) == (
         "Without the city-years that data checks flag, the estimate changes by 0.05 times the"
-        " printed value (with 95 % confidence by at most 0.19 times; t -0.74, CRV3 by province)."
+        " printed value (at most 0.19 times with 95 % confidence; t -0.74, CRV3 by province)."
     )
 
 
