@@ -314,7 +314,7 @@ def index(page: Page, build: Build) -> Iterator[str]:
     )
     for provider, source, count in [] if estimated else placed:
         said = page.text(f"#register-{provider}-{source}/p")
-        yield from differs("rows", f"Firms in the register: {count:,};" in said, True)
+        yield from differs("rows", f"The register lists {count:,} firms," in said, True)
 
 
 def causes(unjudged: list[str]) -> list[int]:

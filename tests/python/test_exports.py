@@ -27,7 +27,7 @@ PANEL = "from marts.fct_city_year_panel order by city_id, year"
 ESTIMATES = "from reports.rpt_coefficients order by specification_id, term_order, term"
 QUERIES = [("panel", PANEL), ("estimates", ESTIMATES)]
 CODES = {"city_id": str, "province_id": str}
-MARK = "Extract set sample: SYNTHETIC, its numbers are not real."
+MARK = "Extract set sample is SYNTHETIC: its numbers are not real."
 
 
 @pytest.fixture(scope="session")
