@@ -196,7 +196,7 @@ def test_a_file_that_a_command_cannot_read_is_passed_over_for_one_of_the_same_se
     warehouse = written(clone / "build/warehouse.duckdb", SAMPLE)
     published = written(clone / "build/releases/ai_manufacturing.duckdb", PUBLIC, "000012")
     with pytest.raises(
-        DatabaseError, match=r"The published release names .* of extract set public \(delivered\)"
+        DatabaseError, match=r"\(The published release, extract set public \(delivered\)\)"
     ):
         databases.select_database(None, (WAREHOUSE,))
     assert databases.select_database(warehouse, (WAREHOUSE,)).origin == SAMPLE
@@ -206,7 +206,7 @@ def test_a_file_that_a_command_cannot_read_is_passed_over_for_one_of_the_same_se
     monkeypatch.setenv("WAREHOUSE_PATH", str(warehouse))
     with pytest.raises(
         DatabaseError,
-        match=r"WAREHOUSE_PATH names .* of extract set sample .* this command needs a release",
+        match=r"needs a release, so it .* \(WAREHOUSE_PATH, extract set sample ",
     ):
         databases.select_database(None, (RELEASE,))
 

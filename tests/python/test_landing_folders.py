@@ -172,8 +172,8 @@ def test_a_description_that_names_no_set_is_refused_in_one_line(project: Project
         ("name: a\nname: b", 'is not a YAML mapping (found duplicate key "name" with value "b" ('),
         (
             "name: " + "秋" * 40,
-            f"name is '{'秋' * 40}', but the value must take at most 255 bytes as"
-            " the name of a folder",
+            f"name is '{'秋' * 40}', but the value must have at most 255 bytes when it"
+            " is encoded as a folder name",
         ),
     ]
     for text, message in described:

@@ -103,14 +103,14 @@ def _advise(error: str) -> str:
     """Return advice for a DuckDB error, given the name of the error class."""
     if error == "InterruptException":
         return (
-            "A file from elsewhere may use WAREHOUSE_PROCESSOR_LIMIT seconds of processor time"
-            " (default 120). Raise the limit if you trust the file's author."
+            "An untrusted file may use at most WAREHOUSE_PROCESSOR_LIMIT seconds of processor"
+            " time (default 120). Raise the limit if you trust the file's author."
         )
     if error == "OutOfMemoryException":
         return "Raise WAREHOUSE_MEMORY_LIMIT (default 4GB) if you trust the file's author."
     if error == "PermissionException":
         return (
-            "A file from elsewhere cannot read other files. If you trust the author of this"
+            "An untrusted file cannot read other files. If you trust the author of this"
             " warehouse, set WAREHOUSE_PATH to the warehouse and LANDING_DIR to its landing"
             " store."
         )

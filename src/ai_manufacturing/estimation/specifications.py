@@ -188,8 +188,10 @@ class Specification(Row):
         ):
             if has_no_effect:
                 value = getattr(self, column)
-                of_row = f"for this row (estimator {estimator})"
-                raise ValueError(f"{column} {value!r} is not supported {of_row}; {way_out}")
+                raise ValueError(
+                    f"{column} {value!r} is not supported for this row (estimator {estimator});"
+                    f" {way_out}"
+                )
         if effects == "city group-year" and not self.grouping:
             raise ValueError(
                 "fixed_effects 'city group-year' requires a grouping; name one in column grouping"

@@ -243,5 +243,5 @@ def _convert_write_errors(what: str) -> Iterator[None]:
     except OSError as error:
         raise LandingError(
             f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Free disk"
-            " space there."
+            " space there, or correct the permissions."
         ) from error

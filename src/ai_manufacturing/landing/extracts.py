@@ -78,7 +78,8 @@ class ExtractSet(Declared):
             raise ValueError("the value must be a single line of text")
         if len(quote(name)) > NAME_LIMIT:
             raise ValueError(
-                f"the value must take at most {NAME_LIMIT} bytes as the name of a folder"
+                f"the value must have at most {NAME_LIMIT} bytes when it is encoded as a folder"
+                " name"
             )
         return name
 

@@ -164,9 +164,10 @@ def select_database(option: Path | None, reads: Collection[str] = (RELEASE, WARE
     for place in places[:index]:
         if place.path.exists() and (other := read_database(place.path)).origin != database.origin:
             raise DatabaseError(
-                f"{place.setting} names {place.path} of extract set {other.origin}, but this"
-                f" command needs a {' or a '.join(reads)}. The next file, {database.path},"
-                f" belongs to {database.origin}. Name the file to read with --database."
+                f"This command needs a {' or a '.join(reads)}, so it cannot read {place.path}"
+                f" ({place.setting}, extract set {other.origin}). The next file,"
+                f" {database.path}, belongs to {database.origin}. Name the file to read with"
+                " --database."
             )
     if not user_places and os.environ.get("EXTRACTS_DIR"):
         try:

@@ -298,8 +298,8 @@ def _require_data(
     ).fetchall()
     for kind, schema, name in objects:
         raise RefusedError(
-            f"{path}: {schema}.{name} is {kind}, which is not accepted in a file from"
-            " elsewhere. Ask the file's author for plain tables."
+            f"{path}: {schema}.{name} is {kind}, which is not accepted in an untrusted file."
+            " Ask the file's author for plain tables."
         )
 
 
@@ -348,7 +348,7 @@ def require_views(
         if not trusted_files.is_trusted(path) and connection.execute(exceeding_rows).fetchall():
             raise RefusedError(
                 f"{path}: the view {view} has more than {LARGEST_TABLE:,} cells, the limit for"
-                " a file from elsewhere. Ask the file's author for a smaller file."
+                " an untrusted file. Ask the file's author for a smaller file."
             )
 
 

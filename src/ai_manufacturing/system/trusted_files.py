@@ -34,9 +34,9 @@ def record_file(path: Path, landing: Path | None = None) -> None:
         disk.replace_bytes(folder / integrity.sha256(path), os.fsencode(landing or ""), mode=0o600)
     except (OSError, RuntimeError) as error:
         warnings.warn(
-            f"{path} could not be recorded as your own file ({error}), so it will be read as a"
-            " file from elsewhere unless WAREHOUSE_PATH names it. Set XDG_STATE_HOME to a"
-            " folder that you can write to.",
+            f"{path} could not be recorded as your own file ({error}), so it will be read as an"
+            " untrusted file unless WAREHOUSE_PATH names it. Set XDG_STATE_HOME to a folder"
+            " that you can write to.",
             stacklevel=2,
         )
 
