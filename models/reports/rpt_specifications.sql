@@ -8,8 +8,8 @@ panel_outcomes as (
     select * from {{ ref('dim_variable') }}
 ),
 
--- Labels of event-study outcomes. These are counts that share their names with AI measures; with other estimators, the
--- same names refer to the measures.
+-- Labels of the counts that event studies use as outcomes. A count has the same name, and so the same label, as the
+-- measure that is derived from it.
 count_outcomes as (
     select
         name as outcome,
@@ -28,8 +28,8 @@ errors as (
     where kind = 'error'
 ),
 
--- Kind of standard error by specification. Two-step GMM uses Windmeijer's correction if clustered by city; if clustered
--- by province, the weighting matrix is treated as given.
+-- Kinds of the two standard errors of each specification: its own, and the one by province. Two-step GMM applies
+-- Windmeijer's correction to its errors by city, but not to those by province.
 errors_made as (
     select
         specification_id,
@@ -55,8 +55,8 @@ regressors as (
     where kind = 'term'
 ),
 
--- Status of each regression. It is mechanical (a regressor is computed from the outcome) if any of its terms is, and
--- not estimable only if none of its terms is estimable.
+-- Status of each regression, from the status of its terms. A regression is mechanical if the outcome is used to compute
+-- one of its regressors. It is not estimable only if no term is estimable.
 estimated as (
     select
         specification_id,

@@ -135,7 +135,7 @@ def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -
 
 
 @pytest.mark.parametrize(
-    ("exposures", "room", "others", "also"),
+    ("exposures", "folder", "other_files", "other_tables"),
     [
         (
             "models/_exposures.yml",
@@ -147,17 +147,17 @@ def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -
     ],
 )
 def test_an_exposure_names_every_table_that_its_pages_read(
-    exposures: str, room: str, others: tuple[str, ...], also: Sequence[str]
+    exposures: str, folder: str, other_files: tuple[str, ...], other_tables: Sequence[str]
 ) -> None:
     named = yaml.safe_load((PROJECT / exposures).read_text("utf-8"))["exposures"][0]["depends_on"]
     package = Path(site.__file__).parents[1]
-    files = [path for path in (package / room).iterdir() if path.suffix in (".py", ".sql")]
-    files += [package / other for other in others]
+    files = [path for path in (package / folder).iterdir() if path.suffix in (".py", ".sql")]
+    files += [package / other for other in other_files]
     source = "".join(path.read_text(encoding="utf-8") for path in files)
     read = {
         *re.findall(r"(?:from|join) \(?(?:marts|reports|gates|estimates)\.(\w+)", joined(source))
     }
-    assert {f"ref('{name}')" for name in read | {*also}} == {*named}
+    assert {f"ref('{name}')" for name in read | {*other_tables}} == {*named}
 
 
 def joined(source: str) -> str:
@@ -165,7 +165,7 @@ def joined(source: str) -> str:
     return re.sub(r'"\s*\n\s*f?"', "", source)
 
 
-def test_readings_on_other_city_years_and_with_fewer_controls_stand_on_those_of_the_paper_s(
+def test_readings_on_other_city_years_are_listed_apart_from_those_with_fewer_controls(
     public_page: Pages,
 ) -> None:
     page = public_page("readings")
@@ -287,7 +287,7 @@ def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
 def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(
     few: Build, tmp_path: Path
 ) -> None:
-    """Building the site of an unpublished warehouse ignores WAREHOUSE_PROCESSOR_LIMIT."""
+    """The processor limit is for untrusted files, so the user's own warehouse ignores it."""
     # The warehouse's views read landed files from the folder where the sample was built.
     views = "select any_value(sql) from duckdb_views() where sql like '%rows.parquet%'"
     read = few.value(views)

@@ -140,6 +140,7 @@ counted as (
     select * from survived
 ),
 
+-- All counts on DuckDB. On Spark, only the years whose counts have changed, because the other years are kept.
 final as (
     {{ changed_years('counted') }}
 )

@@ -1,4 +1,4 @@
-"""Define the state of a refresh: its arguments and inputs, and the finished build."""
+"""Define the data that the steps of a refresh share: arguments, inputs and the build."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class Run:
     basis : Basis or None
         Release to compare the build with.
     declarations : list of Declaration
-        Declared revisions that apply to that release.
+        Declared revisions of the values in the release `basis`.
     held_build : str or None
         A held build with the same fingerprint, which is judged again instead of building.
     """
@@ -79,7 +79,7 @@ class BuildResult:
     Attributes
     ----------
     basis : Basis or None
-        Release to compare with; None if it belongs to another extract set.
+        Release to compare with; None if there is none, or if it belongs to another extract set.
     delivery : Delivery
         Changes in the delivered files since that release.
     paths_read_again : list of str
