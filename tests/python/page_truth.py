@@ -197,7 +197,7 @@ SENTENCES = {
     """,
     "measure": """
         select distinct
-            format('the coefficient with the fixed ratio is {:.3f} [', fixed_ratio_estimate)
+            format('the coefficient is {:.3f} [', fixed_ratio_estimate)
         from reports.rpt_fixed_ratio_test
         where measure = 'ai_firms' and fixed_ratio_estimate is not null
     """,

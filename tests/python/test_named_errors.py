@@ -137,7 +137,7 @@ def notes_of(table: PrintedTable) -> Iterator[str]:
     notes = [*table.notes]
     for row in table.rows:
         if opening := brackets.get(row.kind):
-            if not any(note.startswith(opening) and NAMED.search(note) for note in notes):
+            if not any(opening in note and NAMED.search(note) for note in notes):
                 yield f"{table.table_id}: {row.kind} has no note"
         elif re.search(r"\bp\b|p值", row.label) and not NAMED.search(row.label):
             yield f"{table.table_id}: {row.label}"

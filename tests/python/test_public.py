@@ -462,7 +462,7 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
     assert flagged == {("ai_firm_exit_count", year) for year in range(2010, 2017)}
     exits = (
         "ai_firm_exit_count fails this expectation of the quality gate in 2010, 2011, 2012, 2013,"
-        " 2014, 2015, 2016: “At least one in a thousand"
+        " 2014, 2015, 2016: “In every year at least 0.1 %"
     )
     # Net entry is computed from exits, and a remark repeats the warnings of the estimate it quotes.
     warned = public_build.pairs(

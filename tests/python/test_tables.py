@@ -129,7 +129,7 @@ def test_an_error_that_does_not_exist_says_so_and_why(sample_tables: Tables) -> 
         return [note[:50] for note in notes if note[0] in "([{"]
 
     assert [note for note in brackets(*ALL) if note.startswith("{–}")] == [
-        "{–} (3): No p-value tests a regressor that is made",
+        "{–} (3): A regressor computed from the outcome is ",
         "{–} (4): The wild bootstrap is run for the measure",
     ]
     assert not any(note.startswith("{") for note in brackets("city"))
