@@ -2,7 +2,7 @@
 
 Each point is one run in a separate process, and another process draws its inputs. Cities and
 specifications are rows of seeds, so their points build a copy of the project with longer seeds.
-Sizes increase until a run breaks.
+Sizes increase until a run ends without a result.
 """
 
 import csv
@@ -22,7 +22,7 @@ from benchmarks.whole_paper import QUICK
 
 HOUR = 3600.0
 MEMORY = 4e9
-"""Default of WAREHOUSE_MEMORY_LIMIT, in bytes, here applied to the whole process."""
+"""Memory limit in bytes for the whole process, equal to the default of WAREHOUSE_MEMORY_LIMIT."""
 OPEN_FILES = 1024
 """Usual limit of open files per process."""
 CLOSE = 0.15
@@ -256,6 +256,8 @@ def in_a_copy(
         path = copy / f"seeds/{name}.csv"
         with path.open(encoding="utf-8", newline="") as file:
             rows = [*csv.DictReader(file)]
+        if size < len(rows):
+            raise ValueError(f"seeds/{name}.csv has {len(rows)} rows, more than size {size}")
         more = [another(rows[number % len(rows)], number + 1) for number in range(size - len(rows))]
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, [*rows[0]], lineterminator="\n")
@@ -299,7 +301,7 @@ def specifications(scratch: Scratch, size: int) -> dict[str, str]:
 
 
 def files(scratch: Scratch, size: int) -> dict[str, str]:
-    """Write `size` CSV files, each for one city and one year."""
+    """Write `size` CSV files, each with the industries of one city and one year."""
     measuring.run([sys.executable, "-c", DELIVER, scratch.extracts, str(size), str(ROWS_PER_FILE)])
     return scratch.environment
 
@@ -365,8 +367,8 @@ AXES = {
         specifications,
         BUILD,
         "specifications, `dbt build`",
-        (200, 1_000, 3_000, 10_000),
-        (144, 150),
+        (300, 1_000, 3_000, 10_000),
+        (250, 300),
         {},
     ),
 }

@@ -1,5 +1,6 @@
--- The model contract determines the columns of this city-year panel. A new series does not need a column here, because
--- fct_city_year_values contains every series.
+-- The model contract determines the columns of this wide panel, which analysts read and the gate judges. The columns of
+-- type double or bigint are pivoted from values by city, year and variable. Regressions take the city-years from this
+-- panel and the values from fct_city_year_values, which contains every series, so a new series needs no column here.
 {%- set facts = [] %}
 {%- for column in model.columns.values() if column.data_type in ('double', 'bigint') %}
 {%- do facts.append(column) %}
@@ -30,10 +31,11 @@ doubtful as (
     from {{ ref('fct_doubtful_values') }}
     where
         is_unexplained
-        and not contains(series, '@')
+        and not contains(series, '@')  -- leaves out the other providers' values, named `series@provider`
     group by city_id, year
 ),
 
+-- All values, and the default measures under the names of their variables, such as `ln1p_ai_firms_scaled`.
 variables as (
     select
         city_id,

@@ -74,9 +74,12 @@ Cells = Sequence[Sequence[Any]]
 
 @dataclass
 class Project:
+    """A minimal project folder with declared sources, delivered files and a landing store."""
+
     root: Path
 
     def declare(self, toml: str, provider: str = "vendor", provenance: str = PROVENANCE) -> None:
+        """Declare a provider's sources, followed by its provenance, in its TOML file."""
         folder = self.root / "models" / "staging" / provider
         folder.mkdir(parents=True, exist_ok=True)
         declared = textwrap.dedent(toml) + textwrap.dedent(provenance)
@@ -117,7 +120,7 @@ def made_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("DBT_PROJECT_DIR", str(folder))
     monkeypatch.setenv("EXTRACTS_DIR", "extracts")
     monkeypatch.setenv("LANDING_DIR", "landing")
-    # The landing code reads the columns of raw_deliveries from this folder.
+    # The landing code reads the columns of the table raw.deliveries from this folder.
     (folder / "python_models").symlink_to(PROJECT / "python_models")
     made = Project(folder)
     made.declare(FIRMS)
@@ -130,6 +133,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def fault() -> str:
+    """Land the delivered files, which must fail, and return the error message."""
     with pytest.raises(landing.LandingError) as raised:
         landing.land_deliveries()
     return str(raised.value)
@@ -152,7 +156,7 @@ def recorded(*columns: str) -> list[tuple[Any, ...]]:
 
 
 def counts() -> list[tuple[int, int, int]]:
-    """Return the numbers of records, landed rows and rejected rows of each delivery."""
+    """Land the files, and return each delivery's numbers of records, landed and rejected rows."""
     return recorded("record_count", "landed_row_count", "rejected_row_count")
 
 

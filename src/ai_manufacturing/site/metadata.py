@@ -41,7 +41,7 @@ TYPES = {
     "DATE": ("date", "sc:Date"),
 }
 # Tables that other tables reference by foreign key, in an order that prevents circular references.
-# The values are exceptions: tables in which a column of the same name is not a foreign key.
+# Each value lists tables in which a column has the name of the key but is not a foreign key.
 REFERENCE_EXCEPTIONS = {
     # City codes are as delivered, and may belong to cities that have merged since.
     "dim_city": ("fct_delivered_values",),
@@ -134,7 +134,7 @@ class Table:
 
     @property
     def is_computed(self) -> bool:
-        """Whether the table contains only estimates, and no values of individual cities."""
+        """Whether the table contains only estimates, and no rows of individual cities."""
         names = {column["name"] for column in self.columns}
         return self.schema in ESTIMATE_SCHEMAS and names.isdisjoint(terms.UNIT_COLUMNS)
 
@@ -297,7 +297,7 @@ def describe_package(
         "licenses": [
             {
                 "path": terms.DATA_LICENCE,
-                "title": "The terms of each provider; the code's are others",
+                "title": "The terms of each provider; the code has its own licence",
             },
             OWN_LICENCE,
         ],
