@@ -310,7 +310,7 @@ def test_a_folder_that_is_missing_or_holds_no_declared_file_says_so(project: Pro
     )
     project.deliver("README.md", "x")
     project.deliver("notes.pdf", "x")
-    assert "extracts: none of its 1 files is declared" in fault()
+    assert "extracts: none of its 1 files matches a declaration" in fault()
 
 
 def test_a_file_that_nobody_declared_is_on_record(project: Project) -> None:
@@ -346,7 +346,7 @@ def test_a_name_that_no_declaration_claims_gets_a_hint(
 def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(
     project: Project,
 ) -> None:
-    said = "The name says CSV; the content is XLSX, and was read as XLSX."
+    said = "The file name indicates CSV, but the content is XLSX and was read as such."
     project.deliver_workbook("firms/a.csv", sheet=[HEADER, GOOD])
     assert recorded("hint") == [(said,)]
     project.deliver_workbook("firms/b.csv", sheet=[HEADER[:3], GOOD[:3]])
@@ -354,7 +354,7 @@ def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(
     b, c = fault().splitlines()
     assert b.startswith("firms/b.csv, sheet sheet, row 1: wrong header")
     assert b.endswith(said)
-    assert c.endswith("The name says XLSX; the content is CSV, and was read as CSV.")
+    assert c.endswith("The file name indicates XLSX, but the content is CSV and was read as such.")
 
 
 EMPTY, AGAIN, NOT_READ = "empty", "Ask the provider", "Landing reads CSV, XLSX, XLS, Stata"
@@ -386,7 +386,7 @@ FAULTY_FILES: dict[str, tuple[bytes | str, tuple[str, ...]]] = {
     ),
     "unclosed.csv": (
         csv_text(GOOD) + '120000,2020,1,"1\n130000,2020,1,1\n',
-        (", row 3: a quotation mark is opened and never closed", AGAIN),
+        (", row 3: an opening quotation mark is never closed", AGAIN),
     ),
 }
 
@@ -428,14 +428,14 @@ def test_a_column_that_was_renamed_lands_from_either_heading_but_not_from_two(
     assert rejected()[0] == "3 | 企业数量 | 1,2O4 | not a number (a letter O?)"
     project.deliver_rows((*GOOD, 13), header=(*HEADER, "企业数量"))
     assert fault().startswith(
-        "firms/a.csv, row 1, column 企业数: 2 columns have this name, headed 企业数 and 企业数量."
+        "firms/a.csv, row 1, column 企业数: 2 columns have this name (headings: 企业数, 企业数量)."
     )
 
 
 def test_headings_that_look_alike_are_told_apart_by_their_characters(project: Project) -> None:
     project.declare(FIRMS.replace("产值", "产值(亿元)"))
     project.deliver_rows(GOOD, header=(*HEADER[:3], "产值（亿元）"))
-    assert "产值（亿元） looks like 产值(亿元), but has （ (U+FF08 FULLWIDTH LEFT" in fault()
+    assert "产值（亿元） looks like 产值(亿元), but contains （ (U+FF08 FULLWIDTH LEFT" in fault()
 
 
 def test_a_sheet_of_another_layout_is_named_with_the_way_out(project: Project) -> None:
@@ -457,7 +457,10 @@ def test_a_text_in_big5_says_which_encoding_was_guessed_and_which_it_may_have(
     for name, content in zip("abc", contents, strict=True):
         project.deliver(f"firms/{name}.csv", content)
     lines = fault().splitlines()
-    said = "It was read as GB18030, a guess", "As Big5 its first line is: 城市代碼,年份,企業數"
+    said = (
+        "It was read as GB18030. This is a guess",
+        "Read as Big5, its first line is: 城市代碼,年份,企業數",
+    )
     found = [[part in line for part in said] for line in lines]
     assert found == [[True, True], [True, False], [False, True]]
     assert all("or ask the provider for it in UTF-8." in line for line in lines)
@@ -468,7 +471,7 @@ def test_an_unreadable_encoding_names_the_row(project: Project) -> None:
     project.deliver("firms/a.csv", content.replace("广州".encode(), b"\xff"))
     assert fault().startswith(
         "firms/a.csv, row 3: the encoding of the file was not recognised: landing tried utf-8 ("
-        "fails in row 3), gb18030 ("
+        "which fails in row 3), gb18030 ("
     )
 
 

@@ -101,7 +101,7 @@ def test_links_in_a_circle_end_and_links_to_nothing_are_named(project: Project) 
     (project.root / "extracts/firms/gone.csv").symlink_to("nowhere.csv")
     (project.root / "extracts/firms/.#lock").symlink_to("nowhere")
     (project.root / "extracts/firms/self.csv").symlink_to("self.csv")
-    way_out = "Correct its permissions; restore the target of a link, or delete it."
+    way_out = "Correct its permissions. If it is a link, restore its target, or delete the link."
     assert fault().splitlines() == [
         f"firms/gone.csv: the file cannot be read (No such file or directory). {way_out}",
         f"firms/self.csv: the file cannot be read (Too many levels of symbolic links). {way_out}",
@@ -129,8 +129,8 @@ def test_a_named_pipe_is_named_and_not_waited_for(project: Project) -> None:
     os.mkfifo(project.root / "extracts/firms/b.csv")
     assert (
         fault()
-        == "firms/b.csv: it is neither a file nor a folder. Deliver a regular file, or take it"
-        " out of the extracts folder."
+        == "firms/b.csv: it is neither a file nor a folder. Deliver a regular file, or remove"
+        " it from the extracts folder."
     )
     with pytest.raises(BadConfigurationError, match=r"firms/b\.csv: it is neither a file"):
         fingerprint.hash_deliveries(project.root / "extracts")
@@ -155,7 +155,7 @@ def test_folders_and_files_that_may_not_be_read_are_named(unprivileged: Project)
     folder.chmod(0)
     denied = "cannot be read (Permission denied). Correct its permissions"
     assert fault().splitlines() == [
-        f"firms/2020: the folder {denied}, or take it out of the extracts folder.",
+        f"firms/2020: the folder {denied}, or remove it from the extracts folder.",
         f"firms/a.csv: the file {denied}.",
     ]
     with pytest.raises(BadConfigurationError, match="firms/2020: the folder cannot be read"):
@@ -192,7 +192,10 @@ def test_the_past_of_a_set_without_deliveries_names_the_others(
     (project.root / "extracts").rename(project.root / "spring")
     monkeypatch.setenv("EXTRACTS_DIR", "spring")
     (project.root / "spring/extract_set.yml").unlink()
-    unknown = "as_of_delivery 1: the store has no deliveries of spring, only of: autumn"
+    unknown = (
+        "as_of_delivery 1: the landing store has no deliveries of spring. Its extract sets are:"
+        " autumn."
+    )
     with pytest.raises(landing.LandingError, match=unknown):
         landing.land_deliveries(as_of=1)
     assert recorded("extract_set") == [("spring",)]

@@ -124,7 +124,9 @@ def test_a_ragged_record_of_a_register_is_set_aside(project: Project) -> None:
 def test_a_folder_that_spark_did_not_finish_is_refused(project: Project) -> None:
     part = project.deliver_rows(GOOD, to="firms/table/year=2015/part-00000-c000.csv")
     project.deliver_rows(OTHER, to="firms/part-time.csv")
-    assert fault().startswith("firms/table/year=2015: Spark did not finish writing this folder")
+    assert fault().startswith(
+        "firms/table/year=2015: the folder contains no file _SUCCESS, so Spark"
+    )
     (part.parents[1] / "_SUCCESS").touch()
     assert len(recorded("file_path")) == 2
 
@@ -235,7 +237,10 @@ def test_a_gzip_file_answers_to_the_declaration_and_the_name_of_what_it_holds(
 def test_a_header_of_two_rows_is_joined_where_the_declaration_asks_for_it(project: Project) -> None:
     two_rows = csv_text(("", "", "数量", "产值"), GOOD, header=("城市代码", "年份", "企业", ""))
     project.deliver("firms/a.csv", two_rows)
-    assert "row 1: wrong header: missing 企业数, 产值; found 城市代码, 年份, 企业" in fault()
+    assert (
+        "row 1: wrong header: the columns 企业数, 产值 are missing; the headings are 城市代码,"
+        " 年份, 企业"
+    ) in fault()
 
     project.declare(
         FIRMS.replace('"企业数" =', '"企业/数量" =').replace('"产值" =', '"企业/产值" =')
@@ -332,7 +337,7 @@ def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each
     with pytest.warns(UserWarning, match="Duplicate name"):
         twice = zipped(("a.csv", TEXT), ("a.csv", TEXT))
     long = csv_text(*((code, 2020, code, 1) for code in range(1000))).encode()
-    unpacked = "Ask the provider for the files unpacked."
+    unpacked = "Ask the provider for the unpacked files."
     nested = f"contains another archive. {unpacked}"
     damaged = changed(plain, 30 + len("a.csv") + 7)
     encrypted = changed(plain, 6, directory=8)
@@ -409,7 +414,7 @@ def test_a_bomb_is_refused_without_being_unpacked(
     message = fault()
     assert message.startswith("firms/a")
     assert (
-        "above the limits of 1,073,741,824 bytes and 200 times its size. If this size is"
+        "The limits are 1,073,741,824 bytes and 200 times the compressed size. If this size is"
         " correct, deliver the file unpacked." in message
     )
     # Other archives are refused by their declared size, but gzip is decompressed up to the limit.
@@ -434,7 +439,7 @@ def test_above_the_absolute_limit_a_plausible_ratio_does_not_help(
 ) -> None:
     project.deliver("firms/a.gz", gzip.compress(csv_text(*[GOOD] * 100).encode()))
     monkeypatch.setattr(containers, "EXPANDED_LIMIT", 1000)
-    assert "above the limits of 1,000 bytes" in fault()
+    assert "The limits are 1,000 bytes" in fault()
 
 
 def test_a_line_beyond_the_limit_is_named_by_its_row_before_it_is_in_memory(

@@ -205,7 +205,7 @@ def test_a_faulty_file_leaves_the_log_as_it_was_and_a_delivery_that_never_was_is
     deliver(project, "a", "a 2020 1")
     landing.land_deliveries()
     for as_of in (0, 2, -1):
-        refused = f"as_of_delivery {as_of}: extracts has the deliveries 1 to 1"
+        refused = f"as_of_delivery {as_of}: extracts has deliveries 1 to 1"
         with pytest.raises(landing.LandingError, match=refused):
             landing.land_deliveries(as_of)
     deliver(project, "b", "b 2020 1")

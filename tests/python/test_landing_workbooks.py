@@ -57,10 +57,10 @@ def test_a_hidden_sheet_wins_over_no_visible_one_and_what_it_alone_has_is_a_ques
     for visible, row, count in (([HEADER, GOOD], 3, 1), ([("说明",), ("见年鉴",)], 2, 2)):
         deliver(project, {"旧": state}, 旧=[HEADER, GOOD, OTHER], 新=visible)
         assert (
-            fault()
-            == f"firms/a.xlsx, sheet 旧, row {row}: the sheet is hidden, and no visible one has"
-            f" this record ({count} in all). Name the sheets to read in vendor.toml, source"
-            ' firms: sheets = ["…"]; or ask the provider which ones count.'
+            fault() == f"firms/a.xlsx, sheet 旧, row {row}: the sheet is hidden, but contains"
+            f" {count} records that no visible sheet contains. Name the sheets to read in"
+            ' vendor.toml, source firms: sheets = ["…"]; or ask the provider which sheets are'
+            " valid."
         )
     deliver(project, {"旧": state}, 旧=[HEADER, GOOD], 新=[HEADER, GOOD])
     assert sheets() == ["新"]
@@ -97,9 +97,9 @@ def test_a_declaration_names_the_sheets_to_read(project: Project) -> None:
     assert counts() == [(3, 1, 2)]
     project.declare(FIRMS.replace("key =", 'sheets = ["Sheet1"]\n    key ='))
     assert (
-        fault() == "firms/a.xlsx: no sheet is named Sheet1; the workbook has 面板2023, 旧. Correct"
-        " `sheets` in"
-        " vendor.toml, source firms, or ask for the file again."
+        fault() == "firms/a.xlsx: no sheet is named Sheet1; the sheets of the workbook are"
+        " 面板2023, 旧. Correct `sheets` in vendor.toml, source firms, or ask the provider for the"
+        " file again."
     )
     project.deliver_rows(GOOD, to="firms/a.xlsx")
     assert sheets()[-1] is None
@@ -157,7 +157,9 @@ def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_d
         "s 9 | 产值 | ~14~~6~ | not a number",
         "s 10 | 产值 | CO2 | not a number",
     ]
-    marks = "2 numbers have note marks, which were dropped: sheet s, row 2, column 产值, 146¹."
+    marks = (
+        "The note marks of 2 numbers were dropped. The first is sheet s, row 2, column 产值, 146¹."
+    )
     # A superscript in a heading belongs to the unit (km²) and is not dropped as a note mark.
     assert recorded("hint", "columns_not_read") == [(marks, "面积km2")]
 
@@ -178,10 +180,10 @@ def test_an_excel_97_workbook_says_which_digits_may_be_marks(project: Project) -
     ]
     assert [line.split(" | ")[2] for line in rejected()] == ["1,234.5 (2)", "CO2"]
     hint = (
-        "XLS is read without character formats and formulas: a raised, lowered or struck-out digit"
-        " is a digit, an error or a formula without a saved value is an empty cell. Deliver XLSX to"
-        " have such cells set aside. Compare 5 numbers that stand as text, and may have such"
-        " digits: sheet s, row 2, column 产值, 1461."
+        "XLS is read without character formats and formulas. A raised, lowered or struck-out digit"
+        " counts as an ordinary digit, and an error or a formula without a saved value as an empty"
+        " cell. Deliver XLSX, so that such cells are set aside. Check 5 numbers stored as text,"
+        " which may contain such digits. The first is sheet s, row 2, column 产值, 1461."
     )
     assert recorded("hint") == [(hint,)]
 

@@ -29,7 +29,7 @@ FAULTS = {
     "a series declared twice": (
         'name = "robot_count"\nheading',
         'name = "wage_eur"\nheading',
-        "series wage_eur is declared twice",
+        "declared more than once: wage_eur; declare each series only once",
     ),
     "a period without years": (
         "first_year = 2005",
@@ -62,7 +62,7 @@ FAULTS = {
     "an unknown limit": (
         "growth_factor_max = 3",
         "growth_max = 3",
-        "growth_max is not a known limit of a series. Choose one of median_min, median_max,",
+        "unknown limits of a series: growth_max. Choose from median_min, median_max,",
     ),
     "an unknown transform": (
         'series = "robot_count"',
@@ -114,7 +114,7 @@ def test_a_file_that_is_there_is_only_replaced_when_asked(tmp_path: Path) -> Non
     series, corrections = (folder / f"seeds/{name}.csv" for name in ("series", "corrections"))
     for seed in (series, corrections):
         seed.write_text(seed.read_text(encoding="utf-8") + "mine\n", encoding="utf-8")
-    with pytest.raises(DeclarationError, match="more files already exist"):
+    with pytest.raises(DeclarationError, match="already contains files that this command writes"):
         write_study(folder)
     assert series.read_text(encoding="utf-8").endswith("\nmine\n")
     write_study(folder, replace=True)

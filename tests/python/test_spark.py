@@ -358,7 +358,10 @@ def test_a_cluster_without_workers_is_told(project: Path, tmp_path: Path) -> Non
         command = build.count_on_spark()
     assert command.returncode == 1
     assert "it has no worker with a free core and enough memory. Start a worker." in command.stderr
-    assert command.stdout.count("Spark waits for a worker with a free core and enough memory.") == 1
+    assert (
+        command.stdout.count("Spark is waiting for a worker with a free core and enough memory.")
+        == 1
+    )
     assert not (build.scratch / "counted").exists()
 
 

@@ -18,8 +18,8 @@ from ai_manufacturing.system.disk import file_signature
 THREADS = 2
 """Number of folders that are hashed in parallel."""
 REPAIR_ADVICE = (
-    "Restore its folder from a backup; or, if the extracts folder still has the delivered file,"
-    " delete this folder, and run the build again; the file then lands again."
+    "Restore its folder from a backup. If the extracts folder still contains the delivered file,"
+    " you can instead delete this folder and run the build again; the file then lands again."
 )
 
 _verified_signatures: dict[Path, tuple[Any, ...]] = {}

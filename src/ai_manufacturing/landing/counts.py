@@ -27,11 +27,11 @@ SELECTION = ("--selector", "register_counts")
 WAITING = "Initial job has not accepted any resources"
 KNOWN_FAULTS = {
     r"All masters are unresponsive|Cannot call methods on a stopped SparkContext": (
-        "SPARK_MASTER is {master}, but the Spark master stopped answering. Look at its log,"
+        "SPARK_MASTER is {master}, but the Spark master stopped answering. Read its log,"
         " and run the command again."
     ),
     r"FILE_NOT_EXIST|FileNotFoundException|Mkdirs failed|Failed to rename": (
-        "SPARK_STORAGE is {storage} and LANDING_DIR is {landing}, but a worker does not see"
+        "SPARK_STORAGE is {storage} and LANDING_DIR is {landing}, but a worker cannot find"
         " the driver's files there. Mount both folders at the same path on all machines, and"
         " let the workers' user write to them."
     ),
@@ -109,19 +109,19 @@ def count_registers(
     check_master(master)
     check_folders()
     echo(
-        f"Spark {master}, Java {java}: counting the registers of {settings.extracts_dir()} into"
-        f" {counts}."
+        f"Counting the registers of {settings.extracts_dir()} into {counts}, with Spark {master}"
+        f" and Java {java}."
     )
     landing.land_deliveries()
     storage.mkdir(parents=True, exist_ok=True)
     _run_dbt(["build", "--target", "spark", *SELECTION], {"COUNTS_DIR": str(spark_folder)}, echo)
     for name in COUNT_FOLDERS:
         copy_counts(spark_folder / name, counts / name)
-    echo(f"{counts}: city-year counts.")
+    echo(f"The city-year counts are in {counts}.")
     if counts == duckdb_folder:
         echo("The next build of the warehouse reads them with the other deliveries.")
     else:
-        echo(f"A build of the warehouse reads them once they are in {duckdb_folder}.")
+        echo(f"Move them to {duckdb_folder}, so that the next build of the warehouse reads them.")
 
 
 def copy_counts(source: Path, target: Path) -> None:
@@ -182,8 +182,8 @@ def check_java() -> str:
         If Java is missing or too old.
     """
     install = (
-        f"Install Java {OLDEST_JAVA} or later, on Debian `apt-get install"
-        f" openjdk-{OLDEST_JAVA}-jre-headless`"
+        f"Install Java {OLDEST_JAVA} or later (on Debian with `apt-get install"
+        f" openjdk-{OLDEST_JAVA}-jre-headless`)"
     )
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin/java") if home else "java"
@@ -285,7 +285,7 @@ def _run_dbt(
             elif WAITING in line:
                 warning_count += 1
                 if warning_count == 1:
-                    echo("Spark waits for a worker with a free core and enough memory.")
+                    echo("Spark is waiting for a worker with a free core and enough memory.")
                 if warning_count == LONGEST_WAIT:
                     lines.append(line)
                     process.terminate()
@@ -303,6 +303,6 @@ def _run_dbt(
         ]
         raise CountsError(
             "\n".join(
-                [*advice, f"dbt ended with code {process.returncode}. No counts were delivered."]
+                [*advice, f"dbt ended with exit code {process.returncode}. No counts were written."]
             )
         )

@@ -26,11 +26,11 @@ from ai_manufacturing.system.declared import (
 )
 
 GUIDES = "docs/how_to/add_a_provider.md and add_a_register.md"
-WAY_OUT = f"Correct the declaration; {GUIDES} say what it holds."
+WAY_OUT = f"Correct the declaration; {GUIDES} describe its fields."
 COVERS = {
-    "complete": "all firms, those that are gone too",
-    "survivors": "all firms that were alive on one day, without exits",
-    "sample": "some firms of each year, so that it gives shares and no counts",
+    "complete": "all firms, including those that no longer exist",
+    "survivors": "all firms that existed on one day, without exits",
+    "sample": "some firms of each year, which yield shares but no counts",
 }
 """Values of a register's `covers`, with their meanings."""
 # Fields of `Source` that the declaration of a register must not contain.
@@ -53,7 +53,7 @@ class Source(Declared):
     provider: str
     name: Text
     entity: Text
-    files: Annotated[str, require_pattern("[^/].*", "a pattern below the extracts folder")]
+    files: Annotated[str, require_pattern("[^/].*", "a pattern of paths below the extracts folder")]
     columns: dict[str, str]
     key: Names
     file_name: re.Pattern[str] | None = None
@@ -106,7 +106,7 @@ class Source(Declared):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        self._require_columns({*self.file_name_columns, *self.key}, "key or file_name refers to")
+        self._require_columns({*self.file_name_columns, *self.key}, "`key` or `file_name` names")
         if self.period is not None and self.period not in self.key:
             raise ValueError(f'period must name a column of the key, but it names "{self.period}"')
         if self.period is not None and self.columns[self.period] == "number":
@@ -128,7 +128,7 @@ class Source(Declared):
                     )
                 column_by_heading[other] = column
         if not self.read_key:
-            why = "so landing cannot distinguish records from prose"
+            why = "so records cannot be distinguished from notes"
             raise ValueError(f"no key column is read from the file, {why}; declare at least one")
         return self
 
@@ -178,7 +178,7 @@ class Register(Source):
     def _check_consistency(self) -> Self:
         if others := sorted(self.model_fields_set & SOURCE_ONLY_FIELDS):
             raise ValueError(f"a register cannot have the fields {', '.join(others)}; delete them")
-        self._require_columns(self.optional, "optional refers to")
+        self._require_columns(self.optional, "`optional` names")
         if overlap := sorted({*self.personal} & self.columns.keys()):
             raise ValueError(
                 f"{', '.join(overlap)} is listed in both `columns` and `personal`, but personal"
@@ -197,7 +197,7 @@ class Register(Source):
                 ' exit covers "survivors" or a "sample"; any other register is "complete" or a'
                 ' "sample"'
             )
-        self._require_columns(self.place.values(), "place refers to")
+        self._require_columns(self.place.values(), "`place` names")
         for column in self.place.values():
             roles = [role for role, other in self.place.items() if other == column]
             if len(roles) > 1:
@@ -208,7 +208,7 @@ class Register(Source):
         if ("name" in self.place) != ("province" in self.place):
             raise ValueError(
                 "`place` must give both name and province, because units in different"
-                " provinces share names"
+                " provinces can have the same name"
             )
         return self
 

@@ -76,8 +76,11 @@ def open_chain(store: Path) -> Chain:
     """Return the log of declared revisions; reading a damaged log raises LandingError."""
 
     def build_error(text: str) -> LandingError:
-        way_out = "If there is none, delete both, and declare again what is not published yet."
-        return LandingError(f"{text}. Restore the log and its .head from one backup. {way_out}")
+        way_out = (
+            "Restore the log and its .head from the same backup. If you have no backup, delete"
+            " both files, and declare the revisions that are not yet published again."
+        )
+        return LandingError(f"{text}. {way_out}")
 
     return Chain(store / NAME, file_mode(store), build_error)
 

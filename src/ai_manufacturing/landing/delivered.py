@@ -160,7 +160,7 @@ def _refuse_other_set(name: str, current_set: pa.Table | None) -> None:
         raise LandingError(
             f"{os.environ.get('WAREHOUSE_PATH') or 'build/warehouse.duckdb'} contains the"
             f' extract set "{other}", but EXTRACTS_DIR now contains "{name}". No files were'
-            f' landed. If the files in EXTRACTS_DIR continue that set, write name: "{other}"'
+            f' landed. If the files in EXTRACTS_DIR belong to that set, write name: "{other}"'
             f" into their {DESCRIPTION}. Otherwise set WAREHOUSE_PATH to another file, or"
             " delete the warehouse."
         )
@@ -185,11 +185,12 @@ def list_declared_sources() -> pa.Table:
 
 def _describe_missing_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
     if count:
-        return f"as_of_delivery {as_of}: {name} has the deliveries 1 to {count}. Give one of them."
+        return f"as_of_delivery {as_of}: {name} has deliveries 1 to {count}. Choose one of them."
     names = ", ".join(log.list_extract_sets(folder)) or "none"
     return (
-        f"as_of_delivery {as_of}: the store has no deliveries of {name}, only of: {names}. Set"
-        " EXTRACTS_DIR to the folder of one of them, or LANDING_DIR to the store of this one."
+        f"as_of_delivery {as_of}: the landing store has no deliveries of {name}. Its extract"
+        f" sets are: {names}. Set EXTRACTS_DIR to the folder of one of them, or LANDING_DIR to"
+        f" the landing store of {name}."
     )
 
 

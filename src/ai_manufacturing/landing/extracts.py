@@ -205,7 +205,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(description, dict):
         raise LandingError(
-            f"{DESCRIPTION} is not a YAML mapping. Write lines such as name: autumn, or delete"
+            f"{DESCRIPTION} is not a YAML mapping. Write lines such as `name: autumn`, or delete"
             " the file."
         )
     return description
@@ -249,9 +249,9 @@ def find_delivered_files(
                 files.extend(_match_declarations(path, file_path, sources))
             elif containers.is_unfinished_table(path, folder):
                 faults.append(
-                    f"{file_path}: Spark did not finish writing this folder: it has no"
-                    f" {SUCCESS_MARKER}. Ask for the whole folder, or delete it; if it is whole,"
-                    f" put an empty file {SUCCESS_MARKER} into it."
+                    f"{file_path}: the folder contains no file {SUCCESS_MARKER}, so Spark did not"
+                    " finish writing it. Ask the provider for the complete folder, or delete it. If"
+                    f" it is complete, add an empty file {SUCCESS_MARKER}."
                 )
         except FileFault as fault:
             faults.append(fault.format_line(file_path))
@@ -262,7 +262,7 @@ def find_delivered_files(
     if not faults and not any(file.source for file in files):
         hints = [f"{file.file_path}: {file.hint}" for file in files if file.hint]
         raise LandingError(
-            f"{folder}: none of its {len(files)} files is declared in"
+            f"{folder}: none of its {len(files)} files matches a declaration in"
             " models/staging/<provider>/<provider>.toml. Set EXTRACTS_DIR to the folder of the"
             " deliveries, or declare the files.",
             *hints,
@@ -299,7 +299,7 @@ def walk_folder(
     except OSError as error:
         faults.append(
             f"{prefix.removesuffix('/') or folder}: the folder cannot be read ({error.strerror})."
-            " Correct its permissions, or take it out of the extracts folder."
+            " Correct its permissions, or remove it from the extracts folder."
         )
         return
     if prefix:
@@ -315,7 +315,7 @@ def walk_folder(
             if not is_ignored(file_path):
                 faults.append(
                     f"{file_path}: the file cannot be read ({error.strerror}). Correct its"
-                    " permissions; restore the target of a link, or delete it."
+                    " permissions. If it is a link, restore its target, or delete the link."
                 )
             continue
         if stat.S_ISREG(target.st_mode):
@@ -326,8 +326,8 @@ def walk_folder(
             yield from walk_folder(path, faults, f"{file_path}/", parents)
         elif not stat.S_ISDIR(target.st_mode) and not is_ignored(file_path):
             faults.append(
-                f"{file_path}: it is neither a file nor a folder. Deliver a regular file, or take"
-                " it out of the extracts folder."
+                f"{file_path}: it is neither a file nor a folder. Deliver a regular file, or remove"
+                " it from the extracts folder."
             )
 
 

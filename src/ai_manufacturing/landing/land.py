@@ -136,9 +136,9 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
         )
     except MemoryError:
         return (
-            f"{file.file_path}: the memory of this machine is too small for the"
-            f" {file.path.stat().st_size:,} bytes of the file. Deliver it in parts, or build on"
-            " a larger machine."
+            f"{file.file_path}: this machine does not have enough memory for the file"
+            f" ({file.path.stat().st_size:,} bytes). Deliver it in parts, or build on a machine"
+            " with more memory."
         )
 
 

@@ -19,7 +19,7 @@ from ai_manufacturing.system.integrity import Chain, Line
 
 NAME = "log/deliveries.jsonl"
 WAY_OUT = (
-    "Restore the log and its .head from one backup. If there is none, delete the landing"
+    "Restore the log and its .head from the same backup. If you have no backup, delete the landing"
     " store: the delivered files then land again, as first deliveries."
 )
 

@@ -48,9 +48,9 @@ _LOOKALIKES = {
 _NOTE_MARK = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscript, circled or bracketed footnote marks
 _TRAILING_NOTE_MARKS = re.compile(rf"\s*(?:{_NOTE_MARK}\s*)+$")
 XLS_ADVICE = (
-    "XLS is read without character formats and formulas: a raised, lowered or struck-out digit is a"
-    " digit, an error or a formula without a saved value is an empty cell. Deliver XLSX to have"
-    " such cells set aside."
+    "XLS is read without character formats and formulas. A raised, lowered or struck-out digit"
+    " counts as an ordinary digit, and an error or a formula without a saved value as an empty"
+    " cell. Deliver XLSX, so that such cells are set aside."
 )
 _SUM_TOLERANCE = 1e-6  # relative tolerance, as shares have six or more digits
 _POWER = re.compile(r"[+-]?10")  # a power such as 10⁸ is not a number with a footnote mark
@@ -149,22 +149,23 @@ def _compose_notes(
 ) -> Iterable[str]:
     """Yield remarks for the user about an imported file, such as dropped footnote marks."""
     if notes:
-        yield f"{len(notes)} numbers have note marks, which were dropped: {notes[0]}."
+        yield f"The note marks of {len(notes)} numbers were dropped. The first is {notes[0]}."
     if any(sheet.unformatted_cells is not None for sheet in sheets):
         yield XLS_ADVICE
     if text_numbers:
         yield (
-            f"Check {len(text_numbers):,} numbers stored as text, which may have such digits:"
-            f" {text_numbers[0]}."
+            f"Check {len(text_numbers):,} numbers stored as text, which may contain such digits."
+            f" The first is {text_numbers[0]}."
         )
     names = json.dumps([sheet.name for sheet in sheets_with_header], ensure_ascii=False)
     for sheet in sheets:
         if missing := sheet.find_missing(source.read_columns):
             yield (
                 f"Sheet {sheet.name} lacks the declared header (no {' or '.join(missing[:3])}), so"
-                f" its {sheet.rows.num_rows} rows are prose. If it is not to be read, name the"
-                f" others in {source.provider}.toml, source {source.name}: sheets = {names}. If it"
-                f" holds records, ask for them in the layout of sheet {sheets_with_header[0].name}."
+                f" its {sheet.rows.num_rows} rows were set aside as prose. If it should not be"
+                f" read, name the other sheets in {source.provider}.toml, source {source.name}:"
+                f" sheets = {names}. If it contains records, ask the provider for them in the"
+                f" layout of sheet {sheets_with_header[0].name}."
             )
 
 
@@ -226,19 +227,19 @@ def _split_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], lis
     declared_sheets = [sheet for sheet in sheets if matches(sheet)]
     if not declared_sheets:
         raise FileFault(
-            f"no sheet is named {' or '.join(source.sheets)}; the workbook has"
-            f" {', '.join(str(sheet.name) for sheet in sheets)}. Correct `sheets` in"
-            f" {source.provider}.toml, source {source.name}, or ask for the file again."
+            f"no sheet is named {' or '.join(source.sheets)}; the sheets of the"
+            f" workbook are {', '.join(str(sheet.name) for sheet in sheets)}. Correct `sheets` in"
+            f" {source.provider}.toml, source {source.name}, or ask the provider for the file"
+            " again."
         )
     return declared_sheets, [sheet for sheet in sheets if sheet not in declared_sheets]
 
 
 def _hidden_sheet_fault(sheet: Sheet, rows: pa.Table, source: Source) -> FileFault:
     return FileFault(
-        f"the sheet is hidden, and no visible one has this record ({rows.num_rows} in all). Name"
-        " the sheets to read in "
-        f'{source.provider}.toml, source {source.name}: sheets = ["…"]; or ask the provider which'
-        " ones count.",
+        f"the sheet is hidden, but contains {rows.num_rows} records that no visible sheet contains."
+        f" Name the sheets to read in {source.provider}.toml, source {source.name}: sheets ="
+        ' ["…"]; or ask the provider which sheets are valid.',
         sheet=sheet.name,
         row=rows["row_number"][0].as_py(),
     )
@@ -255,16 +256,19 @@ def _wrong_header_fault(sheets: list[Sheet], source: Source) -> FileFault:
         or "none"
     )
     lookalikes = [
-        f"{heading} looks like {column}, but has {differences}."
+        f"{heading} looks like {column}, but contains {differences}."
         for column in closest.find_missing(columns)
         for heading in closest.headings
         if (differences := _describe_differences(heading, column))
     ]
     advice = (
         f"If the provider renamed columns, declare the new headings in {source.provider}.toml,"
-        f" source {source.name}, [sources.headings]; otherwise ask for the file again."
+        f" source {source.name}, [sources.headings]; otherwise ask the provider for the file again."
     )
-    missing = f"wrong header: missing {', '.join(closest.find_missing(columns))}; found {headings}."
+    missing = (
+        f"wrong header: the columns {', '.join(closest.find_missing(columns))} are missing; the"
+        f" headings are {headings}."
+    )
     return FileFault(
         " ".join(filter(None, [missing, *lookalikes, advice, closest.encoding])),
         sheet=closest.name,
@@ -287,9 +291,9 @@ def _describe_differences(heading: str, column: str) -> str:
         if mark != other and _normalize(mark) == _normalize(other)
     ]
     if len(heading) != len(column) or not marks:
-        return "other spaces or characters of several letters"
+        return "other spaces, or single characters that stand for several letters"
     return ", ".join(
-        f"{_name_character(mark)} for {_name_character(other)}"
+        f"{_name_character(mark)} instead of {_name_character(other)}"
         for mark, other in dict.fromkeys(marks)
     )
 
@@ -322,8 +326,8 @@ def _land_sheet(
             pairs = zip(sheet.header, sheet.headings, strict=True)
             headings = dict.fromkeys(heading for name, heading in pairs if name == column)
             raise FileFault(
-                f"{sheet.header.count(column)} columns have this name, headed"
-                f" {' and '.join(headings)}. Ask the provider which one is meant, or correct"
+                f"{sheet.header.count(column)} columns have this name (headings:"
+                f" {', '.join(headings)}). Ask the provider which one is meant, or correct"
                 f" [sources.headings] in {source.provider}.toml, source {source.name}.",
                 sheet=sheet.name,
                 row=sheet.header_row,

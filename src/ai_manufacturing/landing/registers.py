@@ -318,7 +318,7 @@ def _read_column_names(top: str, delimiter: str, register: Register) -> list[str
     if any(re.search(r"[\r\n]", name) for name in header):
         raise FileFault(
             "the header contains a stray quotation mark or a line break. Correct the header,"
-            " or ask for the file again.",
+            " or ask the provider for the file again.",
             row=1,
         )
     names: list[str] = []
@@ -375,7 +375,7 @@ def _write_rejected_rows(
         }
         if len({line["record"] for line in doubtful_rows} - ragged_rows) != doubtful_count:
             raise FileFault(
-                "the quotation marks of the file can be read in two ways. Correct the file, or"
+                "the quotation marks in the file are ambiguous. Correct the file, or"
                 " deliver Parquet."
             )
     elif not connection.execute("select 1 from reject_errors limit 1").fetchall():

@@ -57,7 +57,7 @@ def lock(store: Path) -> Iterator[list[str]]:
         ) from error
     try:
         messages = [
-            f"{path} was left by a run that died, and was removed."
+            f"{path} was left behind by a run that crashed, and was removed."
             for path in _remove_drafts(store, descriptor)
         ]
         # List folders before reading the log, because each folder is logged before it appears.

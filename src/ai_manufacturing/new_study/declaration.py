@@ -14,7 +14,7 @@ NAME = "study.toml"
 WAY_OUT = "Correct the declaration; docs/how_to/another_study.md explains it."
 
 Identifier = Annotated[
-    str, require_pattern("[a-z][a-z0-9_]*", "a name of small letters, digits and _")
+    str, require_pattern("[a-z][a-z0-9_]*", "a name of lower-case letters, digits and underscores")
 ]
 Bounds = Annotated[tuple[float, float], Field(strict=False)]
 Author = Annotated[Text, require_pattern("[^,]+, [^,]+", "a text such as Doe, Ann")]
@@ -213,7 +213,7 @@ class Study(Bilingual):
         all_names = [series.name for file in self.files for series in file.series]
         if duplicates := sorted({name for name in all_names if all_names.count(name) > 1}):
             raise ValueError(
-                f"series {', '.join(duplicates)} is declared twice; delete one declaration"
+                f"declared more than once: {', '.join(duplicates)}; declare each series only once"
             )
         names_by_place = {"measure.series": [self.measure.series]}
         for table, number, column in self.columns:

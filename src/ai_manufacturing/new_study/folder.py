@@ -69,8 +69,9 @@ def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
     existing = [name for name in files if (folder / name).exists()]
     if existing and not replace:
         raise DeclarationError(
-            f"{folder / existing[0]} and {len(existing) - 1} more files already exist. Use"
-            " --replace to overwrite them; changes made by hand will be lost."
+            f"{folder} already contains files that this command writes ({len(existing)} in all,"
+            f" such as {existing[0]}). Use --replace to overwrite them; changes made by hand will"
+            " be lost."
         )
     for name, text in files.items():
         path = folder / name
@@ -160,8 +161,8 @@ def _write_csv(path: Path, rows: list[Row]) -> str:
         if unknown_columns := sorted({*row} - {*header}):
             limits = [name for name in header if name.endswith(("_min", "_max"))]
             raise DeclarationError(
-                f"{NAME}: {', '.join(unknown_columns)} is not a known limit of a series. Choose"
-                f" one of {', '.join(limits)}."
+                f"{NAME}: unknown limits of a series: {', '.join(unknown_columns)}. Choose"
+                f" from {', '.join(limits)}."
             )
         writer.writerow(row)
     return text.getvalue()

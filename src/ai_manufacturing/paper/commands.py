@@ -11,12 +11,12 @@ SEED = click.option("--seed", type=int, default=2020, show_default=True, help="R
 
 
 @command(examples=["synthetic --out build/extracts/sample"])
-@click.option("--out", type=FOLDER, required=True, help="Folder to write.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for the files.")
 @SEED
 @click.option(
     "--years",
     callback=parse_years,
-    help="First and last year, 2008:2022; by default those of dbt_project.yml.",
+    help="First and last year, such as 2008:2022. Default: the period of dbt_project.yml.",
 )
 def synthetic(out: Path, seed: int, years: range | None) -> None:
     """Generate synthetic data files in the layout of a data vendor."""
@@ -32,13 +32,15 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
         )
     with convert_errors(LandingError, OSError):
         write_sample(out, seed, years)
-    click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are not real.")
+    click.echo(f"Wrote a synthetic extract set to {out} (seed {seed}). Its numbers are not real.")
 
 
 @command(examples=["registers --out build/registers --firms 200000"])
-@click.option("--out", type=FOLDER, required=True, help="Folder to write.")
-@click.option("--firms", type=COUNT, default=100_000, show_default=True, help="Firms to draw.")
-@click.option("--patents", type=COUNT, default=100_000, show_default=True, help="Patents to draw.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for the files.")
+@click.option("--firms", type=COUNT, default=100_000, show_default=True, help="Number of firms.")
+@click.option(
+    "--patents", type=COUNT, default=100_000, show_default=True, help="Number of patents."
+)
 @SEED
 @click.option(
     "--format",
@@ -54,4 +56,6 @@ def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) 
 
     with convert_errors(LandingError, OSError):
         write_registers(out, firms, patents, seed, file_format)
-    click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")
+    click.echo(
+        f"Wrote {firms:,} synthetic firms and {patents:,} synthetic patents to {out} (seed {seed})."
+    )

@@ -24,7 +24,7 @@ SUCCESS_MARKER = "_SUCCESS"
 SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
 # Names of zip members that point outside the archive or contain control characters.
 OUTSIDE_NAME = re.compile(r"/|[A-Za-z]:|(?:.*/)?\.\.(?:/|$)|.*[\x00-\x1f\x7f-\x9f]", re.DOTALL)
-ASK_UNPACKED = "Ask the provider for the files unpacked."
+ASK_UNPACKED = "Ask the provider for the unpacked files."
 
 
 def is_zip(head: bytes) -> bool:
@@ -160,8 +160,8 @@ def check_expansion(size: int, compressed_size: int, what: str) -> None:
     """Raise FileFault if content expands beyond the limits on size or compression ratio."""
     if size > EXPANDED_LIMIT or (size > RATIO_FLOOR and size > RATIO_LIMIT * compressed_size):
         raise FileFault(
-            f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the"
-            f" limits of {EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times its size. If this"
+            f"{what} expands from {compressed_size:,} to {size:,} bytes or more. The limits"
+            f" are {EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times the compressed size. If this"
             " size is correct, deliver the file unpacked."
         )
 

@@ -196,8 +196,8 @@ def describe_contradiction(file_path: str, file_format: str) -> str | None:
     if named_format == file_format:
         return None
     return (
-        f"The name says {named_format.upper()}; the content is {file_format.upper()}, and was read"
-        f" as {file_format.upper()}."
+        f"The file name indicates {named_format.upper()}, but the content is {file_format.upper()}"
+        " and was read as such."
     )
 
 
@@ -357,7 +357,7 @@ def detect_encoding(stream: BinaryIO) -> str:
         except UnicodeDecodeError:
             continue
     rows = {encoding: _find_undecodable_row(stream, encoding) for encoding in (utf_8, "gb18030")}
-    attempts = [f"{encoding} (fails in row {row})" for encoding, row in rows.items()]
+    attempts = [f"{encoding} (which fails in row {row})" for encoding, row in rows.items()]
     mark = "" if utf_16 else ", and there is no byte order mark of UTF-16"
     raise FileFault(
         "the encoding of the file was not recognised: landing tried"
@@ -386,7 +386,7 @@ def _show_as_big5(stream: BinaryIO) -> str:
     if line.isascii() or not _BIG5.fullmatch(line):
         return ""
     try:
-        return f" As Big5 its first line is: {line.decode('big5')[:120]}."
+        return f" Read as Big5, its first line is: {line.decode('big5')[:120]}."
     except UnicodeDecodeError:
         return ""
 
@@ -396,9 +396,9 @@ def _describe_encoding(encoding: str, content: bytes) -> str:
     if encoding != "gb18030":
         return f"It was read as {encoding.upper()}."
     return (
-        "It was read as GB18030, a guess: the file does not name its"
-        f" encoding.{_show_as_big5(io.BytesIO(content))} If its characters are wrong, it has"
-        f" another. {UTF_8_ADVICE}"
+        "It was read as GB18030. This is a guess, because the file does not name its"
+        f" encoding.{_show_as_big5(io.BytesIO(content))} If the characters are wrong, the file"
+        f" has another encoding. {UTF_8_ADVICE}"
     )
 
 

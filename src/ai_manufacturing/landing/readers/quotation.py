@@ -30,7 +30,7 @@ class DoubtfulLines:
         """Reason for rejecting the lines, as shown to the user."""
         last = self.row + len(self.lines) - 1
         if last == self.row:
-            return "stray quotation mark: more text after the one that closes a cell"
+            return "stray quotation mark: text follows the mark that closes a cell"
         return (
             f"stray quotation mark, or a line end in a cell: rows {self.row} to {last} would be"
             " read as one record"
@@ -83,7 +83,7 @@ def split_doubtful(
             rows.append((row, cells))
         elif unclosed_cell.fullmatch(raw_text):
             raise FileFault(
-                "a quotation mark is opened and never closed. Ask the provider for the file again.",
+                "an opening quotation mark is never closed. Ask the provider for the file again.",
                 row=row,
             )
         else:
