@@ -139,8 +139,11 @@ def test_a_column_rests_on_what_it_and_its_rows_are_made_of(
 @pytest.mark.parametrize(
     ("query", "why"),
     [
-        (f"select stats from pragma_storage_info('{PANEL}')", "it reads PRAGMA_STORAGE_INFO"),
-        ("from duckdb_tables()", "it reads DUCKDB_TABLES"),
+        (
+            f"select stats from pragma_storage_info('{PANEL}')",
+            "the query reads PRAGMA_STORAGE_INFO",
+        ),
+        ("from duckdb_tables()", "the query reads DUCKDB_TABLES"),
     ],
 )
 def test_what_cannot_be_told_is_said_and_has_the_caveats_of_all(
@@ -148,7 +151,9 @@ def test_what_cannot_be_told_is_said_and_has_the_caveats_of_all(
 ) -> None:
     found = answer.run_query(opened, query)
     assert found["rows"]
-    assert found["cannot_tell"].startswith(f"cannot tell which columns this rests on: {why}")
+    assert found["cannot_tell"].startswith(
+        f"cannot tell which columns this result depends on: {why}"
+    )
     assert "rests_on" not in found
     name = found["columns"][0]
     assert name in found["caveats"][f"† {SUBSTITUTE}"]
@@ -207,7 +212,7 @@ def test_verdicts_are_of_the_specifications_in_the_rows(opened: duckdb.DuckDBPyC
     others = {name: text for name, text in found["verdicts"].items() if name != "table_1_col_1"}
     for name, text in others.items():
         is_of_column = name.startswith("table_1_col_1")
-        expected = f"of its column as it reads: {own}" if is_of_column else "no verdict: of no"
+        expected = f"of its column as it reads: {own}" if is_of_column else "no verdict, because"
         assert text.startswith(expected)
 
 
@@ -229,7 +234,7 @@ def of(text: str) -> dict[str, Any]:
         "extract_set": "sample (SYNTHETIC: its numbers are not real)",
         "is_synthetic": True,
     }
-    assert found.pop("restriction") == "none: marts.fct_deliveries"
+    assert found.pop("restriction") == "none (see marts.fct_deliveries)"
     return found
 
 
@@ -445,7 +450,7 @@ def test_a_search_for_any_question_fits_in_five_kilobytes_and_says_how_to_see_mo
         assert len(json.dumps(found.lines, ensure_ascii=False).encode()) < 4_500, question
     text = public.search("AI firms")
     assert len(text.encode()) < 5_000
-    assert re.match(r"\d+ more\. Add words", json.loads(text)["more"])
+    assert re.match(r"\d+ more results\. Add words", json.loads(text)["more"])
     for words in ("xyzzy", "what is the", ""):
         assert json.loads(public.search(words))["found"] == []
 
@@ -536,8 +541,8 @@ HUGE = (
 def test_only_one_select_is_a_question(query: str, opened: duckdb.DuckDBPyConnection) -> None:
     found = answer.run_query(opened, query.replace("{folder}", "/nowhere"))
     assert found == {
-        "error": "Ask a single SELECT statement; the server only reads, and takes one statement at"
-        " a time."
+        "error": "Send a single SELECT statement. The server is read-only, and runs one statement"
+        " at a time."
     }
 
 
@@ -565,7 +570,9 @@ def test_a_query_that_does_not_end_is_killed_and_the_next_is_answered(
     with monkeypatch.context() as limited:
         limited.setattr(answer, "PROCESSOR_LIMIT", 1)
         found = of(door.query(ENDLESS[0]))
-    assert found["error"] == "Stopped after 1 s of processor time. Ask for less."
+    assert found["error"] == (
+        "The query was stopped after 1 s of processor time. Ask for less data."
+    )
     assert children() <= before
     assert of(door.query("select 1 as one, 'nan'::double as none"))["rows"] == [[1, None]]
 

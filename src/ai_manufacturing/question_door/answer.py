@@ -46,7 +46,9 @@ def main() -> None:
         try:
             answer = run_query(release, question["sql"])
         except (duckdb.Error, MemoryError) as error:
-            answer = {"error": str(error)[:500] or "Out of memory. Ask for less."}
+            answer = {
+                "error": str(error)[:500] or "The query ran out of memory. Ask for less data."
+            }
     text = json.dumps(answer, default=str, ensure_ascii=False)
     # Remove the folder name, because DuckDB's error messages contain the full file path.
     folder = json.dumps(f"{Path(question['path']).parent}/", ensure_ascii=False)[1:-1]
@@ -68,8 +70,8 @@ def run_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     statements = release.extract_statements(sql)
     if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
         return {
-            "error": "Ask a single SELECT statement; the server only reads, and takes"
-            " one statement at a time."
+            "error": "Send a single SELECT statement. The server is read-only, and runs one"
+            " statement at a time."
         }
     withheld = withholding.read_withheld_rows(release)
     try:
@@ -96,7 +98,8 @@ def run_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     except lineage.UnknownDependenciesError as error:
         source_columns = [set(caveats_by_column)] * len(names)
         answer["cannot_tell"] = (
-            f"cannot tell which columns this rests on: {error}. The caveats are those of all."
+            "cannot tell which columns this result depends on:"
+            f" {error}. The caveats of all columns are listed."
         )
     else:
         withheld_inputs, source_columns = (
@@ -131,7 +134,7 @@ def read_verdicts(
         return {name: text for name, is_printed, text in rows if is_printed}
     verdict_by_id = {name: text for name, _, text in rows}
     return {
-        name: verdict_by_id.get(name, "no verdict: of no printed column")
+        name: verdict_by_id.get(name, "no verdict, because this is not a printed column")
         for name in sorted(specification_ids)
     }
 

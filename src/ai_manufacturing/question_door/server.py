@@ -5,10 +5,11 @@ from mcp.server.mcpserver import MCPServer
 from ai_manufacturing.question_door.tools import Door
 
 INSTRUCTIONS = (
-    "A release of a research warehouse: data by city and year, estimates and verdicts. Begin with"
-    " findings, search or list_tables. Quote no coefficient without its verdict and its caveats (†:"
-    " another series substitutes for the paper's). Say so if the numbers are synthetic, and where"
-    " values are withheld, which is not the same as none."
+    "This server answers questions about a release of a research warehouse, which contains data by"
+    " city and year, estimates and verdicts. Begin with findings, search or list_tables. Quote no"
+    " coefficient without its verdict and its caveats (the mark † means that another series"
+    " substitutes for the paper's). If the numbers are synthetic, say so. If values are withheld,"
+    " say so too: withheld values exist, but are not shown."
 )
 
 

@@ -29,10 +29,13 @@ def _explain_failure(process: subprocess.CompletedProcess[bytes]) -> str:
     lines = process.stderr.decode(errors="replace").strip().splitlines()
     last = lines[-1] if lines else f"it ended with code {process.returncode}"
     if process.returncode == -signal.SIGXCPU:
-        return f"Stopped after {answer.PROCESSOR_LIMIT} s of processor time. Ask for less."
+        return (
+            f"The query was stopped after {answer.PROCESSOR_LIMIT} s of processor time. Ask for"
+            " less data."
+        )
     # A process that runs out of memory is killed, unless Python raises MemoryError first.
     if process.returncode < 0 or any(word in last for word in OUT_OF_MEMORY):
-        return "Stopped at the memory limit. Ask for less."
+        return "The query was stopped at the memory limit. Ask for less data."
     return f"The query failed because of an error in this program: {last}. Report it as a bug."
 
 
@@ -63,7 +66,7 @@ class Door:
             "is_synthetic": origin is not None and origin.is_synthetic,
             "restriction": f"values of {providers}: {rule}"
             if providers
-            else "none: marts.fct_deliveries",
+            else "none (see marts.fct_deliveries)",
         }
 
     def _format_answer(self, **facts: Any) -> str:
@@ -109,7 +112,9 @@ class Door:
                     row["withheld"] = extent
             withheld = {"withheld": withholding.describe_withheld_rows(rows)} if rows else {}
             return self._format_answer(**withheld, columns=columns)
-        return self._format_answer(error=f"There is no table {table!r}; list_tables names all.")
+        return self._format_answer(
+            error=f"There is no table {table!r}. list_tables lists all tables."
+        )
 
     def search(self, words: str) -> str:
         """Search verdicts, example questions, tables and columns by English or Chinese keywords.
@@ -119,8 +124,8 @@ class Door:
         with duckdb_client.open_read_only(self._copy_path) as connection:
             matches = search.find_best_lines(connection, words, self._describe_extents())
         more = (
-            f"{matches.more} more. Add words, or describe a table, or query release.questions and"
-            " marts.data_dictionary."
+            f"{matches.more} more results. Add words, describe a table, or query release.questions"
+            " and marts.data_dictionary."
         )
         return self._format_answer(found=matches.lines, **({"more": more} if matches.more else {}))
 
@@ -148,7 +153,7 @@ class Door:
                 )
             except subprocess.TimeoutExpired:
                 return self._format_answer(
-                    error=f"No answer within {WAIT} s: the machine is busy. Ask again later."
+                    error=f"No answer within {WAIT} s; the machine is busy. Ask again later."
                 )
         if process.returncode:
             return self._format_answer(error=_explain_failure(process))

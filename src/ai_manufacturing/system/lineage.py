@@ -120,4 +120,4 @@ def _list_scans(operator: dict[str, Any]) -> list[tuple[str, list[str]]]:
         return [(table, [column for column in columns if column])]
     if name in LEAVES:
         return []
-    raise UnknownDependenciesError(f"it reads {name}")
+    raise UnknownDependenciesError(f"the query reads {name}")
