@@ -144,9 +144,11 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
     checks = rows(package_folder, rules.CHECKS)
     not_kept = {row["rule"]: row["faults"] for row in checks if row["is_kept"] == "False"}
     # The package was not run, and a clone with uncommitted changes belongs to no commit.
-    not_kept.pop("The code is that of a commit.", None)
+    not_kept.pop("The code belongs to a git commit.", None)
     assert not_kept == {
-        "The README has processor, memory, system and run time.": "README.md has no run time",
+        "The README states the processor, memory, system and run time.": (
+            "README.md does not state the run time"
+        ),
     }
     figure = (package_folder / "output/figure_1.svg").read_text(encoding="utf-8")
     points, printed = few.rows(
@@ -189,8 +191,11 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
     assert "† AI firms of all industries, by keyword, entered</text>" in figure
     assert ">† AI firms of all industries by keyword substitute for sections B-E.</text>" in figure
     checked = {row["rule"]: row["faults"] for row in rows(folder, rules.CHECKS)}
-    assert "not certified" in checked["A person has signed both statements about rights."]
-    assert checked["The README lists what the package holds, and nothing else."] == ""
+    assert (
+        "not certified"
+        in checked["A person has signed both statements about the rights to the data."]
+    )
+    assert checked["The README lists the content of the package, and nothing else."] == ""
     (cited,) = [faults for rule, faults in checked.items() if rule.startswith("Every source has")]
     assert "no date of access" in cited, "nobody recorded the day of the download"
     for rows_of_cities in (
@@ -234,7 +239,7 @@ def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_fol
         r"reports\.rpt_coefficients +std_error +1 ",
         r"marts\.fct_city_year_panel +gdp_100m_cny +1 ",
         r"output/table_1\.tex, line \d+: ",
-        rf"{contents.PANEL}, row \d+, column year: '2016', and '2015' from the run",
+        rf"{contents.PANEL}, row \d+, column year: '2016', but '2015' from the run",
     ):
         assert re.search(pattern, found)
 
@@ -303,12 +308,12 @@ FETCHED = ",https://github.com/a/b/blob/" + "0" * 40 + "/c.csv,2026-11-28,in thi
 
 README, RAW_FILES, CITATION = "README.md", contents.RAW_FILES, "CITATION.cff"
 SOURCED = REPUBLISHED | {",,,in this package": FETCHED}
-NO_ADDRESS = " has no address, or none with commit and path "
+NO_ADDRESS = " has no permanent address with commit and path "
 DATA_LICENCE = "ro-crate-metadata.json does not name LICENSE_DATA.md as the licence of the package"
 RULES = [
     # Each row contains a rule, a file, a change to the file and the expected fault. A change is a
     # text replacement, the new content, or None to delete the file.
-    ("_check_signature", README, {"- [x] I certify": "- [ ] I certify"}, "not certified: "),
+    ("_check_signature", README, {"- [x] I certify": "- [ ] I certify"}, "is not certified: "),
     ("_check_signature", README, {"Signed: A Tester": "Signed: "}, "nobody has signed"),
     ("_check_overview", README, {"`run.sh` |": "`do.sh` |"}, "run.sh is missing from the overview"),
     (
@@ -327,11 +332,16 @@ RULES = [
         "_check_programs",
         "PROGRAMS.csv",
         {"run.sh,": "do.sh,"},
-        "run.sh is missing from PROGRAMS.csv",
+        "PROGRAMS.csv does not list run.sh",
     ),
     ("_check_programs", FIGURE, None, f"PROGRAMS.csv lists {FIGURE}"),
     ("_check_machine", README, RUN, ""),
-    ("_check_machine", README, RUN | {"| processor |": "| maker |"}, "README.md has no processor"),
+    (
+        "_check_machine",
+        README,
+        RUN | {"| processor |": "| maker |"},
+        "README.md does not state the processor",
+    ),
     ("_check_paper", CITATION, PRINTED, ""),
     (
         "_check_paper",
@@ -371,15 +381,20 @@ RULES = [
         {",False,True,": ",True,True,"},
         ", which is restricted",
     ),
-    ("_check_paths", "code/own.sql", "from '/home/zhu/x.csv'", "code/own.sql: /home/zhu"),
-    ("_check_paths", "logs/run.log", r"C:\Users\leng read", r"logs/run.log: C:\Users\leng"),
+    ("_check_paths", "code/own.sql", "from '/home/zhu/x.csv'", "code/own.sql contains /home/zhu"),
+    ("_check_paths", "logs/run.log", r"C:\Users\leng read", r"logs/run.log contains C:\Users\leng"),
     (
         "_check_personal_data",
         "data/notes.csv",
         "zhu@example.edu.cn",
-        "data/notes.csv: zhu@example.edu.cn",
+        "data/notes.csv contains zhu@example.edu.cn",
     ),
-    ("_check_personal_data", "data/notes.csv", f"{IDENTITY}\n", f"data/notes.csv: {IDENTITY}"),
+    (
+        "_check_personal_data",
+        "data/notes.csv",
+        f"{IDENTITY}\n",
+        f"data/notes.csv contains {IDENTITY}",
+    ),
     # This number has the form of a Chinese identity number but an invalid check digit.
     ("_check_personal_data", "data/notes.csv", f"{IDENTITY[:-1]}1\n", ""),
     (
@@ -406,7 +421,7 @@ RULES = [
         "_check_commit",
         README,
         {"at commit `": "at commit `x"},
-        "the code does not belong to a commit (x",
+        "README.md names x",
     ),
 ]
 
@@ -695,10 +710,10 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
     assert lines[1].startswith("The run took ")
     assert lines[2] == "The run reproduces every number, but the package breaks these rules:"
     # The package is unsigned, and a clone with uncommitted changes belongs to no commit.
-    broken = {line.partition(". ")[0] for line in lines[3:]}
+    broken = {line.partition(" (")[0] for line in lines[3:]}
     signature, commit = (
-        "A person has signed both statements about rights",
-        "The code is that of a commit",
+        "A person has signed both statements about the rights to the data",
+        "The code belongs to a git commit",
     )
     assert broken - {commit} == {signature}
     assert ended.returncode == (1 if commit in broken else 9)

@@ -136,7 +136,7 @@ def write_package(
         incoming.replace(out)
     for rule, faults in results:
         if faults:
-            on_message(f"Not kept: {rule.name} {faults[0]}.")
+            on_message(f"The package breaks a rule: {_format_fault(rule, faults[0])}")
     return out
 
 
@@ -199,18 +199,23 @@ def check_package(
         signature_faults: list[str] = []
         for rule, faults in rules.check_rules(folder):
             lines = signature_faults if rule.is_signature else broken_rules
-            lines += [f"{rule.name} {fault}" for fault in faults]
+            lines += [_format_fault(rule, fault) for fault in faults]
         on_message("Every file matches its SHA-256. Running the package in an empty folder.")
         start = time.monotonic()
         run = rerun.run_package(folder, new_environment)
         on_message(
-            f"The run took {time.monotonic() - start:,.0f} seconds; the environment is"
+            f"The run took {time.monotonic() - start:,.0f} seconds, in an environment"
             f" {run.environment}."
         )
         differences = rerun.find_differences(folder)
         if (broken_rules or signature_faults) and not differences:
             on_message("The run reproduces every number, but the package breaks these rules:")
         return CheckResult(broken_rules + differences, signature_faults)
+
+
+def _format_fault(rule: rules.Rule, fault: str) -> str:
+    """Format a rule and a violation of it as one sentence."""
+    return f"{rule.name.removesuffix('.')} ({fault})."
 
 
 def _find_damage(folder: Path) -> list[str]:

@@ -83,7 +83,7 @@ def run_package(folder: Path, new_environment: bool) -> Run:
     environment = "installed from code/requirements/run.txt"
     if not new_environment and has_locked_versions(folder):
         variables["ENVIRONMENT"] = sys.prefix
-        environment = "that of the checker, whose versions are those of code/requirements/run.txt"
+        environment = "that has the same versions as code/requirements/run.txt"
     with (
         tempfile.TemporaryDirectory(prefix="home-") as home,
         tempfile.TemporaryDirectory(prefix="tmp-") as tmp,
@@ -169,13 +169,13 @@ def _compare_files(path: Path, rerun_path: Path, name: str) -> list[str]:
     if [len(row) for row in old] != [len(row) for row in new]:
         return [
             (
-                f"{name}: the package has {len(old)} lines and the run {len(new)}, or their columns"
-                " differ."
+                f"{name}: the package has {len(old)} lines, but the run wrote {len(new)}, or"
+                " their columns differ."
             )
         ]
     return [
         f"{name}, {f'row {number}, column {column}' if is_table else f'line {number}'}: {before!r},"
-        f" and {after!r} from the run."
+        f" but {after!r} from the run."
         for number, rows in enumerate(zip(old, new, strict=True), start=1)
         for column, before, after in zip(old[0], *rows, strict=True)
         if before != after and not (is_table and _is_same_number(before, after))

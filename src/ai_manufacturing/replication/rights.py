@@ -59,7 +59,7 @@ def read_signature(path: Path, manifest: Manifest) -> Signature:
         answers: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ReplicationError(
-            f"{path} cannot be read as YAML ({str(error).splitlines()[0]})."
+            f"{path} cannot be read as YAML ({str(error).splitlines()[0]}). Correct the file."
         ) from error
     form = f"Fill this in:\n{FORM.format(manifest=manifest)}"
     if not isinstance(answers, dict):

@@ -119,9 +119,9 @@ def _check_names(folder: Path) -> Iterator[str]:
         ):
             yield f"{name} contains a character other than A-Z, a-z, 0-9, ., _ and -"
         if len(name) > PATH_LIMIT:
-            yield f"{name}: {len(name)} characters"
+            yield f"{name} has {len(name)} characters"
         if casefold_counts[name.casefold()] > 1:
-            yield f"{name} differs from another name only in capitals"
+            yield f"{name} differs from another name only in upper and lower case"
 
 
 def _read_texts(folder: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -132,13 +132,13 @@ def _read_texts(folder: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, 
 
 def _check_paths(folder: Path) -> Iterator[str]:
     for name, text in _read_texts(folder, (*PROGRAMS, ".log")):
-        yield from (f"{name}: {match}" for match in sorted({*HOME.findall(text)}))
+        yield from (f"{name} contains {match}" for match in sorted({*HOME.findall(text)}))
 
 
 def _check_versions(folder: Path) -> Iterator[str]:
     lock = folder / contents.LOCK
     if not lock.is_file() or not rerun.read_pins(lock):
-        yield f"{contents.LOCK} names no version"
+        yield f"{contents.LOCK} lists no versions"
         return
     # Each entry of the lock file contains a requirement and its hashes.
     for entry in re.split(r"\n(?=[A-Za-z])", lock.read_text(encoding="utf-8")):
@@ -149,10 +149,12 @@ def _check_versions(folder: Path) -> Iterator[str]:
 def _check_personal_data(folder: Path) -> Iterator[str]:
     for name, text in _read_texts(folder, TEXTS):
         if not name.startswith(f"{contents.CODE}/"):
-            yield from (f"{name}: {address}" for address in sorted({*ADDRESS.findall(text)}))
+            yield from (
+                f"{name} contains {address}" for address in sorted({*ADDRESS.findall(text)})
+            )
         for number in sorted({*IDENTITY.findall(text)}):
             if _is_identity(number):
-                yield f"{name}: {number}"
+                yield f"{name} contains {number}"
 
 
 def _is_identity(number: str) -> bool:
@@ -187,9 +189,9 @@ def _check_signature(folder: Path) -> Iterator[str]:
     text = _read_readme(folder)
     for statement in rights.STATEMENTS.values():
         if f"- [x] {statement}" not in text:
-            yield f'not certified: "{statement}"'
+            yield f'this statement is not certified: "{statement}"'
     if not re.search(r"^Signed: \S.*, \d{4}-\d\d-\d\d$", text, re.MULTILINE):
-        yield "nobody has signed"
+        yield "nobody has signed the form"
 
 
 def _check_paper(folder: Path) -> Iterator[str]:
@@ -217,7 +219,7 @@ def _check_programs(folder: Path) -> Iterator[str]:
     models = (model.relative_to(folder).as_posix() for model in programs.find_models(folder))
     for name in ("run.sh", *models):
         if not descriptions.get(name):
-            yield f"{name} is missing from {programs.PROGRAMS}, or its outputs are"
+            yield f"{programs.PROGRAMS} does not list {name} with its outputs"
     for name in descriptions:
         if not (folder / name).is_file():
             yield f"{programs.PROGRAMS} lists {name}, which is not in the package"
@@ -229,7 +231,11 @@ def _check_programs(folder: Path) -> Iterator[str]:
 
 def _check_machine(folder: Path) -> Iterator[str]:
     rows = dict(re.findall(r"^\| ([A-Za-z ]+) \| (.+) \|$", _read_readme(folder), re.MULTILINE))
-    yield from (f"README.md has no {name}" for name in FACTS if rows.get(name, NOT_RUN) == NOT_RUN)
+    yield from (
+        f"README.md does not state the {name}"
+        for name in FACTS
+        if rows.get(name, NOT_RUN) == NOT_RUN
+    )
 
 
 def _check_data_licence(folder: Path) -> Iterator[str]:
@@ -263,7 +269,7 @@ def _check_citations(folder: Path) -> Iterator[str]:
             yield f"{path} has no citation or no provenance class"
         if row["provenance_class"] != "generated":
             if not PERMANENT_ADDRESS.fullmatch(address):
-                yield f"{path} has no address, or none with commit and path ({address or 'none'})"
+                yield f"{path} has no permanent address with commit and path ({address or 'none'})"
             if not re.fullmatch(r"\d{4}-\d\d-\d\d", row["accessed"]):
                 yield f"{path} has no date of access"
 
@@ -286,7 +292,7 @@ def _check_restricted_files(folder: Path) -> Iterator[str]:
             folder / contents.RELEASE, Path(private) / "public.duckdb"
         )
     for table in dict.fromkeys(row["table_name"] for row in withheld_rows):
-        yield f"{contents.RELEASE} holds {table}, with values of restricted files"
+        yield f"{contents.RELEASE} contains {table}, which has values of restricted files"
     if (withheld_rows or (folder / contents.WITHHELD).is_file()) and (
         folder / contents.PANEL
     ).is_file():
@@ -311,67 +317,80 @@ def _check_commit(folder: Path) -> Iterator[str]:
     text = _read_readme(folder)
     commit = re.search(r"from code at commit `([^`]*)`", text)
     if not commit or not re.fullmatch(r"[0-9a-f]{40}", commit[1]):
-        yield f"the code does not belong to a commit ({commit[1] if commit else 'none named'})"
+        if commit:
+            # A plus sign after the ID marks uncommitted changes.
+            yield f"README.md names {commit[1]}, which is not the ID of a git commit"
+        else:
+            yield "README.md names no commit"
 
 
 RULES = (
     Rule(
         "No file has more than 2 GB, and the package no more than 30 GB.", "openICPSR", _check_sizes
     ),
-    Rule("Names are portable, paths at most 200 characters.", "AEA Data Editor", _check_names),
     Rule(
-        "No program or log has an absolute path of a person's machine.",
+        "File names are portable, and paths have at most 200 characters.",
+        "AEA Data Editor",
+        _check_names,
+    ),
+    Rule(
+        "No program or log contains an absolute path on a personal computer.",
         "AEA Data Editor",
         _check_paths,
     ),
-    Rule("Every package has a version, and a hash.", "AEA Data Editor", _check_versions),
     Rule(
-        "Texts hold no e-mail address outside the code, and no identity number.",
+        "Every required package has a fixed version and a hash.", "AEA Data Editor", _check_versions
+    ),
+    Rule(
+        "No text contains an identity number, or an e-mail address outside the code.",
         "AEA, China Economic Review",
         _check_personal_data,
     ),
     Rule(
-        "The README has the sections of the template.", "social-science data editors", _check_readme
+        "The README contains the sections of the template.",
+        "social-science data editors",
+        _check_readme,
     ),
-    Rule("There is a licence, and a citation.", "AEA Data Editor", _check_licence),
-    Rule("The data have a licence of their own.", "AEA Data Editor", _check_data_licence),
+    Rule("The package contains a licence and a citation.", "AEA Data Editor", _check_licence),
+    Rule("The data have their own licence.", "AEA Data Editor", _check_data_licence),
     Rule(
-        "A person has signed both statements about rights.",
+        "A person has signed both statements about the rights to the data.",
         "social-science data editors",
         _check_signature,
         is_signature=True,
     ),
     Rule(
-        "The README lists what the package holds, and nothing else.",
+        "The README lists the content of the package, and nothing else.",
         "AEA Data Editor",
         _check_overview,
     ),
     Rule(
-        "Every program says what it makes, and every draw has its seed.",
+        "The outputs of every program and the seed of every random draw are documented.",
         "social-science data editors",
         _check_programs,
     ),
     Rule(
-        "The README has processor, memory, system and run time.",
+        "The README states the processor, memory, system and run time.",
         "social-science data editors",
         _check_machine,
     ),
     Rule(
-        "Every source has a provenance class, and a citation with address, version, path and date"
+        "Every source has a provenance class and a citation with address, version, path and date"
         " of access.",
         "AEA, China Economic Review",
         _check_citations,
     ),
     Rule(
-        "The paper's citation has volume, pages and DOI, or online first its address and date.",
+        "The paper's citation has volume, pages and DOI, or address and date if it was published"
+        " online first.",
         "AEA Data Editor",
         _check_paper,
     ),
     Rule(
-        "No restricted file, and no table with its values, is in the package.",
+        "The package contains no restricted files, and no tables with their values.",
         "AEA Data Editor",
         _check_restricted_files,
     ),
     Rule("Every exhibit has a program and an output.", "AEA Data Editor", _check_exhibits),
-    Rule("The code is that of a commit.", "this project", _check_commit),
+    Rule("The code belongs to a git commit.", "this project", _check_commit),
 )
