@@ -9,6 +9,6 @@ their keys in contracts.build_table instead.
     {%- set keys = 'select ' ~ key ~ ', count(*) as row_count from ' ~ this ~ ' group by ' ~ key -%}
     {%- set repeated = run_query(keys ~ ' having count(*) > 1 order by ' ~ key ~ ' limit 1').rows if key else [] -%}
     {%- for row in repeated -%}
-        {{ exceptions.raise_compiler_error(this ~ ' has several rows of one key: ' ~ row_in_words(row)) }}
+        {{ exceptions.raise_compiler_error(this ~ ' has more than one row with the same key: ' ~ row_in_words(row)) }}
     {%- endfor -%}
 {%- endmacro %}

@@ -9,7 +9,7 @@
                     {%- set schema = graph.nodes['model.ai_manufacturing.' ~ name].schema -%}
                     {%- do run_query('drop schema if exists ' ~ adapter.quote(target.database) ~ '.' ~ schema ~ ' cascade') -%}
                 {%- endfor -%}
-                {%- do exceptions.warn('The gate holds the estimates back: see ' ~ results ~ '. No estimate or report stands.') -%}
+                {%- do exceptions.warn('The gate failed, so all estimates and reports were dropped. See ' ~ results ~ '.') -%}
             {%- endif -%}
         {%- endfor -%}
     {%- endif -%}

@@ -248,7 +248,7 @@ def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -
         (
             "crv3",
             "clusters=city",
-            r"method crv3: column setting is 'clusters=city', but the method takes cluster=",
+            r"method crv3: the setting is 'clusters=city', but it must have the form cluster=",
         ),
     ):
         asked = pd.DataFrame([{"specification_id": HEADLINE, "method": method, "setting": setting}])

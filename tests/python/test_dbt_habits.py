@@ -127,7 +127,7 @@ def test_no_estimate_is_made_of_what_was_not_judged(habits: Habits) -> None:
     ):
         assert habits.dbt(command) == 1, habits.build.output
         named = re.search(
-            r"(\S+(?:, \S+)*) changed or was rebuilt after the gate.+dbt build --select (.+)`",
+            r"rebuilt after the gate checked them: (\S+(?:, \S+)*)\. .+dbt build --select (.+)`",
             habits.build.output,
         )
         assert named is not None, habits.build.output
@@ -157,7 +157,7 @@ def test_what_is_older_than_its_inputs_is_named_and_not_judged(habits: Habits) -
     assert f"{habits.build.warehouse}: intermediate.{older}" in status.stdout
     assert habits.dbt("run --select judged_relations") == 1
     assert f"intermediate.{older}." in habits.build.output
-    assert "Run dbt build, or dbt build --select fct_city_year_panel+" in habits.build.output
+    assert "Run `dbt build`, or `dbt build --select fct_city_year_panel+`." in habits.build.output
 
     assert habits.dbt("build --select fct_city_year_panel+") == 0, habits.build.output
     assert habits.build.rows(stale) == []
@@ -177,7 +177,7 @@ def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_nor_does_retry(
     assert habits.estimates == set()
     assert habits.relations() == others
     assert "gate critical: patents: " in habits.build.output
-    assert "The gate holds the estimates back" in habits.build.output
+    assert "The gate failed, so all estimates and reports were dropped" in habits.build.output
 
     # Run `dbt retry` in a new process: it parses the project, and dbt's parser threads do not
     # survive a fork.
@@ -335,7 +335,7 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
         "DEFER_TO", str(shutil.copy(store.published_path, tmp_path / "another.duckdb"))
     )
     assert run("est_spatial_autocorrelation") == 1
-    assert "fct_ai_measure changed or was rebuilt after the gate" in build.output
+    assert "rebuilt after the gate checked them: fct_ai_measure." in build.output
     assert "Unable to do partial parsing" not in build.output, (
         "another DEFER_TO parses nothing anew"
     )
@@ -457,7 +457,7 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
         habits.edit(statement)
     assert habits.dbt("test --select seeds_*_keep_their_rules") == 1
     printed = re.findall(
-        r"seeds_\w+_keep_their_rules fails: seed (.+), rule (.+), record (.+)", habits.build.output
+        r"seeds_\w+_keep_their_rules failed: seed (.+), rule (.+), record (.+)", habits.build.output
     )
     rules = (PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8")
     (of_limits,) = re.findall(r"regexp_full_match\(limits.*", rules)

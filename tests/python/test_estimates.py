@@ -283,7 +283,7 @@ EVENTS = {"estimator": "event_study", "options": "", "grouping": "region"}
             "subsample is 'five_largest', but the value must have the form name=value",
         ),
         ({"options": "complte=fdi"}, r"complte is unknown \(did you mean complete\?\)"),
-        (GMM | {"covariance": "iid"}, "covariance 'iid' is not supported for"),
+        (GMM | {"covariance": "iid"}, "covariance 'iid' is not supported by"),
         (EVENTS | {"fixed_effects": "city group-year"}, "'city group-year' is not supported"),
         (GMM | {"fixed_effects": "city province-year"}, "'city province-year' is not supported"),
     ],

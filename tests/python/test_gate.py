@@ -357,11 +357,11 @@ MEAN = {
         ({"kwargs": {"max_value": 1}}, "requires the argument 'column'"),
         (
             {"kwargs": {"column": "x", "max_value": "high"}},
-            "argument 'max_value': 'high': value is not a valid float",
+            r"argument 'max_value': 'high' is invalid \(value is not a valid float\)",
         ),
         (
             {"kwargs": {"column": "x", "row_condition": "x > 0", "condition_parser": "pandas"}},
-            "argument 'row_condition': 'x > 0' is not a condition object of the type",
+            "argument 'row_condition': 'x > 0' is not a condition object of type",
         ),
         (
             {
@@ -375,7 +375,7 @@ MEAN = {
                     },
                 }
             },
-            "argument 'row_condition': .*'@os.getpid..'.* is not a condition object of the type",
+            "argument 'row_condition': .*'@os.getpid..'.* is not a condition object of type",
         ),
         ({"severity": "info"}, "severity is 'info', but the value must be 'critical' or 'warning'"),
         ({"sevrity": "warning"}, "sevrity is unknown .did you mean severity"),
@@ -394,7 +394,7 @@ MEAN = {
                 "type": "unexpected_rows_expectation",
                 "kwargs": {"unexpected_rows_query": "select 1 from {batch}"},
             },
-            "write the check as a data test",
+            "Write the check as a dbt data test",
         ),
     ],
 )

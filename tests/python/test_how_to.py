@@ -307,7 +307,7 @@ def test_new_tables_in_sql_and_in_python_are_made_and_refused_without_properties
         path.write_text(text, encoding="utf-8")
         assert refused.returncode != 0
         assert (
-            f"the columns of {model}. Describe them as in docs/how_to/add_a_table.md"
+            f"the columns of {model}. Describe them as docs/how_to/add_a_table.md explains"
             in refused.stdout
         )
 

@@ -30,8 +30,8 @@ def test_a_table_that_changed_since_it_was_judged_is_refused_with_the_way_out(ch
         validation.check_gate(PASSED, kept, judged=connection.table("judged"))
         connection.execute(change)
         refused = (
-            r"^judged, other changed or was rebuilt after.+Run `dbt build`, or `dbt build --select"
-            r" judged\+ other\+`\.$"
+            r"^These tables changed or were rebuilt after.+: judged, other\. .+"
+            r"Run `dbt build`, or `dbt build --select judged\+ other\+`\.$"
         )
         with pytest.raises(validation.GateFailedError, match=refused):
             validation.check_gate(
@@ -77,7 +77,7 @@ def test_what_is_older_than_its_inputs_is_named_and_not_judged(sample_build: Bui
     ]
     refused = (
         r"^marts\.fct_ai_measure is older than intermediate\.int_series_conformed\.\n"
-        r"Run dbt build, or dbt build --select int_series_conformed\+$"
+        r"Run `dbt build`, or `dbt build --select int_series_conformed\+`\.$"
     )
     with pytest.raises(validation.GateFailedError, match=refused):
         validation.check_order(stale[stale["is_judged"]])
@@ -100,7 +100,7 @@ def test_a_seed_whose_file_was_edited_since_it_was_loaded_is_in_the_command(
     )
     refused = (
         r"^seeds\.city_groupings is older than seeds/city_groupings\.csv\.\n"
-        r"Run dbt build, or dbt build --select city_groupings\+$"
+        r"Run `dbt build`, or `dbt build --select city_groupings\+`\.$"
     )
     with pytest.raises(validation.GateFailedError, match=refused):
         validation.check_order(stale[stale["is_judged"]])

@@ -22,8 +22,8 @@
     ) if files else [] -%}
     {%- if others -%}
         {{ exceptions.raise_compiler_error(
-            (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ' holds counts of the extract set "' ~ others[0]
-            ~ '", and EXTRACTS_DIR now holds another. Nothing was changed. Set SPARK_STORAGE to another folder, or '
+            (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ' contains counts of the extract set "' ~ others[0]
+            ~ '", but EXTRACTS_DIR now contains another set. Nothing was changed. Set SPARK_STORAGE to another folder, or '
             ~ 'delete this one.'
         ) }}
     {%- endif -%}
@@ -41,7 +41,7 @@ Spark writes _SUCCESS when a folder is complete, and landing refuses folders wit
         {%- set extracts = env_var('EXTRACTS_DIR', '') or 'build/extracts/sample' -%}
         {%- set folder = (env_var('COUNTS_DIR', '') or extracts ~ '/register_counts') ~ '/' ~ register ~ '_counts' -%}
         {%- if failed -%}
-            {%- do log(folder ~ ' is not handed over: ' ~ failed | length ~ ' nodes failed.', info=True) -%}
+            {%- do log(folder ~ ' was not updated, because dbt nodes failed: ' ~ failed | length ~ '.', info=True) -%}
         {%- else -%}
             {%- set query -%}
                 insert overwrite directory {{ literal(folder) }} using parquet
@@ -72,8 +72,9 @@ Spark writes _SUCCESS when a folder is complete, and landing refuses folders wit
     {%- set seen = value_of('select count(*) from intermediate.storage_probe') -%}
     {%- if seen != 16 -%}
         {{ exceptions.raise_compiler_error(
-            'SPARK_STORAGE is ' ~ (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ': of 16 rows that workers wrote there, the driver '
-            ~ 'sees ' ~ seen ~ '. Mount one folder at the same path on all machines. Nothing was counted.'
+            'SPARK_STORAGE is ' ~ (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ', but the driver finds only '
+            ~ seen ~ ' of 16 rows that workers wrote there. Mount one folder at the same path on all machines. Nothing was '
+            ~ 'counted.'
         ) }}
     {%- endif -%}
 {%- endmacro %}

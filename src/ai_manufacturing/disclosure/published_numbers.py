@@ -210,8 +210,8 @@ class PublishedNumbers:
                 raise UndeclaredNumberError(
                     f"{table}, column {column}: a public copy cannot be made, because no"
                     f" precision is declared for these numbers. Add the column to {SEED}, with"
-                    " the rule exact if the numbers do not depend on restricted values,"
-                    " otherwise with the digits that readers need."
+                    " the rule `exact` if the numbers do not depend on restricted values, or"
+                    " otherwise with a rule that keeps the digits that readers need."
                     " docs/decisions/disclosure.md explains which digits are safe."
                 )
             precisions[column] = _combine_rows(quote_identifier(column), type_, rows)

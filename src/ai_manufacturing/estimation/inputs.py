@@ -314,7 +314,7 @@ class Inputs:
         for text in texts.keys() - self._substitutions.keys():
             raise SpecificationError(
                 f"regression_specifications.csv, {specification.specification_id}:"
-                f" substitutions.csv has no row for {text!r}. Add the row with its Chinese"
+                f" substitutions.csv has no row for {text!r}. Add the row, with its Chinese"
                 " translation."
             )
         words = [self._substitutions[text] for text in texts]

@@ -25,7 +25,7 @@ COVARIANCES: dict[str, tuple[Covariance, str]] = {
     "iid": ("iid", "city_id"),
     "robust": ("robust", "city_id"),
 }
-WAY_OUT = "Correct the row; seeds/_seeds.yml says what each column may hold."
+WAY_OUT = "Correct the row; seeds/_seeds.yml describes the values of each column."
 FIXED_EFFECTS = ("city year", "city group-year", "city province-year")
 
 
@@ -181,20 +181,20 @@ class Specification(Row):
         is_panel, is_other = estimator == "dynamic_panel", estimator != "fixed_effects"
         has_years = is_other and estimator != "iv_fixed_effects"
         for column, way_out, has_no_effect in (
-            ("covariance", "give city", is_panel and covariance != "city"),
-            ("covariance", "give city", estimator == "iv_fixed_effects" and not has_clusters),
-            ("fixed_effects", "give city year", has_years and effects != "city year"),
-            ("grouping", "delete it", is_other and self.grouping),
+            ("covariance", "use city", is_panel and covariance != "city"),
+            ("covariance", "use city", estimator == "iv_fixed_effects" and not has_clusters),
+            ("fixed_effects", "use city year", has_years and effects != "city year"),
+            ("grouping", "leave it empty", is_other and self.grouping),
         ):
             if has_no_effect:
                 value = getattr(self, column)
                 raise ValueError(
-                    f"{column} {value!r} is not supported for this row (estimator {estimator});"
-                    f" {way_out}"
+                    f"{column} {value!r} is not supported by the estimator {estimator}; {way_out}"
                 )
         if effects == "city group-year" and not self.grouping:
             raise ValueError(
-                "fixed_effects 'city group-year' requires a grouping; name one in column grouping"
+                "fixed_effects 'city group-year' requires a grouping; name one in the column"
+                " grouping"
             )
         return self
 

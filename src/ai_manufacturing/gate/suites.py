@@ -179,8 +179,8 @@ def _find_faults(suite: str, content: Content) -> Iterator[Fault]:
         yield ("name",), f"the suite is named {content.name!r}, but its file is named {suite!r}."
     if judges.table not in (gate_tables := _list_gate_tables()):
         near = _suggest(judges.table, gate_tables)
-        place = "name it in a model of python_models/gates"
-        yield ("meta",), f"no gate reads the table {judges.table!r}: {place}.{near}"
+        way_out = "Add it with dbt.ref to a gate model in python_models/gates"
+        yield ("meta",), f"no gate reads the table {judges.table!r}. {way_out}.{near}"
     # With a city-year key, failing rows do not identify the series that they affect.
     needs_series = {"city_id", "year"} <= {*judges.key} and "series" not in judges.key
     series_names = _read_series_names()
@@ -189,9 +189,9 @@ def _find_faults(suite: str, content: Content) -> Iterator[Fault]:
         if needs_series and not series:
             yield (
                 ("expectations", number, "meta"),
-                "`meta.series` is missing. Failing rows are cities and years: list the series of"
-                " series.csv that the expectation is about, so that the estimates that use them"
-                " carry its warning.",
+                "`meta.series` is missing. The failing rows name only a city and a year, so list"
+                " the series of series.csv that the expectation checks. Estimates that use these"
+                " series then carry its warning.",
             )
         for name in series:
             if name not in series_names:
@@ -233,8 +233,8 @@ def _find_type_faults(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
         return
     fields = classes[name].__fields__
     if any(field.endswith("query") for field in fields):
-        way_out = "write the check as a data test"
-        yield ("type",), f"{name} queries a database, but the gate checks data frames: {way_out}."
+        way_out = "Write the check as a dbt data test"
+        yield ("type",), f"{name} queries a database, but the gate checks data frames. {way_out}."
         return
     if _is_code(arguments.get("row_condition")):
         yield ("kwargs", "row_condition"), _describe_refused_condition(name, arguments)
@@ -256,7 +256,8 @@ def _find_type_faults(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
             elif argument == "row_condition":
                 message = _describe_refused_condition(name, arguments)
             else:
-                message = f"{name}, argument {argument!r}: {arguments[argument]!r}: {fault['msg']}."
+                value = f"{arguments[argument]!r} is invalid ({fault['msg']})"
+                message = f"{name}, argument {argument!r}: {value}."
             yield ("kwargs", argument), message
 
 
@@ -271,7 +272,8 @@ def _is_code(condition: Any) -> bool:
 def _describe_refused_condition(name: str, arguments: dict[str, Any]) -> str:
     return (
         f"{name}, argument 'row_condition': {arguments['row_condition']!r} is not a condition"
-        " object of the type comparison, nullity, and, or. Pandas would run a text as code."
+        " object of type `comparison`, `nullity`, `and` or `or`. A text is not allowed, because"
+        " pandas would run it as code."
     )
 
 

@@ -301,7 +301,9 @@ def check_order(stale: pd.DataFrame) -> None:
         return
     lines = [f"{row.relation} is older than {row.input_relation}." for row in stale.itertuples()]
     command = " ".join(f"{name}+" for name in sorted({*stale["input_node"]}))
-    raise GateFailedError("\n".join([*lines, f"Run dbt build, or dbt build --select {command}"]))
+    raise GateFailedError(
+        "\n".join([*lines, f"Run `dbt build`, or `dbt build --select {command}`."])
+    )
 
 
 def check_gate(
@@ -339,9 +341,9 @@ def check_gate(
     if changed_names:
         command = " ".join(f"{name}+" for name in changed_names)
         raise GateFailedError(
-            f"{', '.join(changed_names)} changed or was rebuilt after the gate checked it, so"
-            " no estimates are computed from it. Run `dbt build`, or `dbt build --select"
-            f" {command}`."
+            "These tables changed or were rebuilt after the gate checked them:"
+            f" {', '.join(changed_names)}. No estimates are computed from them. Run `dbt build`, or"
+            f" `dbt build --select {command}`."
         )
     failures = results[(results["severity"] == "critical") & results["success"].eq(False)]
     if len(failures) and not os.environ.get("ACCEPTED_GATE_FAILURES"):

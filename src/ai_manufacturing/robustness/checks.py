@@ -227,8 +227,10 @@ def _parse_options(method: str, setting: str, check: Check) -> dict[str, str]:
         name for name in inspect.signature(check).parameters if name not in ("case", "position")
     ]
     if sorted(parameters) != sorted(options):
+        form = " ".join(f"{name}=…" for name in parameters)
+        requirement = f"have the form {form}" if form else "be empty"
         raise SpecificationError(
-            f"inference_checks.csv, method {method}: column setting is {setting!r}, but the"
-            f" method takes {' '.join(f'{name}=…' for name in parameters) or 'nothing'}."
+            f"inference_checks.csv, method {method}: the setting is {setting!r}, but it must"
+            f" {requirement}."
         )
     return options
