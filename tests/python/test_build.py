@@ -234,7 +234,7 @@ def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for
     delivery.dbt("build", "--select", *PANEL, *spatial, "--vars", f"{{as_of_delivery: {numbers}}}")
 
     assert delivery.exit_code == 0, delivery.output
-    assert f"As it was after delivery {numbers}." in delivery.output
+    assert f"as they were after delivery {numbers}." in delivery.output
     for table in (
         "raw.deliveries",
         "marts.fct_city_year_panel",
@@ -266,7 +266,7 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(
     )
     # The message first suggests the old name, in case the files belong to the same extract set.
     way_out = (
-        'If the files in EXTRACTS_DIR continue that set, write name: "sample" into their'
+        'If the files in EXTRACTS_DIR belong to that set, write name: "sample" into their'
         " extract_set.yml."
         " Otherwise set "
     )
@@ -411,23 +411,28 @@ def test_a_trace_of_what_is_not_in_the_sample_says_why_and_what_is(
 
     first, why, instead, _ = second_lines(SPECIFICATION, "yangzhou", 2010)
     assert first == "table_1_col_1, 扬州市 (321000), 2010: not in the sample"
-    assert why == "why not: missing ln_rd_personnel"
+    assert why == "Reason: these variables are missing: ln_rd_personnel."
     asked = "ai-manufacturing trace --specification table_1_col_1 --city 321000 --year 2011"
-    assert instead == f"in the sample: 2011-2020; {asked}"
+    assert instead == (
+        f"The sample contains the city in 2011-2020. To trace the nearest year: {asked}"
+    )
     assert trace.trace(sample_build.warehouse, *asked_of(asked))[0].endswith(
         ", 2011: in the sample"
     )
 
     _, why, instead, _ = second_lines(SPECIFICATION, "Qionghai", 2020)
-    assert why.startswith("why not: missing ln_gdp, ")
+    assert why.startswith("Reason: these variables are missing: ln_gdp, ")
     assert instead.startswith(
-        "in no year in this sample, and in 2020 in none of table_1; ai-manufacturing trace "
+        "This sample does not contain the city in any year, and in 2020 no sample of table_1"
+        " contains it. To list the sample's years: ai-manufacturing trace "
     )
 
     _, why, instead, _ = second_lines("heterogeneity_five_largest_others", "Shenzhen", 2015)
-    assert why.startswith("why not: its subsample")
-    assert re.match(r"in the sample of: heterogeneity_income_median, .*five_largest; ", instead)
-    asked = instead.rpartition("; ")[2]
+    assert why.startswith("Reason: the subsample")
+    assert re.match(
+        r"These samples contain it: heterogeneity_income_median, .*five_largest\. ", instead
+    )
+    asked = instead.rpartition(": ")[2]
     assert trace.trace(sample_build.warehouse, *asked_of(asked))[0].endswith(
         ", 2015: in the sample"
     )
@@ -436,8 +441,8 @@ def test_a_trace_of_what_is_not_in_the_sample_says_why_and_what_is(
     assert why.startswith(
         "not_estimable: Not delivered: invention_application_count@fraunhofer (industry)"
     )
-    assert can.startswith("can be estimated: readings of table_1 column 2: table_1_col_2, ")
-    assert how == "to trace one: ai-manufacturing trace --specification table_1_col_2"
+    assert can.startswith("These readings of table_1 column 2 can be estimated: table_1_col_2, ")
+    assert how == "To trace the first: ai-manufacturing trace --specification table_1_col_2"
     assert trace.trace(sample_build.warehouse, *asked_of(how))[-1].startswith("  2020  ")
 
 

@@ -104,8 +104,8 @@ def test_stata_has_the_cities_as_labelled_numbers(folder: Path) -> None:
 
 RESTRICTED = "Not to be passed on: values of vendor (For subscribers)."
 RESTRICTION = (
-    "2 columns of the panel have values that may not be passed on, of vendor (For subscribers)."
-    " restricted_providers in data_dictionary says it by column."
+    "2 columns of the panel contain values that may not be passed on. They come from vendor (For"
+    " subscribers). The column restricted_providers of data_dictionary lists their providers."
 )
 
 
@@ -249,7 +249,7 @@ def test_a_panel_that_cannot_be_written_says_why(few: Build, tmp_path: Path) -> 
         (
             ("--format", "csv", "--out", str(nowhere)),
             1,
-            f"{nowhere.parent}: No such file or directory. Put it there, or name",
+            f"{nowhere.parent}: No such file or directory. Create it, or name",
         ),
         (("--out", str(tmp_path / "panel.sav")), 2, "ends in .csv, .parquet, .xlsx, .dta"),
         ((), 2, "Name a format with --format"),
@@ -336,7 +336,7 @@ def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_the
     for name, table in tables.items():
         text = (folder / f"{name}.tex").read_text(encoding="utf-8")
         assert text == formats.latex(table.prepare())
-        assert r"\item {}Extract set sample: SYNTHETIC" in text
+        assert r"\item {}Extract set sample is SYNTHETIC" in text
         assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), (
             "a caption travels without its notes"
         )
@@ -397,7 +397,7 @@ def test_a_full_disk_is_one_message_that_names_the_file(
         assert (
             run.stderr.splitlines()[-1]
             == f"Error: {small / name}: the disk is full; the files of the earlier export are"
-            " unchanged. Make room, or name another folder with --out."
+            " unchanged. Free disk space, or name another folder with --out."
         )
         assert (small / name).read_bytes() == b"earlier"
         assert visible(small) == [name]

@@ -62,7 +62,8 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
 
     message = refused()
     unset = (
-        "the synthetic sample, as EXTRACTS_DIR is not set, belongs to extract set sample"
+        "the synthetic sample (the default, because EXTRACTS_DIR is not set) belongs to extract set"
+        " sample"
         " (SYNTHETIC: "
     )
     assert unset in message
@@ -288,9 +289,9 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
 
     first, *lines = run(0, *report).stdout.splitlines()
     assert first == f"{SAMPLE}, release 000001, {store.published_path}"
-    assert "Without dbt's catalogue: `make catalogue` writes it." in lines
+    assert "The site lacks dbt's catalogue. To write it: `make catalogue`." in lines
     beside.write_text(marked(SAMPLE), encoding="utf-8")
-    assert "Without dbt's catalogue" not in run(0, *report).stdout, "one of the same set stays"
+    assert "lacks dbt's catalogue" not in run(0, *report).stdout, "one of the same set stays"
     assert beside.read_text(encoding="utf-8") == marked(SAMPLE)
     for text, said in (
         (marked(PUBLIC), "belongs to public (delivered)"),

@@ -292,7 +292,7 @@ def test_the_rate_of_chance_rises_where_many_values_are_equal(
                 f"update marts.fct_city_year_values set value = round(value, {digits})"
             )
         printed = judge(path, "--column", f"{COLUMN}=output", "--database", copy).output
-        (percent,) = re.findall(r"cities, ([\d.]+)% have a proven", printed)
+        (percent,) = re.findall(r"chance gives ([\d.]+)% of the cells a proven", printed)
         rate[digits] = float(percent)
     assert rate[2] < 0.5
     assert rate[-2] > 5
@@ -318,10 +318,13 @@ def test_cities_are_recognised_by_code_and_name(
 ) -> None:
     run = judge(written(tmp_path, ours, city)[0], "--database", warehouse)
     assert (
-        f"City: column '城市', {len(CITIES)} cities. Year: column '年份', 2010 to 2020"
+        f"Column '城市' contains {len(CITIES)} cities, and column '年份' the years 2010 to 2020"
         in run.output
     )
-    assert f"{COLUMN} is output (Output), by name and value: times 10^0" in run.output
+    assert (
+        f"{COLUMN} is output (Output), recognised by name and value. Multiplied by 10^0"
+        in run.output
+    )
 
 
 def as_stata(rows: pd.DataFrame, path: Path) -> None:
@@ -350,13 +353,13 @@ def test_formats_are_read_alike(
     path = tmp_path / f"other.{ending}"
     write(rows, path)
     found = panels.judge_panel(warehouse, path, None, None, {})
-    assert " is output (Output), by value: times 10^3" in "\n".join(found.lines)
+    assert " is output (Output), recognised by value. Multiplied by 10^3" in "\n".join(found.lines)
     assert {*found.cells["cause"]} == {SAME}
 
 
 def test_a_column_is_compared_as_the_user_says(warehouse: Path, panel: Path) -> None:
     run = judge(panel, "--column", f"{COLUMN}=output@second", "--database", warehouse)
-    assert f"{COLUMN} is output@second (Output (second)), as told" in run.output
+    assert f"{COLUMN} is output@second (Output (second)), as named with --column" in run.output
 
 
 def test_cities_that_are_not_here_are_named(
@@ -406,11 +409,15 @@ def test_files_of_cells_have_a_row_per_cell_and_no_formula(
 @pytest.mark.parametrize(
     ("dropped", "arguments", "message"),
     [
-        ("年份", (), "not a year. Name the year column with --year"),
-        ("城市", (), "not a city. Name the city column with --city"),
-        (COLUMN, (), "Name one as --column COLUMN=SERIES"),
+        ("年份", (), "no column contains enough years. Name the column with the years with --year"),
+        (
+            "城市",
+            (),
+            "no column contains enough cities. Name the column with the cities with --city",
+        ),
+        (COLUMN, (), "Assign a series to a column with --column COLUMN=SERIES"),
         (None, ("--year", "yr"), "has no column 'yr'. Name one of 城市, 年份"),
-        (None, ("--city", COLUMN), f"in column '{COLUMN}', most cells are not a city"),
+        (None, ("--city", COLUMN), f"column '{COLUMN}' contains too few cities"),
         (None, ("--column", f"{COLUMN}=outputs"), "has no values for them: outputs."),
         (None, ("--column", COLUMN), "Give --column as COLUMN=SERIES"),
         (None, ("--out", "cells.txt"), "--out as a file that ends in .csv"),
@@ -473,4 +480,4 @@ def test_a_copy_says_which_series_it_cannot_compare(
     shutil.copyfile(warehouse, copy)
     lacking = after("drop table marts.fct_doubtful_values", panel)
     assert lacking.exit_code == 2
-    assert "lacks tables or columns that a panel is compared with" in lacking.output
+    assert "lacks tables or columns that the comparison needs" in lacking.output

@@ -179,8 +179,8 @@ def test_the_message_names_series_years_cities_and_values_by_size(
     assert (
         line
         == "GDP (gdp, total, vendor) 2015-2016, 2019: 120 of 120 published values changed by more"
-        " than 0.1 %, 1 of them are gone. Largest: Shenzhen (0) 2015: 100 -> 300;  (7) 2016: 107"
-        " -> none;  (1) 2015: 101 -> 151.5."
+        " than 0.1 %, and 1 of them are now missing. Largest changes: Shenzhen (0) 2015: 100 ->"
+        " 300;  (7) 2016: 107 -> none;  (1) 2015: 101 -> 151.5."
     )
 
 
@@ -269,8 +269,8 @@ def test_a_province_times_nine_tenths_in_four_years_is_named_and_held_in_thirty_
     found = compared(tmp_path, old, new)
     assert {row.series: (row.province, row.years) for row in found.provinces} == faulty
     assert len(found.lines) == 30
-    assert "changed on its own" in found.lines[0]
-    assert "values by -10 % in the median, compared with +0 % in all cities" in found.lines[0]
+    assert "changed differently from the other provinces" in found.lines[0]
+    assert "values changed by a median of -10 %, compared with +0 % in all cities" in found.lines[0]
     assert compared(tmp_path, old, new, declaration(2010, 2020)).lines == []
 
 
@@ -288,7 +288,7 @@ def test_a_revision_of_all_cities_by_up_to_two_per_cent_of_a_year_passes_with_a_
     assert found.lines == []
     note = next(note for note in found.notes if "published values changed" in note)
     assert note.startswith("GDP (gdp, total, vendor) 2020: 2")
-    assert note.endswith("Up to 2 % is usual, as declared")
+    assert note.endswith("Changes of up to 2 % are usual, as declared in dbt_project.yml")
     more = {key: old[key] + 3 * (value - old[key]) for key, value in new.items()}
     assert "2020: 2" in compared(tmp_path, old, more).lines[0]
 
@@ -303,7 +303,7 @@ def test_a_city_that_is_corrected_alone_is_named_and_passes(city: str, tmp_path:
     found = compared(tmp_path, old, new)
     assert found.lines == []
     (note,) = found.notes
-    assert note.startswith("GDP (gdp, total, vendor): 1 value changed more than usual: ")
+    assert note.startswith("GDP (gdp, total, vendor): 1 value changed by more than usual: ")
     assert note.endswith(f"({city}) 2015: {value} -> {0.82 * value:.6g}")
 
 
@@ -402,7 +402,7 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
     assert declared_revisions.read_revisions("public") == []
     written = declared_revisions.open_chain(settings.landing_dir()).path
     written.write_text(written.read_text().replace("2016", "2019"))
-    damage = r"revisions\.jsonl, line 1: .* from one backup"
+    damage = r"revisions\.jsonl, line 1: .* from the same backup"
     replay(refreshes, (again(), RefreshError, damage))
     assert refreshes.store.read_refreshes() == []
     monkeypatch.setenv("RELEASE_DIR", str(refreshes.store.folder))
@@ -564,7 +564,7 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
     sample_refreshes.warehouse = sample
     if is_held:
         with pytest.raises(
-            HeldError, match=r"standard errors, which exceeds REFRESH_HOLD_ABOVE .*: table_1_col_1 "
+            HeldError, match=r"standard errors\. REFRESH_HOLD_ABOVE allows .*: table_1_col_1 "
         ):
             sample_refreshes.run()
     else:
@@ -668,7 +668,7 @@ def test_small_steps_are_warned_of_and_held_by_their_sum_until_a_person_accepts_
         (
             moved(0.96),
             "000004",
-            rf"{DRIFT}000001, the first \(nobody has accepted one\) .*: table_2_col_3 ai_patent",
+            rf"{DRIFT}000001 \(the first; no release has been accepted\) .*: table_2_col_3 ",
             r"0\.96 standard errors\. Above 1, a release is held\.",
         ),
         (moved(1.63), HeldError, rf"{DRIFT}000001, .*: table_2_col_3 .*, 1\.63 standard errors"),
@@ -753,7 +753,7 @@ def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_s
     anchor = json.loads(run("status", "--json"))["anchor"]
     assert anchor["reason"] == "compared with the yearbook"
     assert anchor["accepted_at"] == published.store.read_refreshes()[-1]["at"]
-    said = "0.00 standard errors at most, from release 000001, accepted"
+    said = "drift: at most 0.00 standard errors from release 000001 (accepted on "
     assert said in run("status")
     assert run("releases").rstrip().endswith("(anchor)")
 
@@ -804,7 +804,7 @@ def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivere
         published.run(years=range(2018, 2021))
     assert published.run(years=range(2017, 2019)).reason == "years 2017:2018 read again"
     assert ("read again", {"years": "2017:2018", "files": 8}) in published.events
-    outside = "Years outside 2017:2018 also changed. ln_gdp: 1 cells of 1 cities changed, 2012-2012"
+    outside = "Years outside 2017:2018 also changed. ln_gdp: 1 cell in 1 city changed in 2012"
     assert outside in "".join(published.warnings)
     # A file that was deleted from the delivery folder cannot be read again.
     manifest, path = published.store.read_current_manifest(), f"city_yearbook/{yearbook.name}"
@@ -930,7 +930,10 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
     (line,) = (
         line for line in lines if "(invention_application_count, industry, vendor) 2019: " in line
     )
-    assert "in the median province the capital's share moved by +0.325, before by at most" in line
+    assert (
+        "in the median province the capital's share changed by +0.325, compared with at most"
+        in line
+    )
     assert {column, gained} <= {*line.removesuffix(".").split("move or appear: ")[1].split(", ")}
     assert " --revision vendor,invention_application_count,industry,2019:2019 " in lines[-2]
 

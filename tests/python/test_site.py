@@ -192,7 +192,7 @@ def test_the_page_of_the_measure_counts_its_zeros(
     )
     for page, lost, of in ((public_page, 0, 2228), (sample_page, zeros, count)):
         text = page("measure").text("#form/following-sibling::ul[1]")
-        assert f"would lose {lost} of its {of:,} city-years." in text
+        assert f"x is zero in {lost} of the {of:,} city-years." in text
     assert zeros > 0
 
 
@@ -334,7 +334,7 @@ def test_a_disk_that_refuses_a_site_is_one_message_that_names_it(
             (
                 f"Error: The site could not be written ({small / 'site'}: the disk is full). "
                 "The old site is unchanged. "
-                "Make room, or name another folder with --out.\n"
+                "Free disk space, or name another folder with --out.\n"
             ),
         )
         assert [*small.iterdir()] == []

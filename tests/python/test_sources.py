@@ -119,9 +119,9 @@ def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_e
         "No estimates have been computed yet. If the gate failed, see"
         " gates.gate_results." in told.output
     )
-    assert "firm_count (industry): a label, for 2 specifications\n" in told.output
-    assert "rd_personnel_count (total): a label, for which no specification waits\n" in told.output
-    assert "last missing" not in told.output
+    assert "firm_count (industry): a label, needed for 2 specifications\n" in told.output
+    assert "rd_personnel_count (total): a label, which no specification needs\n" in told.output
+    assert "only missing" not in told.output
 
 
 def test_a_file_of_earlier_code_is_one_message_with_a_way_out(file: Path) -> None:

@@ -608,7 +608,7 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
         main, ["report", "--database", str(release), "--out", str(tmp_path / "site")]
     )
     assert ran.exit_code == 0
-    assert "Without a citation. There is none.\n" in ran.output
+    assert "The site lacks a citation. There is none.\n" in ran.output
 
 
 def test_a_site_names_the_project_file_that_is_missing(
@@ -622,17 +622,17 @@ def test_a_site_names_the_project_file_that_is_missing(
     assert str(raised.value).startswith(
         f"The site could not be written ({missing}: No such file or directory). The"
     )
-    assert "Put it there" in str(raised.value)
+    assert "Create it" in str(raised.value)
     assert not (tmp_path / "site").exists()
 
 
 def test_the_way_out_depends_on_what_the_system_refused(tmp_path: Path) -> None:
     place, missing = tmp_path / "out", tmp_path / "folder" / "file"
     for error, expected in (
-        (OSError(errno.ENOSPC, "No space"), (f"{place}: the disk is full", "Make room")),
+        (OSError(errno.ENOSPC, "No space"), (f"{place}: the disk is full", "Free disk space")),
         (OSError(errno.EACCES, "Denied", str(missing)), (f"{place}: Denied", "Make it writable")),
         # The message names the topmost folder that is missing.
-        (OSError(errno.ENOENT, "None", str(missing)), (f"{tmp_path}/folder: None", "Put it there")),
+        (OSError(errno.ENOENT, "None", str(missing)), (f"{tmp_path}/folder: None", "Create it")),
     ):
         assert disk.describe_failure(error, place) == expected
 

@@ -237,7 +237,7 @@ def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_r
     sums.unlink()
     for read in (kept.read_current_manifest, lambda: databases.read_database(kept.published_path)):
         assert read().release_id == "000002"
-    assert verify.verify().repair_lines == [f"{sums}: missing; written again."]
+    assert verify.verify().repair_lines == [f"{sums} was missing, and was written again."]
 
 
 def exits(expected: int, said: str, *arguments: object) -> str:
@@ -330,7 +330,8 @@ def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     # Without a backup, the user has to delete the log and its head.
     log.write_bytes(b"")
     head.unlink()
-    exits(0, f"{log}: was empty; the SHA-256 of 2 releases are in it again", "rollback", "000001")
+    again = f"{log} was empty; the SHA-256 of 2 releases were recorded again"
+    exits(0, again, "rollback", "000001")
     exits(0, "", "verify")
     assert [row["release_id"] for row in kept.summarise_releases()[0]] == ["000001", "000002"]
     log.unlink()
@@ -461,7 +462,7 @@ def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is
     project.deliver("firms/b.csv", csv_text(("120000", 2020, 1, 1)))
     landing.land_deliveries()
     shutil.rmtree(folder)
-    assert "firms/a.csv, delivery 1 of extracts, landed there" in "".join(
+    assert "firms/a.csv, delivery 1 of extracts, was stored there" in "".join(
         verify.verify().damage_lines
     )
     with pytest.raises(

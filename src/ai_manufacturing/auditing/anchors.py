@@ -87,10 +87,9 @@ class Anchor:
 
     def __str__(self) -> str:
         if not self.accepted_at:
-            return f"release {self.release_id}, the first (nobody has accepted one)"
-        return f"release {self.release_id}, accepted {self.accepted_at[:10]}: {self.reason}".rstrip(
-            ": "
-        )
+            return f"release {self.release_id} (the first; no release has been accepted)"
+        reason = f": {self.reason}" if self.reason else ""
+        return f"release {self.release_id} (accepted on {self.accepted_at[:10]}{reason})"
 
     def measure_drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
         """Return the drift of each estimate from the anchor, in standard errors, largest first."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from ai_manufacturing.auditing.wording import count_noun, format_spans
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import build_create_table, quote_identifier, quote_literal
 
@@ -71,13 +72,14 @@ class Summary:
         """Text lines that describe the changed city-years, panel columns and estimates."""
         return (
             *(
-                f"{row['change_kind'].replace('_', ' ')}: {row['count']} ({row['cities']} cities, "
-                f"{row['first_year']}-{row['last_year']})"
+                f"city-years {row['change_kind'].removeprefix('city_year_')}: {row['count']}"
+                f" ({count_noun(row['cities'], 'city', 'cities')}, {_format_years(row)})"
                 for row in self.city_years
             ),
             *(
-                f"{row['column_name']}: {row['count']} cells of {row['cities']} cities changed, "
-                f"{row['first_year']}-{row['last_year']}, {_describe_size(row)}"
+                f"{row['column_name']}: {count_noun(row['count'], 'cell', 'cells')} in"
+                f" {count_noun(row['cities'], 'city', 'cities')} changed in {_format_years(row)},"
+                f" {_describe_size(row)}"
                 for row in self.cells
             ),
             *map(_describe_estimate, self.estimates),
@@ -90,7 +92,9 @@ class Summary:
             digits += 1
         lost = self.counts.get("estimate_lost", 0)
         sentence = f"An estimate moved by {self.largest_move:.{digits}f} standard errors"
-        return sentence + (f", {lost} are lost" if lost else "")
+        verb = "was" if lost == 1 else "were"
+        lost_estimates = count_noun(lost, "estimate", "estimates")
+        return sentence + (f", and {lost_estimates} {verb} lost" if lost else "")
 
     def exceeds(self, limit: float) -> bool:
         """Return whether an estimate changed by more than `limit` standard errors or was lost.
@@ -276,17 +280,21 @@ def _describe_estimate(row: Mapping[str, Any]) -> str:
         for when in ("old", "new")
     )
     notes = (
-        [f"{row['moved_std_errors']:.2f} standard errors"]
+        [f"moved by {row['moved_std_errors']:.2f} standard errors"]
         if row["moved_std_errors"] is not None
         else []
     )
     flags = {
-        "is_sign_changed": "sign",
-        "is_stars_changed": "stars",
-        "is_interval_changed": "intervals apart",
+        "is_sign_changed": "sign changed",
+        "is_stars_changed": "stars changed",
+        "is_interval_changed": "intervals do not overlap",
     }
     notes += [text for name, text in flags.items() if row[name]]
     return ", ".join([f"{row['specification_id']} {row['term']}: {old} -> {new}", *notes])
+
+
+def _format_years(row: Mapping[str, Any]) -> str:
+    return format_spans(range(row["first_year"], row["last_year"] + 1))
 
 
 def _describe_size(row: Mapping[str, Any]) -> str:
@@ -296,7 +304,7 @@ def _describe_size(row: Mapping[str, Any]) -> str:
     """
     share, change = row["largest_relative_change"], row["largest_change"]
     if change is None:
-        return "from or to missing"
+        return "to or from a missing value"
     if row["column_name"].startswith(LOGARITHMS):
         return f"by at most {change:.2g} in logarithms"
     return (

@@ -229,7 +229,7 @@ def _explain_no_use(parts: list[Part]) -> str:
     if any(part.used_count for part in parts):
         return ""
     remedies = dict.fromkeys(part.remedy.rstrip(".") for part in parts if part.remedy)
-    return ": ".join([", none used", *remedies])
+    return ": ".join([", none of them used", *remedies])
 
 
 def _describe_counts(row: Mapping[str, Any]) -> str:

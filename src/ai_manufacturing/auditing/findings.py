@@ -155,7 +155,7 @@ def split_new_findings(
             new_lines.append(str(finding))
         elif new_rows:
             same = len(rows) - len(new_rows)
-            end = f"{same} more rows were already known." if same else ""
+            end = f"{same} other rows were already known." if same else ""
             new_lines.append(join_items(heading, new_rows, RESULTS_TABLE, end))
         else:
             known_lines.append(f"{heading} ({len(rows)} rows)" if rows else heading)

@@ -63,12 +63,12 @@ class Freshness:
         }
 
     def __str__(self) -> str:
-        newest = f"newest delivery {self.newest_delivery_at:%Y-%m-%d}"
+        newest = f"newest delivery on {self.newest_delivery_at:%Y-%m-%d}"
         text = f"{self.provider}: {newest}, {self.age_days:.0f} days ago"
         for limit in ("fail_after_days", "warn_after_days"):
             days = getattr(self.limits, limit)
             if days is not None and self.age_days > days:
-                return f"{text}, which exceeds {limit} ({days:g}) in its declaration"
+                return f"{text}, which exceeds {limit} ({days:g}) of its declaration"
         return text
 
 
@@ -138,7 +138,7 @@ def require_fresh(release: Path, outcome: str, is_published: bool, on_event: OnE
     stale = []
     for provider in providers:
         if provider.is_stale:
-            stale.append(f"{provider}. Ask the provider for a delivery, or allow more days.")
+            stale.append(f"{provider}. Ask the provider for a delivery, or raise the limit.")
         elif provider.is_late:
             warn(on_event, f"{provider}.")
     if stale:

@@ -166,9 +166,11 @@ def judge_release(
     }
     for year in undeclared_years:
         columns = sorted(excess_specifications.intersection(year.specifications))
-        line = f"{year.message}. No published year behaves like this"
+        line = f"{year.message}. No published year shows changes of this size"
         if columns:
-            reasons.append(f"{line}, and columns that use it move or appear: {', '.join(columns)}.")
+            reasons.append(
+                f"{line}, and columns that use this year move or appear: {', '.join(columns)}."
+            )
             series = (year.provider, year.quantity, year.scope, (year.year, year.year))
             declarable_revisions.append(declared_revisions.format_revision(*series))
         else:

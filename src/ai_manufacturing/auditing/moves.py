@@ -40,7 +40,10 @@ class Moves:
         estimates = [line for line in self.judged_changes.lines if " -> " in line]
         largest = join_first(estimates, MAX_LISTED_ESTIMATES, "; ", "; and {} more")
         move = self.judged_changes.describe_move(limit)
-        return [f"{move}, which exceeds REFRESH_HOLD_ABOVE ({limit:.15g}): {largest}."]
+        return [
+            f"{move}. REFRESH_HOLD_ABOVE allows moves of up to {limit:.15g} and no lost estimates:"
+            f" {largest}."
+        ]
 
 
 def find_moves(

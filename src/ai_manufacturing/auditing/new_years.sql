@@ -40,12 +40,12 @@ select
         coalesce(labels.label_en, judged.series), ' (',
         concat_ws(', ', judged.series, judged.scope, judged.provider), ') ', judged.year,
         format(
-            ': {:.1f} % of the total moved between cities, before at most {:.1f}',
+            ': {:.1f} % of the total moved between cities, compared with at most {:.1f} % in earlier years',
             100 * judged.moved_share, 100 * judged.earlier_moved_share
         ),
         format(
-            '; in the median province the capital''s share moved by {:+.3f}, before by'
-            || ' at most {:.3f}',
+            '; in the median province the capital''s share changed by {:+.3f}, compared with'
+            || ' at most {:.3f} in earlier years',
             judged.capital_shift, judged.earlier_capital_shift
         ),
         '. Largest gains: ',

@@ -21,24 +21,24 @@ from ai_manufacturing.system.sql_text import load_statements
 SQL = load_statements(__file__)
 
 KEY = ["series", "city_id", "year"]
-SAME, MISSING, UNEXPLAINED = "same value", "ours is missing", "unexplained"
+SAME, MISSING, UNEXPLAINED = "same value", "our value is missing", "unexplained"
 # Explanations of a difference that an exactly equal value proves, in order of precedence.
 PROVEN = {
-    "provider": "another provider's value here",
-    "delivered": "delivered here, before boundary changes or corrections",
-    "definition": "another definition here",
-    "year": "our value of the year before or after",
-    "unit": "unit (a power of ten)",
+    "provider": "another provider's value in the warehouse",
+    "delivered": "our delivered value, before boundary changes or corrections",
+    "definition": "our value by another definition",
+    "year": "our value for the previous or the next year",
+    "unit": "another unit (a power of ten)",
 }
 LIKELY = {
-    "repeated": "theirs repeats the year before",
-    "digit": "one digit, or two exchanged",
-    "vintage": "another vintage (the ratio runs on)",
-    "interpolated": "theirs is interpolated",
-    "marked": "ours is marked as doubtful",
-    "rounding": "rounding, or within 1 % (final against preliminary)",
-    "theirs": "theirs jumps, ours does not",
-    "ours": "ours jumps, theirs does not",
+    "repeated": "their value repeats the previous year",
+    "digit": "one digit differs, or two digits are swapped",
+    "vintage": "another vintage (the ratio is similar in adjacent years)",
+    "interpolated": "their value is interpolated",
+    "marked": "our value is marked as doubtful",
+    "rounding": "rounding, or a difference below 1 % (final or preliminary)",
+    "theirs": "their value jumps, ours does not",
+    "ours": "our value jumps, theirs does not",
 }
 CERTAINTY = {SAME: "same", MISSING: "missing", UNEXPLAINED: "none"}
 CERTAINTY |= dict.fromkeys(PROVEN.values(), "proven") | dict.fromkeys(LIKELY.values(), "likely")
@@ -128,7 +128,7 @@ def read_reference(connection: duckdb.DuckDBPyConnection) -> Reference:
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             if copy_query:
                 return read_table(copy_query)
-            message = f"The file lacks tables or columns that a panel is compared with ({error})."
+            message = f"The file lacks tables or columns that the comparison needs ({error})."
             raise PanelError(
                 f"{message} Build the warehouse again, or name another file with --database."
             ) from error

@@ -148,11 +148,16 @@ def find_row_keys(
             if candidates[name].count() > MIN_PARSED_SHARE * cell_counts[name]
         ]
         if not fitting:
-            subject = f"column {user_heading!r}" if user_heading else "each column"
+            things = {"city": "cities", "year": "years"}[kind]
+            problem = (
+                f"column {user_heading!r} contains too few {things}"
+                if user_heading
+                else f"no column contains enough {things}"
+            )
             raise PanelError(
-                f"{path}: in {subject}, most cells are not a {kind}. Name the {kind} column"
-                f" with --{kind}. The file needs one row per city and year; a city is a code"
-                " (440300, 4403) or a Chinese or English name."
+                f"{path}: {problem}. Name the column with the {things} with --{kind}. The file"
+                " needs one row per city and year, and identifies a city by its code (440300,"
+                " 4403) or by its Chinese or English name."
             )
         # Prefer the column with most cities: a province column matches only four municipalities.
         best = max(
@@ -170,14 +175,14 @@ def find_row_keys(
     unique_pairs = pairs.drop_duplicates()
     unknown_names = rows.loc[city_ids.isna() & years.notna(), city_heading].unique()
     lines = [
-        f"{len(rows):,} rows. City: column {city_heading!r},"
-        f" {unique_pairs['city_id'].nunique():,} cities. Year: column {year_heading!r},"
+        f"{len(rows):,} rows. Column {city_heading!r} contains"
+        f" {unique_pairs['city_id'].nunique():,} cities, and column {year_heading!r} the years"
         f" {unique_pairs['year'].min()} to {unique_pairs['year'].max()}."
     ]
     if len(unknown_names):
         lines.append(
-            "Rows left out, because the name does not identify a single city:"
-            f" {join_first(unknown_names, MAX_NAMES)}."
+            "Rows with these names were left out, because the name does not identify a single"
+            f" city: {join_first(unknown_names, MAX_NAMES)}."
         )
     if len(unique_pairs) < len(pairs):
         lines.append(
@@ -261,5 +266,8 @@ def _match_series(
     )
     if not is_user_choice and not (fits and panel_logs.corr(warehouse_logs) >= MIN_LOG_CORRELATION):
         return None
-    basis = "as told" if is_user_choice else "by name and value" if has_name_match else "by value"
+    if is_user_choice:
+        basis = "as named with --column"
+    else:
+        basis = "recognised by name and value" if has_name_match else "recognised by value"
     return Column(heading, series, power, basis, len(cells), agreeing_share)

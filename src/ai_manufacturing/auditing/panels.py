@@ -78,11 +78,11 @@ def judge_panel(
         raise PanelError(
             "\n".join(lines)
             + f"\n{path}: no column resembles a series of the years {years.min()} to {years.max()}."
-            " Name one as --column COLUMN=SERIES, of"
+            " Assign a series to a column with --column COLUMN=SERIES. Series with values:"
             f" {', '.join(sorted(reference.labels)) or 'none'}."
         )
     others = [name for name in rows if name not in {column.heading for column in columns}]
-    lines.append(f"Columns that are not compared: {join_first(others, MAX_NAMES)}.")
+    lines.append(f"These columns are not compared: {join_first(others, MAX_NAMES)}.")
     panel = panel_causes.build_cells(rows, row_keys, columns)
     table = panel_causes.add_causes(panel, reference)
     chance_table, swap_table = (
@@ -114,15 +114,16 @@ def _format_lines(
     actual, chance, swap = shares
     differ = max(1 - actual["same"], 1e-9)
     return [
-        f"\n{column.heading} is {column.series} ({label}), {column.basis}: times 10^{column.power},"
-        f" {column.agreeing_share:.0%} of {column.shared_count:,} cells are within 1 %.",
+        f"\n{column.heading} is {column.series} ({label}), {column.basis}. Multiplied by"
+        f" 10^{column.power}, {column.agreeing_share:.0%} of the {column.shared_count:,} cells that"
+        " have a value in both are within 1 % of ours.",
         *(f"{size:9,}  {how:7}  {cause}" for (cause, how), size in by_cause.items()),
-        f"{differ:.1%} of the cells that both have differ, of which"
-        f" {1 - actual['none'] / differ:.1%} have a cause, and {actual['proven'] / differ:.1%} a"
-        " proven one.",
-        f"Of values of other cities, {chance['same'] + chance['proven']:.2%} have a proven and"
-        f" {chance['likely']:.2%} a likely cause by chance; {swap['likely']:.2%} a likely one"
-        " if all years are those of one other city.",
+        f"{differ:.1%} of these cells differ. Of the differences, {1 - actual['none'] / differ:.1%}"
+        f" have a cause, and {actual['proven'] / differ:.1%} have a proven cause.",
+        "If each year's values are shuffled among the cities, chance gives"
+        f" {chance['same'] + chance['proven']:.2%} of the cells a proven cause and"
+        f" {chance['likely']:.2%} a likely one. If whole cities are shuffled, it gives"
+        f" {swap['likely']:.2%} a likely one.",
     ]
 
 

@@ -70,13 +70,15 @@ class SeriesYear(NamedTuple):
 
     def __str__(self) -> str:
         basis = (
-            (f"according to {self.revisions} logged revisions") if self.revisions else "as declared"
+            f"according to {self.revisions} logged revisions"
+            if self.revisions
+            else "as declared in dbt_project.yml"
         )
         return (
             f"{self.heading} {self.year}:"
-            f" {self.undeclared} of {self.published} published values changed, by"
-            f" {100 * self.change:.2g} % in the median. Up to {100 * self.usual:.2g} % is usual,"
-            f" {basis}"
+            f" {self.undeclared} of {self.published} published values changed,"
+            f" with a median change of {100 * self.change:.2g} %. Changes of up to"
+            f" {100 * self.usual:.2g} % are usual, {basis}"
         )
 
 
@@ -98,10 +100,10 @@ class Province(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{self.label} ({self.series}, {self.scope}, {self.provider})"
-            f" {format_spans(self.years)}: {self.province} changed on its own, {self.values}"
-            f" values by {100 * self.change:+.2g} % in the median, compared with"
-            f" {100 * self.change_of_all:+.2g} % in all cities. Up to {100 * self.usual:.2g} %"
-            " is usual"
+            f" {format_spans(self.years)}: {self.province} changed differently from the"
+            f" other provinces: its {self.values} values changed by a median of"
+            f" {100 * self.change:+.2g} %, compared with {100 * self.change_of_all:+.2g} % in all"
+            f" cities. Changes of up to {100 * self.usual:.2g} % are usual"
         )
 
 
@@ -244,11 +246,12 @@ class Revisions:
             ):
                 largest.setdefault(cell.city_id, cell)
         lost = sum(row.lost for row in rows)
+        note = f", and {lost} of them are now missing" if lost else ""
         return (
             f"{first.heading} {format_spans(years)}: {sum(row.rewritten for row in rows)} of"
             f" {sum(row.published for row in rows)} published values changed by more than"
-            f" {100 * MIN_RELATIVE_CHANGE:g} %{f', {lost} of them are gone' if lost else ''}."
-            f" Largest: {'; '.join(map(str, [*largest.values()][:MAX_LISTED_CITIES]))}."
+            f" {100 * MIN_RELATIVE_CHANGE:g} %{note}."
+            f" Largest changes: {'; '.join(map(str, [*largest.values()][:MAX_LISTED_CITIES]))}."
         )
 
     @property
@@ -288,7 +291,7 @@ def _describe_cells(heading: str, cells: Sequence[Cell]) -> str:
     """Describe the individual values of a series that changed by more than usual."""
     values = f"{len(cells)} value{'s' if len(cells) > 1 else ''}"
     examples = join_first([*map(str, cells)], MAX_LISTED_CITIES)
-    return f"{heading}: {values} changed more than usual: {examples}"
+    return f"{heading}: {values} changed by more than usual: {examples}"
 
 
 def _describe_city(series: Sequence[LostCity]) -> str:

@@ -185,12 +185,12 @@ class _Reader:
         lines = [
             f"{name}: {specification['description']}",
             (
-                f"{specification['estimator']}: {specification['outcome']} on"
-                f" {specification['regressor']} and {specification['controls'] or 'no controls'};"
-                f" {_select_measure(specification)} is {specification['transform']},"
-                f" {specification['weighting']}, {specification['scope']};"
-                f" {specification['first_year']}-{specification['last_year']}, errors by"
-                f" {specification['covariance']}"
+                f"{specification['estimator']}: outcome {specification['outcome']}, regressor"
+                f" {specification['regressor']}, controls {specification['controls'] or 'none'};"
+                f" measure {_select_measure(specification)} with transform"
+                f" {specification['transform']}, weighting {specification['weighting']}, scope"
+                f" {specification['scope']}; years {specification['first_year']} to"
+                f" {specification['last_year']}, covariance {specification['covariance']}"
             ),
         ]
         lines += [
@@ -208,11 +208,14 @@ class _Reader:
             lines.append(f"warning: {head['warnings']}")
         lines += term_lines
         sample = f"observations {head['observation_count']}, cities {head['city_count']}"
-        lines += [f"{sample}, {_describe_diagnostics(head)}", "lost from the panel, in this order:"]
+        lines += [
+            f"{sample}, {_describe_diagnostics(head)}",
+            "city-years dropped from the panel, in this order:",
+        ]
         for row in self.select_rows("estimates.observation_losses", "step", specification_id=name):
             variable = f": {row['variable']}" if row["variable"] else ""
             lines.append(f"  {row['observation_count']:>6}  {row['reason']}{variable}")
-        lines.append("city-years by year (all in estimates.estimation_samples):")
+        lines.append("city-years in the sample, by year (estimates.estimation_samples lists them):")
         lines += [
             f"  {row['year']}  {row['cities']}"
             for row in self.read_rows(
@@ -236,16 +239,18 @@ class _Reader:
             specification_id=head["specification_id"],
         )
         if not rows:
-            return ["can be estimated: nothing (reports.rpt_specifications, status)"]
+            return [
+                "No similar specification can be estimated (reports.rpt_specifications, status)."
+            ]
         relation = (
-            f"readings of {table} column {column}",
-            f"no reading of column {column}; of {table}",
-            f"nothing like it in {table}; elsewhere",
+            f"These readings of {table} column {column} can be estimated",
+            f"No reading of column {column} can be estimated, but these readings of {table} can",
+            f"No similar specification of {table} can be estimated, but these others can",
         )[rows[0]["distance"]]
         names = [row["specification_id"] for row in rows]
         return [
-            f"can be estimated: {relation}: {join_first(names, MAX_ROWS)}",
-            f"to trace one: {_format_command(names[0])}",
+            f"{relation}: {join_first(names, MAX_ROWS)}",
+            f"To trace the first: {_format_command(names[0])}",
         ]
 
     def _suggest_city_years(self, specification: Row, cell: Row, inputs: list[Row]) -> list[str]:
@@ -266,15 +271,15 @@ class _Reader:
             if measure is None or measure["measure_count"] is None:
                 missing[measure_row["variable"]] = None
         if not first <= year <= last:
-            why = f"the specification runs from {first} to {last}"
+            why = f"the specification covers only the years {first} to {last}"
         elif missing:
-            why = f"missing {', '.join(missing)}"
+            why = f"these variables are missing: {', '.join(missing)}"
         else:
             why = (
-                "its subsample, lags or single city-years leave it out"
+                "the subsample, a lag or the removal of singletons excludes it"
                 " (estimates.observation_losses)"
             )
-        lines = [f"why not: {why}"]
+        lines = [f"Reason: {why}."]
         years = self.select_rows(
             "estimates.estimation_samples", "year", specification_id=name, city_id=city_id
         )
@@ -282,7 +287,11 @@ class _Reader:
             sample_years = [row["year"] for row in years]
             nearest = min(sample_years, key=lambda other: (abs(other - year), other))
             command = _format_command(name, city_id, nearest)
-            return [*lines, f"in the sample: {format_spans(sample_years)}; {command}"]
+            return [
+                *lines,
+                f"The sample contains the city in {format_spans(sample_years)}. To trace the"
+                f" nearest year: {command}",
+            ]
         others = self.read_rows(
             SQL["samples_with_cell"],
             table_id=specification["table_id"],
@@ -292,9 +301,16 @@ class _Reader:
         if others:
             names = [row["specification_id"] for row in others]
             command = _format_command(names[0], city_id, year)
-            return [*lines, f"in the sample of: {join_first(names, MAX_ROWS)}; {command}"]
-        nowhere = f"in no year in this sample, and in {year} in none of {specification['table_id']}"
-        return [*lines, f"{nowhere}; {_format_command(name)} has its years"]
+            return [
+                *lines,
+                f"These samples contain it: {join_first(names, MAX_ROWS)}. To trace the first:"
+                f" {command}",
+            ]
+        nowhere = (
+            f"This sample does not contain the city in any year, and in {year} no sample of"
+            f" {specification['table_id']} contains it"
+        )
+        return [*lines, f"{nowhere}. To list the sample's years: {_format_command(name)}"]
 
     def describe_cell(self, specification: Row, city_id: str, year: int) -> list[str]:
         name, cell = specification["specification_id"], Row(city_id=city_id, year=year)
@@ -330,7 +346,7 @@ class _Reader:
             for row in self.select_rows(
                 "marts.dim_city_groups", grouping=grouping, city_id=city_id
             ):
-                group = f"{row['group_name']}, by {_format_number(row['value'])}"
+                group = f"{row['group_name']}, with the value {_format_number(row['value'])}"
             lines.append(f"{grouping}: {group} (city_groupings.csv)")
         for role in ("outcome", "control"):
             role_rows = [row for row in inputs if row["role"] == role]
@@ -380,12 +396,12 @@ class _Reader:
             absent = dict.fromkeys(
                 row["series"] for row in (*counts, *scaling) if not row["is_delivered"]
             )
-            return [f"{counts[0]['variable_used']} = missing: not delivered: {', '.join(absent)}"]
+            return [f"{counts[0]['variable_used']} = missing; not delivered: {', '.join(absent)}"]
         heading = f"{counts[0]['variable_used']} = {_format_number(measure['measure_count'])}"
         if measure["missing_reason"]:
             heading += f" ({measure['missing_reason']})"
         if not scaling:
-            lines = [f"{heading}: {' less '.join(row['series'] for row in counts)}"]
+            lines = [f"{heading}: {' minus '.join(row['series'] for row in counts)}"]
             for row in counts:
                 lines += self._describe_series(row["series"], row["scope"], city_id, year)
             return lines
@@ -398,15 +414,16 @@ class _Reader:
             scale["series"] if area == "city" else f"{scale['series']} of the rest of the province"
         )
         base_year = counts[0]["fixed_year"]
-        base = " less ".join(f"{row['series']} {base_year}" for row in counts)
+        base = " minus ".join(f"{row['series']} {base_year}" for row in counts)
         base = base if len(counts) == 1 else f"({base})"
         lines = [f"{heading}: {base} / {name} {base_year} x {name} {year}"]
         for row in counts:
             lines += self._describe_series(row["series"], row["scope"], city_id, base_year)
         if area != "city":
             lines.append(
-                f"  {name} {year} = {_format_number(measure['scaling_value'])}: the sum over its"
-                " other units that have a value in every year (marts.fct_city_year_panel)"
+                f"  {name} {year} = {_format_number(measure['scaling_value'])}: the sum over the"
+                " province's other units that have a value in every year"
+                " (marts.fct_city_year_panel)"
             )
             return lines
         for scaling_year in dict.fromkeys((base_year, year)):
@@ -456,11 +473,13 @@ class _Reader:
         if file_rows:
             files = join_first([row["file"] for row in file_rows], MAX_ROWS)
             has_tags = any(row["has_tags"] for row in file_rows)
-            why = " (why a record counts as AI: marts.fct_ai_tags)" if has_tags else ""
-            return f"counted from {len(file_rows)} files{why}: {files}"
+            why = " (marts.fct_ai_tags explains why a record counts as AI)" if has_tags else ""
+            return f"counted from {len(file_rows)} files: {files}{why}"
         if value is None:
             return "no number was delivered"
-        return "no delivered row: an absent city counts zero in this source (series_sources.csv)"
+        return (
+            "no row was delivered; this source counts an absent city as zero (series_sources.csv)"
+        )
 
 
 def _format_command(specification_id: str, city_id: str = "", year: int | None = None) -> str:

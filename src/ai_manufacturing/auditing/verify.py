@@ -55,7 +55,8 @@ class Verification:
         counts_text = ", ".join(f"{number} {kind}" for kind, number in self.counts.items())
         count = len(self.damage_lines)
         differ = "differs" if count == 1 else "differ"
-        return f"Compared: {counts_text or 'nothing is there'}. {count or 'None'} {differ}."
+        compared = counts_text or "nothing, because no files exist"
+        return f"Compared {compared}. {count or 'None'} {differ}."
 
     def add_count(self, kind: str, number: int = 1) -> None:
         """Increase the number of compared items of the given kind."""
@@ -117,7 +118,9 @@ def _verify_landing(folder: Path, manifests: dict[Path, Manifest], outcome: Veri
                         delivery_text = (
                             f"{delivery.event['file_path']}, delivery {delivery.number} of {name}"
                         )
-                        missing = f"{folder / key} is missing, but {delivery_text}, landed there"
+                        missing = (
+                            f"{folder / key} is missing, but {delivery_text}, was stored there"
+                        )
                         outcome.damage_lines.append(f"{missing}. {checksums.REPAIR_ADVICE}")
                 outcome.damage_lines += _find_undelivered_files(events, name, manifests)
         _verify_tables(folder, outcome)
@@ -186,7 +189,7 @@ def _verify_releases(releases: Store, outcome: Verification) -> dict[Path, Manif
 
 def _verify_site(folder: Path, outcome: Verification) -> None:
     outcome.repair_lines += [
-        f"{path} was left by a run that died, and was removed."
+        f"{path} was left behind by a run that crashed, and was removed."
         for path in remove_stale_folders(folder)
     ]
     if not (folder / "assets" / "site.js").exists():

@@ -23,6 +23,11 @@ def join_first(
     return separator.join(items[:limit]) + (rest.format(more) if more > 0 else "")
 
 
+def count_noun(count: int, singular: str, plural: str) -> str:
+    """Return a number with a noun in its singular or plural, for example `1 cell`."""
+    return f"{count} {singular if count == 1 else plural}"
+
+
 def find_spans(years: Iterable[int]) -> list[tuple[int, int]]:
     """Return the first and last year of each run of consecutive years."""
     year_spans: list[tuple[int, int]] = []

@@ -131,7 +131,7 @@ REPLACE_OPTION = click.option(
     "--replace-extract-set",
     "replaces",
     is_flag=True,
-    help="Allow it to replace a release of another extract set or kind.",
+    help="Replace the published release even if it belongs to another extract set or kind.",
 )
 
 
@@ -164,8 +164,8 @@ def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., 
         "--release",
         "path",
         type=FILE,
-        help=f"{what}. Default: the first that the command can read of WAREHOUSE_PATH, RELEASE_PATH"
-        " or RELEASE_DIR, the published release, build/warehouse.duckdb.",
+        help=f"{what}. Default: the first of these that the command can read: WAREHOUSE_PATH,"
+        " RELEASE_PATH or RELEASE_DIR, the published release, build/warehouse.duckdb.",
     )
 
 

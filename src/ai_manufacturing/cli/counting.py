@@ -15,16 +15,16 @@ from ai_manufacturing.cli.console import FOLDER, command, convert_errors
     "--registers",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help=(
-        "Folder with the registers (Spark only). Default: EXTRACTS_DIR, whose registers DuckDB also"
-        " counts."
+        "Folder with the registers (only with --engine spark). Default: EXTRACTS_DIR, which DuckDB"
+        " always uses."
     ),
 )
 @click.option(
     "--out",
     type=FOLDER,
     help=(
-        "Folder for the counts (Spark only). Default: COUNTS_DIR, or register_counts in"
-        " EXTRACTS_DIR."
+        "Folder for the counts (only with --engine spark). Default: COUNTS_DIR, or register_counts"
+        " in EXTRACTS_DIR."
     ),
 )
 def counts(engine: str, registers: Path | None, out: Path | None) -> None:

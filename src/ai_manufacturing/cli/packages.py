@@ -79,13 +79,13 @@ def catalogue(path: Path | None, out: Path) -> None:
 @click.option(
     "--catalogue",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Page from `ai-manufacturing catalogue` to include. Default: the one already in --out.",
+    help="Page from `ai-manufacturing catalogue` to include. Default: the page in --out, if any.",
 )
 @click.option(
     "--with-restricted",
     is_flag=True,
-    help="Show values that may not be passed on, for a site that only authorised people can open;"
-    " each page says so.",
+    help="Show values that may not be passed on, for a site that only authorised people can open."
+    " Each page carries a notice.",
 )
 def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted: bool) -> None:
     """Build the static site of a release or a warehouse, without restricted values."""
@@ -102,14 +102,14 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
     database = choose_database(path)
     present_page = out / catalogues.NAME
     included_page = catalogue or (present_page if present_page.is_file() else None)
-    note = "Without dbt's catalogue: `make catalogue` writes it."
+    note = "The site lacks dbt's catalogue. To write it: `make catalogue`."
     try:
         if included_page is not None:
             catalogues.require_origin(included_page, database.origin)
     except catalogues.CatalogueError as error:
         if catalogue is not None:
             raise UsageError(str(error)) from error
-        included_page, note = None, f"Without dbt's catalogue. {error}"
+        included_page, note = None, f"The site lacks dbt's catalogue. {error}"
     with (
         convert_errors(site.SiteError),
         exit_on_refresh_error(print_event),
@@ -117,13 +117,13 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
     ):
         release = _prepare_release(database, Path(folder))
         pages = site.build(release, out, included_page, with_restricted=with_restricted)
-    click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
+    click.echo(f"{out} now contains {len(pages)} pages. Open {out / 'index.html'}.")
     if included_page is None:
         click.echo(note)
     if "query" not in pages:
-        click.echo("Without the query page: `make query-page` bundles it with npm.")
+        click.echo("The site lacks the query page. To build it with npm: `make query-page`.")
     if absence := citation.read_citation(settings.project_root()).absence:
-        click.echo(f"Without a citation. {absence}")
+        click.echo(f"The site lacks a citation. {absence}")
 
 
 def _prepare_release(database: "Database", folder: Path) -> Path:
@@ -185,31 +185,35 @@ def mcp(path: Path | None, with_restricted: bool) -> None:
 @click.option(
     "--without-run",
     is_flag=True,
-    help="Do not run the package before it is written; it then has no log.",
+    help="Write the package without running it first; it then contains no log.",
 )
 @click.option(
     "--signed",
     type=FILE,
-    help="Form in which a person certifies the rights to the data; the README has it.",
+    help="Completed form that certifies the rights to the data. The package's README contains"
+    " the empty form.",
 )
 @click.option(
     "--check",
     "archive",
     type=FILE,
-    help="Unpack this zip in an empty folder, run it, compare every number.",
+    help="Unpack this zip in an empty folder, run it, and compare every number.",
 )
 @click.option(
     "--yes",
     is_flag=True,
-    help="With --check: run the code of the zip without asking; you trust its makers.",
+    help="With --check: run the code of the zip without asking. Use it only if you trust the"
+    " zip's author.",
 )
 @click.option(
-    "--extracts", type=FOLDER, help="With --check: folder of the restricted files, obtained apart."
+    "--extracts",
+    type=FOLDER,
+    help="With --check: folder of the restricted files, which you obtained separately.",
 )
 @click.option(
     "--new-environment",
     is_flag=True,
-    help="With --check: install the locked packages even if they are here.",
+    help="With --check: install the locked packages even if they are already installed.",
 )
 def replication_package(
     path: Path | None,

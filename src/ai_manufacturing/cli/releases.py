@@ -30,13 +30,13 @@ from ai_manufacturing.system.exit_codes import ExitCode
 @click.option(
     "--years",
     callback=parse_years,
-    help="Read the files of these years (such as 2018:2020) again, and publish.",
+    help="Read the files of these years (such as 2018:2020) again, and publish the result.",
 )
 @REPLACE_OPTION
 @click.option(
     "--without-estimates",
     is_flag=True,
-    help="Publish a build without headline estimates, as long as no release has had any.",
+    help="Publish a build without headline estimates. Allowed only until a release has had one.",
 )
 def refresh(years: range | None, replaces: bool, without_estimates: bool) -> None:
     """Build a release from the input files, and publish it if all checks pass."""
@@ -63,7 +63,7 @@ def refresh(years: range | None, replaces: bool, without_estimates: bool) -> Non
     exit_codes=(*DEFAULT_EXIT_CODES, ExitCode.BUILD_FAILED, ExitCode.LOCKED),
 )
 @click.argument("release_id")
-@click.option("--reason", required=True, help="Why you publish it; the manifest keeps it.")
+@click.option("--reason", required=True, help="Why you publish the build; the manifest records it.")
 @REPLACE_OPTION
 def publish(release_id: str, reason: str, replaces: bool) -> None:
     """Publish a build that the automatic checks held back."""
@@ -87,14 +87,18 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
     "revisions",
     multiple=True,
     metavar="PROVIDER,SERIES,SCOPE,YEARS",
-    help="Values that the next release may rewrite, and years that the gate may find odd; years"
-    " such as 2018:2019, a star for all.",
+    help="Values that the next release may change, and years that the gate may find unusual. Write"
+    " YEARS as 2018:2019; * matches every provider, series or scope.",
 )
-@click.option("--by", default=getpass.getuser, help="Who declares it. Default: this user.")
+@click.option(
+    "--by",
+    default=getpass.getuser,
+    help="Person who declares the revisions. Default: the current user.",
+)
 @click.option(
     "--reason",
     required=True,
-    help="Why the numbers are right; the log and the next releases keep it.",
+    help="Why the numbers are right; the log and the next releases record it.",
 )
 def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: str) -> None:
     """Accept the published release as the baseline for drift, or declare revisions."""

@@ -23,13 +23,15 @@ from ai_manufacturing.system.exit_codes import ExitCode
 
 
 @command(examples=study_package.read_constant("EXAMPLES", {}).get("trace", []))
-@click.option("--specification", required=True, help="A row of regression_specifications.csv.")
+@click.option(
+    "--specification", required=True, help="A specification_id of regression_specifications.csv."
+)
 @click.option(
     "--city",
-    help="Six-digit code, Chinese or English name; with --year, traces one cell to its delivered"
-    " rows.",
+    help="Six-digit code, or Chinese or English name, of a city. Together with --year, traces one"
+    " cell to its delivered rows.",
 )
-@click.option("--year", type=int, help="Year of the cell.")
+@click.option("--year", type=int, help="Year of the cell to trace.")
 @database_option("A release or a built warehouse")
 def trace(specification: str, city: str | None, year: int | None, path: Path | None) -> None:
     """Trace an estimate to its sample, or one city-year to source files and corrections."""
@@ -50,8 +52,8 @@ def trace(specification: str, city: str | None, year: int | None, path: Path | N
     "file_format",
     type=FormatChoice(),
     required=True,
-    help="parquet, csv, xlsx, dta: panel, estimates, specification curve, dictionary. Others: the"
-    " paper's tables.",
+    help="parquet, csv, xlsx and dta export the panel, the estimates, the specification curve and"
+    " the data dictionary. The other formats export the paper's tables.",
 )
 @click.option("--out", type=FOLDER, default=Path("build/exports"), show_default=True)
 @database_option("A release or a built warehouse")
@@ -82,7 +84,7 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
     "--format",
     "file_format",
     type=FormatChoice("rows", "book"),
-    help="Default: by the ending of --out.",
+    help="Default: the ending of the file name in --out.",
 )
 @click.option("--out", type=FILE, help="File to write. Default: standard output.")
 @database_option("A release or a built warehouse")
@@ -144,23 +146,23 @@ def _write_output(out: Path, content: bytes) -> None:
 @click.option(
     "--readings",
     callback=parse_names,
-    help="Specifications to show as columns, with commas: rows of regression_specifications.csv."
-    " Default: the paper's.",
+    help="Specifications of regression_specifications.csv to show as columns, separated by commas."
+    " Default: the paper's columns.",
 )
 @click.option(
     "--errors",
     callback=parse_names,
     default="city,province",
     show_default=True,
-    help="Lines below each estimate: city ( ), province [ ], wild { }, the p-value of the wild"
-    " bootstrap; or none.",
+    help="Lines below each estimate, separated by commas: standard errors by city ( ) and by"
+    " province [ ], and wild { }, the p-value of the wild bootstrap. Write none for no such lines.",
 )
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 @click.option("--decimals", type=click.IntRange(2, 4), default=3, show_default=True)
 @click.option(
     "--siunitx",
     is_flag=True,
-    help="LaTeX: align numbers at the decimal point with siunitx (version 3).",
+    help="LaTeX only: align numbers at the decimal point with siunitx (version 3).",
 )
 @click.option(
     "--out", type=FILE, help="File to write. Default: build/exports/TABLE with the format's ending."
@@ -234,24 +236,26 @@ def sources(path: Path | None, as_json: bool) -> None:
         click.echo(
             f"  {series}, "
             + (
-                f"for {specification_count} specifications"
+                f"needed for {specification_count} specifications"
                 if specification_count
-                else "for which no specification waits"
+                else "which no specification needs"
             )
         )
         if row["last_missing_of"]:
-            click.echo(f"    the last missing series of {', '.join(row['last_missing_of'])}")
+            click.echo(f"    the only missing series of {', '.join(row['last_missing_of'])}")
         for place in row["sources"]:
             click.echo(
                 f"    {place['provider']}.{place['source_name']}: {place['link']}, looked up"
                 f" {place['looked_up_on']}"
             )
             click.echo(
-                f"      goes into the folder {place['folder']} of the extracts, named"
-                f" {place['file_name']}"
+                f"      Put the file into the folder {place['folder']} of the extracts, with the"
+                f" name {place['file_name']}."
             )
             if place["estimable"]:
-                click.echo(f"      has all that is missing of {', '.join(place['estimable'])}")
+                click.echo(
+                    f"      It contains every missing series of {', '.join(place['estimable'])}."
+                )
         if not row["sources"]:
             click.echo(f"    {row['absence_reason'] or 'no known public source'}")
 
@@ -266,7 +270,9 @@ def sources(path: Path | None, as_json: bool) -> None:
 )
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
-@click.option("--markdown", is_flag=True, help="Print Markdown tables, for a review.")
+@click.option(
+    "--markdown", is_flag=True, help="Print Markdown tables, for example for a code review."
+)
 @JSON_OPTION
 def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     """Compare all tables of two release or warehouse files of the same extract set.
@@ -297,15 +303,21 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
 @command(
     examples=["judge panel.csv", "judge panel.dta --year yr --out cells.xlsx"],
     success="no column needs attention",
-    failure="too many cells of a column are unexplained, or a value of the warehouse jumps",
+    failure="too many cells of a column are unexplained, or a value jumps only in the warehouse",
 )
 @click.argument("panel", type=FILE)
-@click.option("--city", help="Column with codes or names of cities. Default: recognised.")
-@click.option("--year", help="Column with years. Default: recognised.")
 @click.option(
-    "--column", "column_options", multiple=True, metavar="COLUMN=SERIES", help="Compare these only."
+    "--city", help="Column with codes or names of cities. Default: detected from the cells."
 )
-@click.option("--out", type=FILE, help="Write a row per cell, as .csv or .xlsx.")
+@click.option("--year", help="Column with years. Default: detected from the cells.")
+@click.option(
+    "--column",
+    "column_options",
+    multiple=True,
+    metavar="COLUMN=SERIES",
+    help="Compare only these columns.",
+)
+@click.option("--out", type=FILE, help="File for one row per compared cell (.csv or .xlsx).")
 @database_option("A release or a built warehouse")
 def judge(
     panel: Path,

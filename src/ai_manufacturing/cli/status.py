@@ -115,7 +115,7 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
     files = f"{manifest.delivery_count} files"
     drift_line = "drift: not measured, because no release has had a headline estimate"
     if anchor.release_id:
-        drift_line = f"drift: {drift['largest_drift']:.2f} standard errors at most, from {anchor}"
+        drift_line = f"drift: at most {drift['largest_drift']:.2f} standard errors from {anchor}"
     counts = manifest.gate_summary.items()
     gate = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts) or "no results"
     lines: list[Line] = [
@@ -125,7 +125,10 @@ def _describe_release(store: "Store", manifest: "Manifest") -> tuple[Row, list[L
             "yellow" if manifest.origin.is_synthetic else None,
         ),
         (f"headlines: {headline_summary}", None if headline_summary.estimated_count else "red"),
-        (f"gate: {gate}; by {manifest.published_by} {manifest.reason}".rstrip(), None),
+        (
+            f"gate: {gate}; published by {manifest.published_by}: {manifest.reason}".rstrip(": "),
+            None,
+        ),
         (drift_line, None),
     ]
     for provider in providers:
@@ -167,13 +170,13 @@ def _list_stale_relations() -> list[Row]:
 def _describe_attempt(attempt: Row | None, running: Row | None) -> tuple[str, str | None]:
     """Return a status line on the last refresh attempt, with its terminal colour."""
     if attempt is None:
-        return "last attempt: none is recorded", None
+        return "last attempt: none has been recorded", None
     start = (
         f"last attempt: {attempt['began_at']}, {_compute_age(attempt['began_at']).days} days ago"
     )
     if attempt["ended_at"] is None:
         if running and all(running[name] == attempt[name] for name in ("pid", "host")):
-            return f"{start}, is running", None
+            return f"{start}, still running", None
         return (
             f"{start}, started but did not end: the process was killed, or the machine stopped"
         ), "red"

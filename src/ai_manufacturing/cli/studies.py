@@ -9,7 +9,7 @@ from ai_manufacturing.cli.console import FOLDER, UsageError, command
 
 @command(examples=["new-study studies/robots"])
 @click.argument("folder", type=FOLDER)
-@click.option("--replace", is_flag=True, help="Write files anew that are there already.")
+@click.option("--replace", is_flag=True, help="Overwrite files that already exist.")
 def new_study(folder: Path, replace: bool) -> None:
     """Generate the files of a study from the study.toml in FOLDER."""
     from ai_manufacturing.new_study import DeclarationError, write_study
@@ -18,4 +18,4 @@ def new_study(folder: Path, replace: bool) -> None:
         paths = write_study(folder, replace=replace)
     except DeclarationError as error:
         raise UsageError(str(error)) from error
-    click.echo(f"{folder}: {len(paths)} files written. Next: cd {folder}; ai-manufacturing refresh")
+    click.echo(f"Wrote {len(paths)} files to {folder}. Next: cd {folder}; ai-manufacturing refresh")

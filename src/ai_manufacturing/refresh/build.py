@@ -127,7 +127,7 @@ def explain_failure(work: Path) -> str:
         text = (work / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace")
         # dbt cannot report a full disk, because writing the report needs disk space
         is_full = shutil.disk_usage(work).free < MIN_FREE_BYTES
-        disk_note = ["No space left on its disk."] if is_full else []
+        disk_note = ["The disk is full."] if is_full else []
         return "\n".join(
             [
                 "dbt failed; the published release is unchanged.",
@@ -151,7 +151,11 @@ def explain_failure(work: Path) -> str:
         f"{node['unique_id']}: {reason}" for node, reason in zip(failures, reasons, strict=True)
     ]
     lines = "\n".join(descriptions).splitlines()
-    more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
+    more = (
+        [f"{len(lines) - PRINTED_LINES} more lines were omitted."]
+        if len(lines) > PRINTED_LINES
+        else []
+    )
     return "\n".join(
         ["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, hint]
     )

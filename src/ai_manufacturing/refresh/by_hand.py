@@ -283,6 +283,7 @@ def summarise_changes(store: Store, old: str, new: str) -> changes.Summary:
     except duckdb.Error as error:
         raise RefreshError(
             f"{paths[0]} and {paths[1]} cannot be compared ({str(error).splitlines()[0]})."
+            " Run `ai-manufacturing verify` to find damaged files."
         ) from error
 
 

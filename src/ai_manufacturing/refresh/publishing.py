@@ -76,8 +76,8 @@ def _read_inode(path: Path) -> int | None:
 
 def _warn_about_log(moved_log: Path | None, on_event: OnEvent) -> None:
     if moved_log is not None:
-        event = "The published file had been written to"
-        warn(on_event, f"{event}; the log was moved to {moved_log}.")
+        event = "Another program had written to the published file"
+        warn(on_event, f"{event}; its write-ahead log was moved to {moved_log}.")
 
 
 # ---------------------------------------------------------------- extract set
@@ -146,7 +146,7 @@ def require_declared_set(store: Store, replaced_release: Manifest | None, replac
 def describe_extracts() -> str:
     """Return a description of the extracts folder, noting if EXTRACTS_DIR is not set."""
     folder = os.environ.get("EXTRACTS_DIR")
-    sample = "the synthetic sample, as EXTRACTS_DIR is not set,"
+    sample = "the synthetic sample (the default, because EXTRACTS_DIR is not set)"
     return f"EXTRACTS_DIR ({folder})" if folder else sample
 
 
@@ -159,7 +159,7 @@ def _start_way_out(origin: Origin, replaced_origin: Origin) -> str:
         return "Set"
     name = json.dumps(replaced_origin.extract_set, ensure_ascii=False)
     instruction = f"write name: {name} into their {DESCRIPTION}"
-    return f"If these files continue that set, {instruction}. Otherwise set"
+    return f"If these files belong to that set, {instruction}. Otherwise set"
 
 
 # ---------------------------------------------------------------- publication

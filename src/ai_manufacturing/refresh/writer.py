@@ -194,7 +194,7 @@ def _delete_partial_file(connection: DuckDBPyConnection, target: Path) -> Iterat
             path.unlink(missing_ok=True)
         if isinstance(error, (duckdb_client.RefusedError, *duckdb_client.LIMIT_ERRORS)):
             raise
-        what, remedy = str(error).splitlines()[0], "Make room"
+        what, remedy = str(error).splitlines()[0], "Free disk space"
         if isinstance(error, OSError):
             what, remedy = disk.describe_failure(error, target)
         raise RefreshError(

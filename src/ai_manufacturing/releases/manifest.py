@@ -16,7 +16,8 @@ from ai_manufacturing.system import duckdb_client, integrity
 
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 RESTORE_HINT = (
-    "Restore both from a backup, or publish a past release with `ai-manufacturing rollback ID`."
+    "Restore the file and its .sha256 from a backup, or publish a past release with"
+    " `ai-manufacturing rollback ID`."
 )
 
 

@@ -46,9 +46,9 @@ PUBLISHED = ("published", "published by hand")  # log outcomes of a successful p
 SEEN = (*PUBLISHED, "rolled back to")  # log outcomes that change the published release
 DRAFT = re.compile(r"\.[0-9a-f]{32}$")  # suffix of a temporary file that disk.py creates
 RESTORE_LOG = (
-    "Restore the log and its .head from one backup. If there is none, delete the .head, and"
-    " put an empty file in place of the log: the next refresh then records the releases anew,"
-    " and does not know which were rolled back."
+    "Restore the log and its .head from the same backup. If you have no backup, delete the"
+    " .head, and replace the log with an empty file. The next refresh then records the releases"
+    " again, except for which of them were rolled back."
 )
 ID = re.compile(rf"[0-9]{{{DIGITS}}}")
 
@@ -122,7 +122,7 @@ class Store:
             actions = []
             for path in dict.fromkeys(leftovers):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-                actions.append(f"{path} was left by a refresh that died, and was removed")
+                actions.append(f"{path} was left behind by a refresh that crashed, and was removed")
             actions += self._repair_hashes()
         except OSError as error:
             raise BadConfigurationError(
@@ -142,7 +142,7 @@ class Store:
         for hash_path in (self.folder / "past").glob(f"*.duckdb{integrity.SUFFIX}"):
             if not hash_path.with_suffix("").exists():
                 hash_path.unlink()
-                actions.append(f"{hash_path}: without its release; removed")
+                actions.append(f"{hash_path} did not belong to any release, and was removed")
         if (
             self.published_path.exists()
             and not integrity.checksum_path(self.published_path).exists()
@@ -153,7 +153,8 @@ class Store:
                 if digest in self._read_logged_hashes():
                     integrity.record_checksum(self.published_path, digest)
                     actions.append(
-                        f"{integrity.checksum_path(self.published_path)}: missing; written again"
+                        f"{integrity.checksum_path(self.published_path)} was missing, and was"
+                        " written again"
                     )
         return actions
 
@@ -189,8 +190,8 @@ class Store:
                 if digest := require_intact(path):
                     releases[path.stem] = {"file_sha256": digest} | read_manifest(path).summary
         self.append_to_log({"releases": releases})
-        again = f"the SHA-256 of {len(releases)} releases are in it again"
-        return [f"{self._chain.path}: was empty; {again}"]
+        again = f"the SHA-256 of {len(releases)} releases were recorded again"
+        return [f"{self._chain.path} was empty; {again}"]
 
     def move_wal_aside(self) -> Path | None:
         """Move away a write-ahead log (WAL) that another program left beside the published file.
@@ -340,7 +341,7 @@ class Store:
             if digest in self._read_logged_hashes():
                 return
         if digest is None:
-            raise RefreshError(f"{integrity.checksum_path(path)}: missing. {RESTORE_HINT}")
+            raise RefreshError(f"{integrity.checksum_path(path)} is missing. {RESTORE_HINT}")
         if in_log not in (None, digest):
             raise RefreshError(
                 f"{path}: its SHA-256 is {digest}, but {self._chain.path} records {in_log}."

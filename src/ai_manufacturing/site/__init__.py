@@ -129,7 +129,7 @@ def build(
         ) from error
     except (OSError, duckdb.IOException, exports.ExportError) as error:
         cause = error.__cause__ or error
-        what, remedy = f"{out}: {str(error).splitlines()[0]}", "Make room"
+        what, remedy = f"{out}: {str(error).splitlines()[0]}", "Free disk space"
         if isinstance(cause, OSError):
             what, remedy = describe_failure(cause, out)
         raise SiteError(

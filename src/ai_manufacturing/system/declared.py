@@ -31,7 +31,7 @@ class Declared(BaseModel):
         for name in values if isinstance(values, Mapping) else ():
             if name not in names:
                 near = get_close_matches(name, names, n=1)
-                meant = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+                meant = f"did you mean {near[0]}?" if near else f"known names: {', '.join(names)}"
                 raise ValueError(f"{name} is unknown ({meant})")
         return values
 

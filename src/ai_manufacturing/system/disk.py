@@ -31,9 +31,9 @@ def describe_failure(error: OSError, place: Path) -> tuple[str, str]:
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         path = Path(os.fsdecode(error.filename))
         missing = next((above for above in reversed(path.parents) if not above.exists()), path)
-        return f"{missing}: {error.strerror}", "Put it there"
+        return f"{missing}: {error.strerror}", "Create it"
     if error.errno in FULL_DISK_CODES:
-        return f"{place}: the disk is full", "Make room"
+        return f"{place}: the disk is full", "Free disk space"
     return f"{place}: {error.strerror or error}", "Make it writable"
 
 

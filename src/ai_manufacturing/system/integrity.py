@@ -108,7 +108,7 @@ def check_folder(folder: Path, excluded: tuple[str, ...] = ()) -> list[str]:
     try:
         expected = _read_sums(folder / SUMS)
     except FileNotFoundError:
-        return [f"{folder / SUMS}: missing"]
+        return [f"{folder / SUMS} is missing"]
     except DamagedError as error:
         return [str(error)]
     return compare_checksums(folder, expected, _list_names(folder, excluded), SUMS)

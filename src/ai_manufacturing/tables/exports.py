@@ -337,8 +337,8 @@ def _describe_columns(connection: DuckDBPyConnection, columns: list[dict[str, An
         if row["provider"] in feeding
     )
     return (
-        f"{len(columns)} columns of the panel have values that may not be passed on, of {whose}."
-        " restricted_providers in data_dictionary says it by column."
+        f"{len(columns)} columns of the panel contain values that may not be passed on. They come"
+        f" from {whose}. The column restricted_providers of data_dictionary lists their providers."
     )
 
 

@@ -210,7 +210,7 @@ def latex(table: PrintedTable, siunitx: bool = False) -> str:
     # The empty group prevents LaTeX from parsing a leading bracket as an optional argument.
     notes = [rf"\item {{}}{escape_latex(note)}" for note in table.notes]
     newline = "\n"
-    return rf"""% Needs the packages {uses}; if its notes are not all Latin, ctex and XeLaTeX too.
+    return rf"""% Requires the packages {uses}, and for Chinese notes also ctex and XeLaTeX.
 % Specifications: {", ".join(reading.specification_id for reading in table.columns)}.
 \begin{{table}}[htbp]
 \centering
@@ -475,7 +475,7 @@ def stata(table: Table, source: Source) -> bytes:
     if len(set(short.values())) < len(short):
         raise ExportError(
             f"{table.name}: two columns have the same name after truncation to Stata's"
-            f" {STATA_NAME_LENGTH} letters. Rename one of them."
+            f" {STATA_NAME_LENGTH} characters. Rename one of them."
         )
     content = io.BytesIO()
     frame.rename(columns=short).to_stata(
@@ -517,8 +517,8 @@ def workbook(source: Source) -> bytes:
         about = book.add_worksheet("about")
         about.set_column(0, 0, STATA_LABEL_LENGTH)
         where = (
-            f"What the columns are, and what substitutes ({SUBSTITUTE_MARK}): sheet"
-            " data_dictionary."
+            "The sheet data_dictionary describes the columns and the substitutes"
+            f" ({SUBSTITUTE_MARK})."
         )
         sentences = [source.mark, source.licence, where, source.withheld, source.restriction]
         about.write_column(0, 0, [text for text in sentences if text])
