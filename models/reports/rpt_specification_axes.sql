@@ -103,6 +103,7 @@ by_value as (
     group by specification_id, axis, value
 ),
 
+-- Share of the variation between all matched estimates that the values of one axis explain.
 of_axis as (
     select
         specification_id,

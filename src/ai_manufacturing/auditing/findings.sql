@@ -1,4 +1,5 @@
 -- name: lost_records
+-- Records that do not reach the panel, of the sources that fail the gate. Records with rare reasons come first.
 with aside as (
     select
         provider,
@@ -29,7 +30,7 @@ with aside as (
     where set_aside_reason not in ('superseded', 'withdrawn')
 ),
 
--- A register can lose millions of records, so list only the first record per reason.
+-- A register can lose millions of records, so only the first record is listed for each source and reason.
 of_registers as (
     select
         provider,
@@ -77,6 +78,7 @@ order by record_count, file_path, sheet_name, row_number, column_name
 limit $listed;
 
 -- name: unread_files
+-- Files that match no declared source, with the hint of landing.
 select
     file_path,
     rtrim(concat_ws(': ', file_path, nullif(hint, '')), '.')

@@ -16,7 +16,7 @@ from ai_manufacturing.system import integrity
 
 NAME = contents.CRATE
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
-# Path prefixes of files that are licensed like the estimates.
+# Prefixes of the paths of files with estimates, to which the licence of estimates applies.
 COMPUTED = ("output/", "data/estimates.csv", "data/specification_curve.csv")
 # Media types that the standard library's mimetypes module does not know.
 TYPES = {
@@ -28,7 +28,7 @@ TYPES = {
 
 
 def write_metadata(folder: Path, manifest: Manifest) -> None:
-    """Write ro-crate-metadata.json, which describes a package and each file outside its code."""
+    """Write ro-crate-metadata.json: a node for each file, and one for the folder of the code."""
     study_citation = citation.read_citation(folder)
     makers = [
         {"@id": f"#maker_{number}", **maker}

@@ -1,7 +1,7 @@
 """Generate synthetic registers of firms and patents with any number of rows.
 
 DuckDB draws and writes them file by file, in bounded memory. Each row is a function of its number
-and the seed. For each type of fault that is set aside, one row in five thousand contains it.
+and the seed. Some rows contain errors for which the warehouse sets them aside.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,9 @@ from ai_manufacturing.system.sql_text import quote_literal
 ROWS_PER_FILE = 5_000_000
 SLOTS = 4096  # rows of the lookup table that turns uniform draws into weighted draws
 AI_SHARE = 0.012  # share of firms whose business scope contains an AI phrase
-FAULT_ONE_IN = 5000  # each type of data error occurs in one of this many rows
+# Each type of data error occurs in one of this many rows: 1 repeated identifier, 2 code of a city
+# outside the panel, 3 unknown industry or IPC class, 4 missing first date, 5 dates in wrong order.
+FAULT_ONE_IN = 5000
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -135,8 +137,8 @@ def write_registers(
     ) as connection:
         connection.execute("set preserve_insertion_order = false")
         _make_slots(connection)
+        files = -(-firms // ROWS_PER_FILE)  # rounded up
         # Each file covers cities with adjacent codes, like registers published by province.
-        files = -(-firms // ROWS_PER_FILE)
         parts = zip(_parts(firms, files), _parts(SLOTS, files), strict=True)
         for number, (rows, slots) in enumerate(parts, 1):
             path = out / f"firm_register/企业登记_{number:03d}.{file_format}"
