@@ -256,7 +256,8 @@ def test_more_instruments_than_cities_and_a_hansen_test_that_cannot_reject_are_n
         "weights are singular, and the Hansen test is void.",
         f"AR(1) does not reject at 5 % (p = {ours.tests['ar1_p_value']:.3f}): differenced errors "
         "are correlated wherever the model holds, and these are not.",
-        "Hansen p of 1.00: there are so many instruments that the test cannot reject.",
+        "The Hansen p-value is 1.00, because there are so many instruments that the test cannot"
+        " reject.",
     )
 
 
@@ -302,11 +303,11 @@ NO_PAIR = (
 TOO_FEW = "Robust standard errors need more values of city_id than terms; there are "
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("y = y / (city_id > 0)", {}, "Column y has 8 missing or non-finite values."),
-    ("", {"lag_limits": {"y": (1, 3)}}, "Lag limits of y are 1 and 3: " + OF_LIMITS.format(2)),
+    ("", {"lag_limits": {"y": (1, 3)}}, "The lag limits of y are 1 and 3: " + OF_LIMITS.format(2)),
     (
         "",
         {"lag_limits": {"y": (2, 4), "m": (4, 2)}},
-        "Lag limits of m are 4 and 2: " + OF_LIMITS.format(1),
+        "The lag limits of m are 4 and 2: " + OF_LIMITS.format(1),
     ),
     ("year < 2012", {}, NO_PAIR),
     ("city_id < 10", DIFFERENCE, TOO_FEW + "10 for 10 terms."),
@@ -330,7 +331,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (
         "y = m + city_id",
         DIFFERENCE | {"regressors": ["m", "x"], "lag_limits": {"m": (2, 4)}},
-        "The regressors fit the changes of y exactly: an identity, not an estimate.",
+        "The regressors fit the changes of y exactly, so the result is an identity and not an"
+        " estimate.",
     ),
 ]
 

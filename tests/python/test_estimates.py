@@ -275,7 +275,7 @@ EVENTS = {"estimator": "event_study", "options": "", "grouping": "region"}
     [
         ({"estimator": "ols"}, "the estimator 'ols' is unknown. Choose one of fixed_effects"),
         ({"fixed_effects": "city group-year"}, "'city group-year' requires a grouping"),
-        ({"options": "endpoints=binned"}, "endpoints is unknown .known: complete, shared"),
+        ({"options": "endpoints=binned"}, r"is unknown \(known names: complete, shared\)"),
         (GMM | {"options": "lags=2"}, "lags is '2', but the value must have the form first-last"),
         (GMM | {"options": "lags=a-3"}, "lags.0 is 'a', but the value must be a valid"),
         (

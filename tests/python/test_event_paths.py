@@ -46,7 +46,7 @@ def test_a_trend_of_t_tests_has_the_power_asked_for() -> None:
 
 def test_no_year_before_the_event_or_one_that_rejects_by_chance_finds_no_trend() -> None:
     late = refusal(find_detectable_slope, np.eye(2), [0, 1], 0.5, omitted_time=-1)
-    assert late == "No pre-trend test: no year before the event has a term."
+    assert late == "Pre-trends cannot be tested, because no year before the event has a term."
     reason = refusal(find_detectable_slope, np.eye(10), [*range(-11, -1)], 0.2, omitted_time=-1)
     assert reason.startswith("The trend that the pre-test finds with probability 0.20 is")
     assert "rejects with probability 0.40" in reason

@@ -100,11 +100,11 @@ def test_no_joint_test_says_why() -> None:
     few = fit(data, "y", cluster="province")
     exact = fit(data.assign(y=data["treated"] * (data["year"] > 2015)), "y")
     late = fit(data.query("year >= 2015"), "y")
-    names = "No joint test of before6, before5, before4, before3, before2: "
+    names = "before6, before5, before4, before3, before2 cannot be tested jointly: "
     assert [getattr(one.pre_trend, "en", "") for one in (few, exact, late)] == [
         names + "their covariance has rank 3 for 5 restrictions (3 degrees of freedom).",
         names + "the outcome is fitted exactly, so a standard error is zero.",
-        "No pre-trend test: no year before the event has a term.",
+        "Pre-trends cannot be tested, because no year before the event has a term.",
     ]
     assert np.isfinite(few.std_errors).all()
 
@@ -173,7 +173,7 @@ def test_what_cannot_be_compared_says_why(change: str, reason: str) -> None:
     found = refusal(
         heterogeneity.add_interactions, changed(grouped_panel(), change), "x", "region", "east"
     )
-    assert found == "No comparison of region: " + reason
+    assert found == "The groups of region cannot be compared: " + reason
 
 
 def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:

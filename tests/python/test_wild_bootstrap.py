@@ -149,7 +149,7 @@ def test_what_has_no_bootstrap_says_why() -> None:
     """An exact fit and a zero cluster variance are refused with a reason."""
     data = panel(9)
     exact = data.assign(y=2 * data["x1"] + data["city_id"])
-    assert refusal(bootstrapped, exact).startswith("No bootstrap: the regressors fit the outcome")
+    assert refusal(bootstrapped, exact).startswith("The bootstrap is impossible, because the")
     pair = data[data["city_id"] < 2]
     regression = fixed_effects.partial_out(pair, "y", ["x1"])
     reason = refusal(
@@ -244,4 +244,4 @@ def test_the_same_hypothesis_twice_costs_nothing() -> None:
 def test_a_member_that_cannot_be_tested_is_refused() -> None:
     data = panel(33)
     reason = refusal(adjust_p_values, data, data.assign(y=2 * data["x1"]))
-    assert reason.startswith("No bootstrap: the regressors fit the outcome exactly")
+    assert reason.startswith("The bootstrap is impossible, because the regressors fit the")
