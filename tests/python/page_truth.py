@@ -144,8 +144,8 @@ ROWS = {
                 concat_ws(
                     ' ',
                     sentence,
-                    'In simulations on the public delivery, the share of detected effects that fail'
-                    || ' this check, by simulated truth: ' || power_en || '.'
+                    'In simulations with the public data, this check fails for the following shares'
+                    || ' of detected effects, by simulated truth: ' || power_en || '.'
                 )
             from reports.rpt_credibility
             where specification_id = 'table_1_col_1'
@@ -172,9 +172,10 @@ SENTENCES = {
             group by year
         )
         select format(
-            'By {} AI firms are {:.1f} times, all firms {:.1f} times as many',
+            'In {}, there are {:.1f} times as many AI firms as in {}, and {:.1f} times',
             max(year),
             arg_max(ai_count, year) / arg_min(ai_count, year),
+            min(year),
             arg_max(every_count, year) / arg_min(every_count, year)
         )
         from years
@@ -182,7 +183,7 @@ SENTENCES = {
     """,
     "specification_curve": """
         select format(
-            '{:t,} combinations of choices, {:t,} of them without',
+            '{:t,} combinations of choices, of which {:t,} contain no dominated choice',
             count(distinct curve_id),
             count(distinct curve_id) filter (not is_dominated)
         )
@@ -357,7 +358,7 @@ def quality(page: Page, build: Build) -> Iterator[str]:
         said[row[2]] += int(row[-1].replace(",", ""))
     yield from differs("rows", sorted(said.values()), sorted(totals.values()))
     lost = sum(count for name, count in totals.items() if name not in KEPT)
-    if "No row was set aside" in page.text("//body"):
+    if "No rows were set aside" in page.text("//body"):
         yield from differs("rows set aside", lost, 0)
     gate = [*map(int, re.findall(r"\d+", page.text("#gate")))]
     kinds = ("passed", "failed-critical", "failed-warning", "unchecked")

@@ -165,7 +165,7 @@ def test_the_query_page_shows_every_type_caps_rows_and_says_which_statement_it_s
     assert values[:-2] == [*TYPES.values()]
 
     rows = "city_id, year from {}fct_city_year_panel order by city_id desc, year"
-    says = "4,037 rows; showing the first 1,000; the CSV contains all"
+    says = "4,037 rows; showing the first 1,000; the CSV file contains all rows"
     runs(f"select {rows.format('')}", says, "Meta+Enter")
     expect(page.locator("#result tbody tr")).to_have_count(1000)
     content, name = reader.downloaded(page.locator("body"), "CSV")
@@ -173,7 +173,7 @@ def test_the_query_page_shows_every_type_caps_rows_and_says_which_statement_it_s
     expected = sample_build.rows(f"select {rows.format('marts.')}")
     assert content.splitlines()[1:] == [f"{city},{year},sample,true" for city, year in expected]
 
-    says = "1 rows; 2 statements run, result of the last one shown"
+    says = "1 rows; 2 statements were run; the result of the last one is shown"
     runs("select 1 as a; -- one; two\nselect ';' as b, $$;$$ as c", says)
     assert cells.all_text_contents() == [";", ";"]
     columns_of_city = sample_build.value("select count(*) from (describe marts.dim_city)")

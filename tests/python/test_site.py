@@ -177,7 +177,9 @@ def test_readings_on_other_city_years_are_listed_apart_from_those_with_fewer_con
     rows = page.rows("#fewer_controls-readings_table_1_1//tbody/tr")
     assert [number[:5] for _, number in rows] == ["0.275", "0.229", "0.213", "0.158"]
     assert [name.count(", ") for name, _ in rows] == [0, 0, 1, 2]
-    assert "These estimates use fewer controls, on the same 2,228 city-years." in page.text("#main")
+    assert "These estimates use fewer controls, but the same 2,228 city-years." in page.text(
+        "#main"
+    )
     assert "51.6 % of the city-years and sum to -18.8" in page.text(f"#{PAPER}")
 
 

@@ -231,4 +231,4 @@ def test_the_map_begins_with_the_papers_classes_for_its_counts_only(
     )
     breaks = chosen(public)["breaks"]["ai_firms"]["measure_count"]
     assert breaks == {"paper": [99, 200], "thirds": bounds}
-    assert "are other firms, so the map begins with thirds" in public.text("#main")
+    assert "include other firms, so the map starts with thirds" in public.text("#main")
