@@ -93,8 +93,8 @@ ESTIMATES_LICENCE = Licence(
     title="Creative Commons Attribution 4.0",
     address="https://creativecommons.org/licenses/by/4.0/",
     sentence=(
-        "What this project computes (estimates, sums over cities, tables and figures) is under CC"
-        " BY 4.0, https://creativecommons.org/licenses/by/4.0/."
+        "The results of this project (estimates, sums over cities, tables and figures) are under"
+        " CC BY 4.0, https://creativecommons.org/licenses/by/4.0/."
     ),
 )
 
@@ -131,8 +131,8 @@ def format_data_licence(release: duckdb.DuckDBPyConnection) -> str:
         "# Licence of the data",
         "",
         (
-            "Code and text are under the MIT licence. The data are not: each delivered file keeps"
-            " the terms of its publisher, and so do the values of single cities that come from it."
+            "Code and text are under the MIT licence. The data are not: the terms of its"
+            " publisher apply to each delivered file, and to the values of single cities from it."
         ),
         "",
         ESTIMATES_LICENCE.sentence,

@@ -63,9 +63,9 @@ class Declaration(Row):
 
     def __str__(self) -> str:
         return (
-            f"declared revision: {self.series} ({self.scope}) of {self.provider},"
-            f" {self.first_year}-{self.last_year}, {self.declared_by}, {self.declared_at}:"
-            f" {self.reason}"
+            f"revision of {self.series} ({self.scope}) from {self.provider},"
+            f" {self.first_year}-{self.last_year}, declared by {self.declared_by} at"
+            f" {self.declared_at}: {self.reason}"
         )
 
 

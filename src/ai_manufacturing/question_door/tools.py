@@ -27,7 +27,7 @@ WAIT = 300  # timeout in seconds of wall-clock time, long enough for a busy mach
 def _explain_failure(process: subprocess.CompletedProcess[bytes]) -> str:
     """Return a message that explains why a query process ended without an answer."""
     lines = process.stderr.decode(errors="replace").strip().splitlines()
-    last = lines[-1] if lines else f"it ended with code {process.returncode}"
+    last = lines[-1] if lines else f"the process ended with exit code {process.returncode}"
     if process.returncode == -signal.SIGXCPU:
         return (
             f"The query was stopped after {answer.PROCESSOR_LIMIT} s of processor time. Ask for"

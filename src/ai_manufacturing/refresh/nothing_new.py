@@ -94,8 +94,8 @@ def require_new(
             message = (
                 f"Nothing new since build {folder.name}, which is held: {SAME}."
                 f" {folder / 'report.json'} explains why. To publish it anyway:"
-                f" ai-manufacturing publish {folder.name} --reason '...'; or delete its folder,"
-                " and refresh, to judge it again."
+                f" ai-manufacturing publish {folder.name} --reason '...'. To judge it again,"
+                " delete its folder and refresh."
             )
             for error in (HeldError, NoEstimatesError):
                 if report["outcome"] == error.__name__:
