@@ -477,8 +477,8 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
         "table_5_col_1": False,
         "table_5_col_2": True,
         "table_5_col_3": True,
-        "exits: joint p of the years before the event": True,
-        "entries: joint p of the years before the event": False,
+        "exits: joint p-value of the years before the event": True,
+        "entries: joint p-value of the years before the event": False,
     }.items():
         assert bool(warned[place]) == is_warned, place
 

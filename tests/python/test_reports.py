@@ -236,23 +236,25 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
         )
 
     assert figures(1)["difference between the two slopes"] < 1e-10
-    assert figures(4)["slope scaled by GDP, in logs"] == pytest.approx(1, abs=1e-9)
+    assert figures(4)["slope in logs with the regressor scaled by GDP"] == pytest.approx(
+        1, abs=1e-9
+    )
     assert estimate(sample_build, "table_4_col_3_ln", "ai_firms", "p_value") is None
     smallest, count = sample_build.rows(
         "select min(p_value_province), count(*) from reports.rpt_coefficients where"
         " specification_id = 'table_6_col_1' and event_time < 0"
     )[0]
-    together = figures(6)["applications: joint p of the years before the event"]
+    together = figures(6)["patent applications: joint p-value of the years before the event"]
     assert together == min(1, count * smallest)
     r2 = figures(7)
-    assert r2["R2 with effects"] > 0.97 > 0.5 > r2["R2 within"]
+    assert r2["R2 including city and year effects"] > 0.97 > 0.5 > r2["R2 within cities and years"]
     # In the sample, firm entries do not depend on city size. The figure still exceeds 0.12, because
     # growth accelerates in large cities.
-    assert figures(9)["entries 2019, treated by size"] > 0.12
+    assert figures(9)["effect on entries in 2019, with large cities as the treated group"] > 0.12
     for remark, figure, specification, column in (
         (1, "slope of log M_AI", "table_1_col_1_ln", "estimate"),
-        (8, "firms alone, same city-years", "table_1_col_1_common", "estimate"),
-        (10, "standard error, CRV1 by province", "table_1_col_1_province", "std_error"),
+        (8, "slope of firms alone, on the same city-years", "table_1_col_1_common", "estimate"),
+        (10, "standard error with CRV1 by province", "table_1_col_1_province", "std_error"),
     ):
         expected = estimate(sample_build, specification, "ai_firms", column)
         assert figures(remark)[figure] == expected
@@ -260,7 +262,7 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     common += "where specification_id similar to 'table_1_col_(._common|1_all_three)'"
     assert sample_build.rows(common) == [(2030,)]
     chance = figures(11)
-    assert chance["excluded and not explained"] == 0
+    assert chance["printed values outside the interval that are not explained"] == 0
     counts = sample_build.pairs(
         "select verdict, count(*) from reports.rpt_replication_scorecard group by 1"
     )
