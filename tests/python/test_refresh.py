@@ -480,7 +480,7 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     assert not in_2020.is_late, "a clock set back makes nothing old"
 
     refreshes.of(ago.format(800))
-    stale = r"Release 000002 is published.\nvendor: .*more than fail_after_days \(760\)"
+    stale = r"Release 000002 is published.\nvendor: .*which exceeds fail_after_days \(760\)"
     with pytest.raises(StaleError, match=stale):
         refreshes.run()
     assert store.read_current_manifest().release_id == "000002"
