@@ -420,14 +420,14 @@ SOUGHT = {
     "What is the effect of AI firms on secondary value added?": ("verdict table_2_col_1: ", ""),
     "人工智能对GDP的影响": ("verdict table_1_col_1: ", "finding claim"),
     "Does it depend on doubtful values?": ("finding doubtful", ""),
-    "the verdict of each design": ("question the designs of a claim, and the verdict of each", ""),
+    "the verdict of each design": ("question Which designs test a claim, and what", ""),
     "registered POPULATION": (
         "question In which table",
         f"column {PANEL}.registered_population_10k",
     ),
     "户籍人口": ("question In which table", "series registered_population_10k"),
-    "licence and citation": ("question whose numbers a series holds, licence", ""),
-    "city standing quarter": ("question where a city stands", "table reports.rpt_city_standing: "),
+    "licence and citation": ("question Whose numbers does a series contain", ""),
+    "city standing quarter": ("question How does a city rank among all", "table reports.rpt_city_standing: "),
 }
 
 
