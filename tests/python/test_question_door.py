@@ -427,7 +427,10 @@ SOUGHT = {
     ),
     "户籍人口": ("question In which table", "series registered_population_10k"),
     "licence and citation": ("question Whose numbers does a series contain", ""),
-    "city standing quarter": ("question How does a city rank among all", "table reports.rpt_city_standing: "),
+    "city standing quarter": (
+        "question How does a city rank among all",
+        "table reports.rpt_city_standing: ",
+    ),
 }
 
 
