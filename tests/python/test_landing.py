@@ -369,7 +369,7 @@ FAULTY_FILES: dict[str, tuple[bytes | str, tuple[str, ...]]] = {
         csv_text(GOOD, header=("城市代码", "年度", "企业数", "产值")),
         (
             ", row 1",
-            "missing 年份; found 城市代码, 年度, 企业数, 产值.",
+            "it lacks 年份; its headings are 城市代码, 年度, 企业数, 产值.",
             "declare the new headings in vendor.toml, source firms, [sources.headings]",
             "It was read as UTF-8.",
         ),
@@ -405,7 +405,10 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
     project.deliver_workbook("firms/zzz.xlsx", empty=[])
     expected = {name: parts for name, (_, parts) in FAULTY_FILES.items()} | {
         "z.xlsx": ("not a complete xlsx file",),
-        "zz.xlsx": (", sheet 数据, row 3", "missing 产值; found 城市代码, 年份, 企业数."),
+        "zz.xlsx": (
+            ", sheet 数据, row 3",
+            "it lacks 产值; its headings are 城市代码, 年份, 企业数.",
+        ),
         "zzz.xlsx": ("all sheets are empty", AGAIN),
     }
     for line, (name, parts) in zip(fault().splitlines(), expected.items(), strict=True):

@@ -166,7 +166,7 @@ def test_a_register_that_cannot_be_read_says_why_and_leaves_nothing(project: Pro
     refused = {
         "columns": (
             "编号\n1\n".encode("gb18030"),
-            "the file lacks the columns 经营范围; it has 编号.",
+            "the file lacks 经营范围; its columns are 编号.",
         ),
         "empty": (b"", "the file is empty"),
         "encoding": (
@@ -238,8 +238,7 @@ def test_a_header_of_two_rows_is_joined_where_the_declaration_asks_for_it(projec
     two_rows = csv_text(("", "", "数量", "产值"), GOOD, header=("城市代码", "年份", "企业", ""))
     project.deliver("firms/a.csv", two_rows)
     assert (
-        "row 1: wrong header: the columns 企业数, 产值 are missing; the headings are 城市代码,"
-        " 年份, 企业"
+        "row 1: wrong header: it lacks 企业数, 产值; its headings are 城市代码, 年份, 企业"
     ) in fault()
 
     project.declare(

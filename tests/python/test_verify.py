@@ -455,7 +455,7 @@ def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is
     before = landing.land_deliveries()
     (folder,) = project.store_folders()
     flip(folder / "rows.parquet", random.Random(5))
-    assert "delete this folder, and run the build again" in refusal()
+    assert "delete this folder and run the build again" in refusal()
     shutil.rmtree(folder)
     assert landing.land_deliveries() == before
     path.unlink()

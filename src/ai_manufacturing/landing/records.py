@@ -266,8 +266,8 @@ def _wrong_header_fault(sheets: list[Sheet], source: Source) -> FileFault:
         f" source {source.name}, [sources.headings]; otherwise ask the provider for the file again."
     )
     missing = (
-        f"wrong header: the columns {', '.join(closest.find_missing(columns))} are missing; the"
-        f" headings are {headings}."
+        f"wrong header: it lacks {', '.join(closest.find_missing(columns))}; its headings are"
+        f" {headings}."
     )
     return FileFault(
         " ".join(filter(None, [missing, *lookalikes, advice, closest.encoding])),

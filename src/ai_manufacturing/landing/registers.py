@@ -465,7 +465,7 @@ def _describe_rows(rows: Path, register: Register, left_out: list[str]) -> dict[
     ]
     if missing:
         raise FileFault(
-            f"the file lacks the columns {', '.join(missing)}; it has {', '.join(names)}. Ask"
+            f"the file lacks {', '.join(missing)}; its columns are {', '.join(names)}. Ask"
             " the provider for the missing columns."
         )
     rejected_path = rows.with_name("rejected.parquet")
