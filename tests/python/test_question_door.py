@@ -584,7 +584,7 @@ def test_a_query_that_only_waits_ends_too_and_says_why(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tools, "WAIT", 0.01)
-    said = "No answer within 0.01 s: the machine is busy. Ask again later."
+    said = "No answer within 0.01 s; the machine is busy. Ask again later."
     assert of(door.query("select 1"))["error"] == said
 
 
