@@ -303,7 +303,7 @@ SPECIFICATION = "table_1_col_1"
         (
             "heterogeneity_five_largest",
             ["  ai_firms:largest", "(no standard error)"],
-            ["five_largest: largest, by 643"],
+            ["five_largest: largest, with the value 643"],
         ),
         (
             "table_4_col_4_lag_of_measure",
@@ -318,7 +318,10 @@ SPECIFICATION = "table_1_col_1"
         (
             "table_5_col_3",
             [],
-            ["secondary_dominant: below, by 0.3", ": ai_firm_entry_count less ai_firm_exit_count"],
+            [
+                "secondary_dominant: below, with the value 0.3",
+                "ai_firm_entry_count minus ai_firm_exit_count",
+            ],
         ),
         ("table_4_col_3_rest_of_province", [], ["x gdp_100m_cny of the rest of the province 2015"]),
     ],

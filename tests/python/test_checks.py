@@ -52,7 +52,7 @@ def test_next_years_measure_explains_this_years_gdp_as_a_referee_found(public_bu
         " order by term desc",
         HEADLINE,
     )
-    part = "On 1,952 of the column's 2,228 city-years"
+    part = "Estimated on 1,952 of the column's 2,228 city-years"
     assert [estimate for estimate, _ in found] == [0.325, 0.014, -0.127]
     assert all(warnings.startswith(part) for _, warnings in found)
 

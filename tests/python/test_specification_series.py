@@ -184,7 +184,7 @@ def test_the_shares_of_the_first_year_rest_on_the_year_in_which_both_series_begi
         "trace", "--specification", name, "--city", "深圳", "--year", "2015"
     )
     ratio = (
-        "(ai_firm_entry_count 2020 less ai_firm_exit_count 2020) / firm_count 2020 x firm_count"
+        "(ai_firm_entry_count 2020 minus ai_firm_exit_count 2020) / firm_count 2020 x firm_count"
         " 2015"
     )
     assert ratio in traced.stdout

@@ -217,7 +217,7 @@ def test_a_site_is_compared_but_for_the_catalogue(kept: Store, tmp_path: Path) -
         (site / name).write_text(name, encoding="utf-8")
     sums = site / "SHA256SUMS"
     assert verify.verify().damage_lines == [
-        f"{sums}: missing. Run `ai-manufacturing report` again."
+        f"{sums} is missing. Run `ai-manufacturing report` again."
     ]
     integrity.record_folder(site, ("catalogue.html",))
     (site / "catalogue.html").write_text("made again", encoding="utf-8")
@@ -280,7 +280,7 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
 
     times_ten(past)
     sums.unlink()
-    is_refused(f"{sums}: missing")
+    is_refused(f"{sums} is missing")
     times_ten(past)
     sums.unlink()
     integrity.record_checksum(past, integrity.sha256(past))
@@ -307,8 +307,8 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     exits(0, " None differ.", "verify")
     sums = kept.locate_held_build("000003") / "SHA256SUMS"
     sums.unlink()
-    exits(1, f"{sums}: missing", "verify")
-    exits(1, f"{sums}: missing", "publish", "000003", "--reason", "a test")
+    exits(1, f"{sums} is missing", "verify")
+    exits(1, f"{sums} is missing", "publish", "000003", "--reason", "a test")
 
 
 @pytest.mark.soak
