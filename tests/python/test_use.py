@@ -500,7 +500,8 @@ def test_a_release_says_which_of_its_tables_answers_which_question(sample_releas
     found = dict(read(sample_release, "from release.questions"))
     listed = "select concat(schema_name, '.', table_name) from duckdb_tables()"
     there = {name for (name,) in read(sample_release, listed)}
-    assert "table: `marts.data_dictionary`" in found["What is the definition and unit of each column?"].splitlines()
+    question = "What is the definition and unit of each column?"
+    assert "table: `marts.data_dictionary`" in found[question].splitlines()
     named = {*re.findall(r"`((?:marts|estimates|reports|gates)\.[a-z_0-9]+)`", str(found))}
     assert len(named) > 30
     assert named - there == set()
