@@ -47,7 +47,7 @@ def test_the_wild_bootstrap_of_the_public_headline_is_a_referees_but_for_the_dra
 
 def test_next_years_measure_explains_this_years_gdp_as_a_referee_found(public_build: Build) -> None:
     found = public_build.rows(
-        "select round(estimate, 3), warnings[:49] from estimates.est_inference where"
+        "select round(estimate, 3), warnings from estimates.est_inference where"
         " specification_id = ? and method = 'next_year' and setting = 'last_year=yes'"
         " order by term desc",
         HEADLINE,
