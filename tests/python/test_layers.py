@@ -139,6 +139,7 @@ def test_each_file_that_a_page_names_is_there() -> None:
         *PROJECT.glob("*.md"),
         *PROJECT.glob("docs/*.md"),
         *PROJECT.glob("docs/decisions/*.md"),
+        *PROJECT.glob("src/**/*.yml"),
     ]
     named = re.compile(
         r"(?:src|models|python_models|macros|seeds|expectations|tests|benchmarks|docs)"
