@@ -197,7 +197,7 @@ def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habi
     )
     assert habits.dbt("build --select est_route_differences+") == 1
     assert (
-        "gate critical: second_route: Clustered errors of the printed columns"
+        "gate critical: second_route: The clustered standard errors of the printed columns"
         in habits.build.output
     )
     assert habits.estimates == set()
