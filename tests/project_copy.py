@@ -23,6 +23,13 @@ def copy_of_the_project(folder: Path) -> Path:
     return folder
 
 
+def commit(project: Path) -> None:
+    """Commit the files of a project copy to a repository of its own, as some commands require."""
+    author = ("-c", "user.name=Copy", "-c", "user.email=copy@localhost")
+    for command in (("init",), ("add", "--all"), (*author, "commit", "--message=Copy")):
+        subprocess.run(["git", *command], cwd=project, capture_output=True, check=True)
+
+
 def environment(project: Path) -> dict[str, str]:
     """Return environment variables that make Python and dbt use the code of a project copy."""
     public = os.environ.get("PUBLIC_EXTRACTS") or str(PROJECT / "../shared/extracts/public")

@@ -37,18 +37,27 @@ class Reach:
 
 
 def measure(project: Path, data: Path) -> CoverageData:
-    """Run a build and the quick tests under coverage, unless the coverage file exists."""
+    """Run a build and the quick tests under coverage, unless the coverage file exists.
+
+    Tests that fail without any fault are listed in a file beside the coverage.
+    """
     if not data.exists():
         settings = project / "build/coverage.ini"
         settings.write_text(SETTINGS.format(project=project, data=data.resolve()))
         measured = ("env", f"COVERAGE_PROCESS_START={settings}")
         run(project, *measured, "PYTEST_CURRENT_TEST=build", "dbt", "build", "--full-refresh")
-        options = ("-k", f"not {UNMEASURED}", "--maxfail=1000")
-        run(project, *measured, *pytest_command(*options, workers=2))
+        options = ("-k", f"not {UNMEASURED}", "--maxfail=1000", "-rfE")
+        ended = run(project, *measured, *pytest_command(*options, workers=2))
+        data.with_suffix(".broken").write_text("\n".join(list_failures(ended.stdout)))
         run(project, "coverage", "combine", f"--rcfile={settings}")
     contexts = CoverageData(str(data))
     contexts.read()
     return contexts
+
+
+def list_failures(output: str) -> list[str]:
+    """Return the tests that pytest reports as failed, in the order of its summary."""
+    return re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", output, re.MULTILINE)
 
 
 def reach(contexts: CoverageData, mutant: Mutant) -> Reach:

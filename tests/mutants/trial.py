@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests import project_copy
 from tests.mutants.places import Mutant
-from tests.mutants.reach import Reach, measure, reach
+from tests.mutants.reach import Reach, list_failures, measure, reach
 from tests.project_copy import PROJECT, SAMPLE, WAREHOUSE, pytest_command, run
 
 # Operators whose mutants are also checked with mypy, which takes a minute.
@@ -36,6 +36,7 @@ class Trial:
         self.broken = coverage.with_suffix(".broken")
         for project in (self.clean, self.copy):
             project_copy.copy_of_the_project(project)
+            project_copy.commit(project)
             shutil.copytree(PROJECT / "build", project / "build")
         self.contexts = measure(self.clean, coverage)
         with (self.clean / "src/ai_manufacturing/__init__.py").open("a") as module:
@@ -107,16 +108,16 @@ class Trial:
         """Return the first test that fails because of the mutant, or an empty string."""
         while files:
             named = sorted(files)
-            broken = self.broken.read_text().split() if self.broken.exists() else []
+            broken = self.broken.read_text().splitlines()
             left_out = (f"--deselect={test}" for test in (UNIT_TESTS, *broken))
             command = pytest_command("-rfE", "-m", marks, *left_out, *named, workers=2)
             ended = run(self.copy, *command, seconds=LONGEST)
             if ended.returncode in (0, 5):  # pytest exits with 5 if no test matches.
                 return ""
-            failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", ended.stdout, re.MULTILINE)
-            test = failed[1] if failed else f"pytest ended with {ended.returncode}"
+            failures = list_failures(ended.stdout)
+            test = failures[0] if failures else f"pytest ended with {ended.returncode}"
             control = pytest_command("-m", "soak or not soak", test)
-            if failed is None or run(self.clean, *control).returncode == 0:
+            if not failures or run(self.clean, *control).returncode == 0:
                 return test
             self.broken.write_text("\n".join([*broken, test]))
         return ""
