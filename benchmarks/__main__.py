@@ -2,8 +2,8 @@
 
     python -m benchmarks [--repeats 3] [--quick] [--only NAME ...] [--out benchmarks/README.md]
 
-Sections are cached in build/benchmarks: with `--only` some of them are run again, and the page
-shows these and the cached others.
+The results of all sections are cached in build/benchmarks. With `--only`, the named sections run
+again, and the page shows the cached results of the other sections.
 """
 
 import argparse
@@ -28,39 +28,63 @@ SECTIONS = (
     "growth",
 )
 QUALITY = {
-    "replication.md": "how often fresh samples reproduce the printed numbers",
-    "gate.md": "how often clean deliveries fail the gate",
-    "designs.md": "how often the designs of a claim, and their combined answer, are right",
-    "verdicts.md": "how often the verdicts on printed claims are right",
-    "size_of_tests.md": "how often tests reject a true null",
+    "replication.md": (
+        "measures how often new synthetic samples reproduce the numbers printed in the paper."
+    ),
+    "gate.md": "measures how often deliveries without errors fail the data-quality gate.",
+    "designs.md": (
+        "measures how often alternative designs for the same claim, and their combined answer, are"
+        " right."
+    ),
+    "verdicts.md": "measures how often the verdicts on the paper's claims are right.",
+    "size_of_tests.md": "measures how often the statistical tests reject a true null hypothesis.",
 }
 COMMANDS = {
     "python -m benchmarks.first_deliveries": (
-        "which wrong first deliveries the gate finds, and how far they move a shown column"
+        "reports which faulty first deliveries the gate finds, and how far they move coefficients."
     ),
     "python -m benchmarks.slips": (
-        "the smallest slip in each series that the gate finds; it writes `seeds/found_slips.csv`"
+        "writes the smallest error in each series that the gate finds to `seeds/found_slips.csv`."
     ),
 }
 HEAD = """\
 # Speed, compared with alternatives
 
 This page compares the commands that users wait for with the tools that they could use instead.
-`make bench` writes it. Runs of this project and of its peer alternate: each number is the median of
-the runs, and each ratio the median of the paired ratios. Below 1, this project uses less.
-`python -m benchmarks --only NAME` runs a section again. The table of runs names the commit of each
-section: if `git log COMMIT.. -- src models python_models` lists commits, its numbers are outdated.
+`make bench` writes this page, and `python -m benchmarks --only NAME` measures a single section
+again. Runs of this project alternate with runs of the compared tool (the peer). Each figure is the
+median of several runs, and each ratio is the median of the ratios of paired runs. A ratio below 1
+means that this project needs less time or memory than the peer.
+
+The table of runs shows the commit of each section. A section is outdated if
+`git log COMMIT.. -- src models python_models` lists any commits.
 """
 
 
 def measure(name: str, out: Path, repeats: int, *, quick: bool) -> None:
     """Run one benchmark in a separate process, which writes its section to a JSON file."""
     if name == "spark" and not (SPARK.exists() and shutil.which("java")):
-        print("spark: skipped. Java or .venv-spark is not here; `make spark` makes the latter.")
+        print(
+            "The section spark was skipped, because Java or .venv-spark is missing. `make spark`"
+            " creates .venv-spark."
+        )
         return
     program = SPARK if name == "spark" else Path(sys.executable)
     options = ["--repeats", str(repeats), *(["--quick"] if quick else []), "--json", out]
     measuring.run([program, "-m", f"benchmarks.{name}", *options])
+
+
+def table_of_runs(sections: dict[str, Section]) -> str:
+    """Return the table of runs, and a sentence on the machine if all sections share one."""
+    rows = [[name.replace("_", " "), *section.run] for name, section in sections.items()]
+    place = measuring.RUN.index("machine")
+    machines = {row[place] for row in rows}
+    if len(machines) != 1:
+        return measuring.table(measuring.RUN, rows)
+    headings, *rows = [[*row[:place], *row[place + 1 :]] for row in (measuring.RUN, *rows)]
+    return f"All sections were measured on this machine: {machines.pop()}.\n\n" + measuring.table(
+        headings, rows
+    )
 
 
 def page(sections: dict[str, Section]) -> str:
@@ -70,23 +94,22 @@ def page(sections: dict[str, Section]) -> str:
         for name, section in sections.items()
         for row in section.rows
     ]
-    runs = [(name.replace("_", " "), *section.run) for name, section in sections.items()]
     quality = [
-        f"- [{name}]({name}): {what}"
+        f"- [{name}]({name}) {what}"
         for name, what in QUALITY.items()
         if (PROJECT / "benchmarks" / name).exists()
     ]
-    quality += [f"- `{command}`: {what}" for command, what in COMMANDS.items()]
+    quality += [f"- `{command}` {what}" for command, what in COMMANDS.items()]
     left_out = [name.replace("_", " ") for name in SECTIONS if name not in sections]
     parts = [
         HEAD,
         measuring.table(("section", *HEADINGS), rows),
-        f"Sections without a run: {', '.join(left_out)}." if left_out else "",
+        f"These sections have not been measured: {', '.join(left_out)}." if left_out else "",
         *(section.text for section in sections.values()),
         "## Runs",
-        measuring.table(measuring.RUN, runs),
+        table_of_runs(sections),
         "## Quality",
-        "These pages and commands report how often the answers are right.",
+        "The following pages and commands measure the quality of the project's results.",
         "\n".join(quality),
     ]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
@@ -99,7 +122,11 @@ def main() -> None:
     )
     measuring.add_options(parser)
     parser.add_argument(
-        "--only", nargs="*", choices=SECTIONS, default=SECTIONS, help="sections to run (all)"
+        "--only",
+        nargs="*",
+        choices=SECTIONS,
+        default=SECTIONS,
+        help="sections to run (default: all)",
     )
     parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks/README.md")
     arguments = parser.parse_args()
@@ -122,7 +149,10 @@ def main() -> None:
     arguments.out.write_text(text, encoding="utf-8")
     print(arguments.out)
     if failed:
-        sys.exit(f"No new figures of {', '.join(failed)}: see above.")
+        sys.exit(
+            f"These sections failed and have no new figures: {', '.join(failed)}. The errors are"
+            " printed above."
+        )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Simulate how often the alternative designs of a published claim give the right verdict.
 
-Regressors, controls, cities and flags come from a built warehouse. Each claim's outcome is its fit
-without the measure, plus an effect from TRUTHS and noise from NOISES. Each draw is estimated under
-every design of claim_designs.csv, checked as the rules of a verdict require, and judged by the SQL
-of rpt_credibility, rpt_verdicts and rpt_claims.
+Regressors, controls, cities and flags come from a built warehouse. The simulated outcome of a claim
+is the sum of its fitted values without the measure, an effect from TRUTHS and noise from NOISES.
+Each draw is estimated under every design of claim_designs.csv, checked as the verdict rules
+require, and judged by the SQL of rpt_credibility, rpt_verdicts and rpt_claims.
 
-Draws are cached in build/benchmarks/designs, and cached seeds are not drawn again: delete the
-folder after changing estimators or rules. The script prints Markdown to stdout and progress to
-stderr, writes the rate at which each required check fails to seeds/check_power.csv, and exits with
-a message if a target is missed. Run it from the project's root:
+Draws are cached in build/benchmarks/designs, and cached seeds are not drawn again. Delete this
+folder after you change estimators or rules. The script prints Markdown to stdout and progress to
+stderr, and exits with a message if a target is missed. It also writes the rate at which each
+required check fails to seeds/check_power.csv. Run the script from the project's root:
 
     python -m benchmarks.designs --warehouse public.duckdb > benchmarks/designs.md
 """
@@ -99,8 +99,8 @@ class Claim:
     without_effect, residuals : ndarray, shape (n,)
         The outcome is their sum plus the estimate times the measure.
     shapes : mapping of str to ndarray
-        Effects on the outcome, scaled to a slope of one under the printed design, except for AI
-        counts, which are not scaled.
+        Effects on the outcome, scaled to a slope of one under the printed design. AI counts are not
+        scaled.
     printed : float
         The printed slope.
     """
@@ -216,7 +216,7 @@ def _redrawn(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) 
 
 @cache
 def real_design(warehouse: Path) -> RealDesign:
-    """Read the claims of Tables 1 to 4, except if the outcome enters the regressor."""
+    """Read the claims of Tables 1 to 4, without claims whose regressor contains the outcome."""
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
         found = read_warehouse_inputs(connection)
     designs = samples.seed_table("claim_designs").query("question != 'reading'")
@@ -375,7 +375,7 @@ def of_designs(drawn: pd.DataFrame) -> pd.DataFrame:
         One row per claim and design: draws; estimate and std_error in multiples of the printed
         value; found (share of draws that are significant on the printed side); holds, fails_check,
         not_found and cannot_tell (shares of draws); would_hold (share that holds if next year's
-        measure is the only check of confounding); held (share of found draws that hold) and
+        measure is the only check of confounding); held (share of found draws that hold); and
         still_held (share of would_hold draws that hold).
     """
     rows = []
@@ -460,34 +460,40 @@ def missed(world: World, designs: pd.DataFrame, claims: pd.DataFrame) -> list[st
     """Return a sentence for each target that a simulation misses by more than chance."""
     sentences = []
     for row in designs.to_dict("records"):
-        name = f"{world}: {row['table_id']} ({row['column_number']}), {row['design']}"
+        name = (
+            f'In the simulation "{world}", the design {row["design"]} of {row["table_id"]} column'
+            f" {row['column_number']}"
+        )
         found, would_hold = (round(row[name] * row["draws"]) for name in ("found", "would_hold"))
         if world.truth == "no effect" and exceeds(
             row["holds"], HOLDS_WITHOUT_EFFECT, row["draws"], len(designs)
         ):
             sentences.append(
-                f"{name} holds in {row['holds']:.1%}, not in {HOLDS_WITHOUT_EFFECT:.0%} at most."
+                f"{name} holds in {row['holds']:.1%} of draws, but the target is at most"
+                f" {HOLDS_WITHOUT_EFFECT:.0%}."
             )
         if world.truth in CONFOUNDED and exceeds(
             np.nan_to_num(row["held"]), HOLDS_WHERE_CONFOUNDED, found, len(designs)
         ):
             sentences.append(
-                f"{name} holds in {row['held']:.0%} of what is found, not in"
-                f" {HOLDS_WHERE_CONFOUNDED:.0%} at most."
+                f"{name} holds in {row['held']:.0%} of the draws that find an association, but the"
+                f" target is at most {HOLDS_WHERE_CONFOUNDED:.0%}."
             )
         if world.truth == "the printed effect" and exceeds(
             1 - np.nan_to_num(row["still_held"], nan=1), 1 - STILL_HOLDS, would_hold, len(designs)
         ):
             sentences.append(
-                f"{name} still holds in {row['still_held']:.0%} of what held by next year's"
-                f" measure alone, not in {STILL_HOLDS:.0%} at least."
+                f"{name} holds in {row['still_held']:.0%} of the draws that would hold if next"
+                " year's measure were the only check of confounding, but the target is at least"
+                f" {STILL_HOLDS:.0%}."
             )
     if world.truth in JUDGED:
         for row in claims.to_dict("records"):
             if exceeds(row["wrong"], WRONG_AT_MOST, row["draws"], len(claims)):
                 sentences.append(
-                    f"{world}: {row['table_id']} ({row['column_number']}) is wrong in"
-                    f" {row['wrong']:.1%}, not in {WRONG_AT_MOST:.0%} at most."
+                    f'In the simulation "{world}", the combined answer for {row["table_id"]} column'
+                    f" {row['column_number']} is wrong in {row['wrong']:.1%} of draws, but the"
+                    f" target is at most {WRONG_AT_MOST:.0%}."
                 )
     return sentences
 
@@ -533,47 +539,50 @@ def page(drawn: Mapping[World, pd.DataFrame]) -> tuple[str, list[str]]:
 # Designs and claims where the truth is known
 
 The regressors are real and the outcomes are synthetic, so no number here is a finding about cities.
-`benchmarks/designs.py` writes this page; seeds start at {FIRST_SEED:,}.
+`benchmarks/designs.py` writes this page. Random seeds start at {FIRST_SEED:,}.
 
-- **Truths with an effect**: the printed slope of the measure, twice this slope, or the printed
-  slope of each year's AI counts.
-- **Truths without an effect**: no relation at all, or one of three confounders, for which the
-  printed design gives twice the printed slope. These are a linear trend of the measure in each
-  city, and an outcome that rises with the measure of one year or of three years later (firms that
-  follow growth). A line through the city's values replaces the measure beyond the panel's end.
-- **Noises**: the residuals of the printed design with one random sign per province, or
-  autoregressive noise with the same variance ({PERSISTENCE} from year to year, {COMMON:.0%} of the
-  variance common to a province).
+- In simulations with an effect, the measure has the printed slope or twice the printed slope, or
+  each year's AI counts have the printed slope.
+- In simulations without an effect, the outcome is unrelated to AI, or a confounder makes the
+  printed design find twice the printed slope. One confounder is a linear trend of the outcome in
+  each city, proportional to the city's trend in the measure. With the other two confounders, the
+  outcome rises with the measure of one or three years later, as if firms followed growth. After the
+  last year of the panel, a line through each city's values replaces the measure.
+- The noise is either the residuals of the printed design, multiplied by one random sign per
+  province, or autoregressive noise with the same variance. The autoregressive noise has a
+  correlation of {PERSISTENCE} between consecutive years, and cities of a province share
+  {COMMON:.0%} of its variance.
 
-A target is missed if the binomial tail is below 5 % over the rows of its table. The targets:
+A target is missed if a binomial test rejects it at 5 %, with a Bonferroni correction for the rows
+of the table. The targets are:
 
-- Without an effect a design holds in at most {HOLDS_WITHOUT_EFFECT:.0%} of draws.
-- The combined answer of a claim's designs is wrong in at most {WRONG_AT_MOST:.0%} of draws, without
-  an effect, with the printed effect, and with a trend. It is wrong if it reports an association or
-  a contribution of AI that does not exist, or if it misses an existing association or reports the
-  opposite sign.
-- With a trend, or with firms three years after growth, a design holds in at most
+- If the outcome is unrelated to AI, the verdict on each design is `holds` in at most
+  {HOLDS_WITHOUT_EFFECT:.0%} of draws.
+- The combined answer of a claim's designs is wrong in at most {WRONG_AT_MOST:.0%} of draws if the
+  outcome is unrelated to AI, if the effect has the printed size, and if cities have trends. An
+  answer is wrong if it reports an association or a contribution of AI that does not exist, misses
+  an existing association, or reports the opposite sign.
+- If cities have trends, or if firms follow growth after three years, each design holds in at most
   {HOLDS_WHERE_CONFOUNDED:.0%} of the draws that find an association.
-- With the printed effect, at least {STILL_HOLDS:.0%} of the draws that would hold if next year's
-  measure were the only check of confounding still hold.""",
+- If the effect has the printed size, at least {STILL_HOLDS:.0%} of the draws that would hold under
+  the check of next year's measure alone also hold under all checks.""",
         "## In short",
-        "Shares over the draws of each world:",
+        "The following table shows shares of the draws in each simulation:",
         replication.markdown(summary, {}),
         "## Targets missed",
-        "\n".join(f"- {sentence}" for sentence in misses) or "None.",
+        "\n".join(f"- {sentence}" for sentence in misses) or "All targets are met.",
         """\
 ## By truth
 
-`estimate` (mean) and `std_error` (by province, median) are multiples of the printed value. `found`
-is the share of draws that are significant by province and have the printed sign. `would_hold` is
-the share that would hold if next year's measure were the only check of confounding. `held` is the
-share of the found draws that hold, and `still_held` the same share of the draws that would hold. An
-empty cell means no draw.""",
+`estimate` (a mean) and `std_error` (a median, clustered by province) are multiples of the printed
+value. `found` is the share of draws in which the estimate is
+significant and has the printed sign. `would_hold` is the share of draws that would hold under the
+check of next year's measure alone. `held` is the share of `found` draws that hold, and `still_held`
+is the share of `would_hold` draws that hold. A cell is empty if no draw has the result.""",
     ]
     for world, (designs, claims) in measured.items():
         parts += [
             f"### {str(world)[0].upper()}{str(world)[1:]}",
-            f"{int(claims['draws'].min())} draws.",
             shown(designs, {"estimate": 2, "std_error": 2}),
             shown(claims, {}),
         ]
@@ -585,17 +594,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--warehouse", type=Path, required=True, help="a warehouse that was built")
-    parser.add_argument("--seeds", type=int, default=200, help="draws of each world (200)")
+    parser.add_argument("--warehouse", type=Path, required=True, help="path of a built warehouse")
+    parser.add_argument(
+        "--seeds", type=int, default=200, help="draws of each simulation (default: 200)"
+    )
     parser.add_argument(
         "--only",
         nargs="*",
         choices=[str(world) for world in WORLDS],
-        help="worlds to draw; none: write the page from the cached draws",
+        help="simulations to run; without a name, only the page is written",
     )
-    parser.add_argument("--draws", type=Path, default=DRAWS, help="folder of the draws")
-    parser.add_argument("--power", type=Path, default=POWER_SEED, help="seed of failing shares")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--draws", type=Path, default=DRAWS, help="folder of the cached draws")
+    parser.add_argument(
+        "--power", type=Path, default=POWER_SEED, help="file for the rates at which checks fail"
+    )
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="number of processes")
     arguments = parser.parse_args()
     arguments.draws.mkdir(parents=True, exist_ok=True)
     seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
@@ -617,7 +630,7 @@ def main() -> None:
     text, misses = page(drawn)
     print(text, end="")
     if misses:
-        sys.exit(f"{len(misses)} targets are missed; the page names them.")
+        sys.exit(f"{len(misses)} targets are missed. The page lists them.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time the estimators against other packages on one panel, after checking that results agree."""
+"""Time the estimators, and compare them with other packages that give the same results."""
 
 import math
 import os
@@ -31,13 +31,13 @@ DRAWS, PERMUTATIONS = 9_999, 999
 SAME = 1e-8
 FIRMS = PROJECT / "tests/python/golden/abdata.csv"
 TASKS = {
-    "one": "one fit, errors clustered by city",
-    "shared": "{fits:,} regressors of one sample, errors clustered by city",
+    "one": "one fit",
+    "shared": "{fits:,} regressors on the same sample",
     "raw": "{fits:,} fits, each from a raw sample",
-    "specification": "one more specification in a build, from the panel to its rows",
+    "specification": "one more specification in a build",
     "permuted": f"{PERMUTATIONS} permuted regressors with clustered t",
     "wild": f"wild cluster bootstrap by province, {DRAWS:,} draws",
-    "gmm": "system GMM of 140 firms, two steps, Windmeijer's errors, collapsed",
+    "gmm": "system GMM on 140 firms",
 }
 RIVALS = ("linearmodels", "pyfixest", "R")
 PACKAGES = {
@@ -299,13 +299,16 @@ def measure(repeats: int, *, quick: bool) -> Section:
     firms = pd.read_csv(FIRMS).rename(columns={"firm": "city_id"})
     section = Section(
         "Estimation",
-        f"{len(data):,} rows of a synthetic panel with {CITIES} cities, {PROVINCES} provinces and"
-        f" four regressors. If a task has many fits, the time is per fit; peers run {rival_fits} of"
-        " them. Each round times this package and its peers in turn, as the median of"
-        f" {calls} calls after a warm-up. Results agree to {SAME:g}, and bootstrap p-values within"
-        " Monte Carlo error. linearmodels cannot share a sample between regressors. The GMM"
-        " estimate is from Blundell and Bond (1998), table 4."
-        f" OpenBLAS has {os.environ['OPENBLAS_NUM_THREADS']} thread.",
+        f"The synthetic panel has {len(data):,} rows, {CITIES} cities, {PROVINCES} provinces and"
+        " four regressors. The regressions cluster their standard errors by city. If a task has"
+        f" many fits, the table shows the time per fit, and peers run only {rival_fits} fits."
+        f" Each round times this package and its peers in turn, and takes the median of {calls}"
+        f" calls after a warm-up. The estimates of all packages agree to within {SAME:g}, and"
+        " their bootstrap p-values agree to within Monte Carlo error. linearmodels cannot reuse"
+        " a sample for several regressors. The time of one more specification includes all steps"
+        " from the panel to the table of coefficients. The GMM estimate replicates Blundell and"
+        " Bond (1998), Table 4, in two steps, with collapsed instruments and Windmeijer's"
+        f" standard errors. OpenBLAS uses {os.environ['OPENBLAS_NUM_THREADS']} thread.",
     )
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     with measuring.scratch() as folder:
@@ -318,11 +321,15 @@ def measure(repeats: int, *, quick: bool) -> Section:
             "R": shutil.which("Rscript"),
         }
         absent = {
-            "pyfixest": "not tried" if quick else "pip could not install it",
+            "pyfixest": "quick runs exclude pyfixest"
+            if quick
+            else "pip could not install pyfixest",
             "R": "R is not installed",
         }
         section.skipped = [
-            f"{rival}: {absent[rival]}." for rival, program in programs.items() if program is None
+            f"The comparison with {rival} was skipped, because {absent[rival]}."
+            for rival, program in programs.items()
+            if program is None
         ]
         for last in range(repeats - 1, -1, -1):
             mine = ours(data, firms, regressors, calls)
@@ -341,7 +348,10 @@ def measure(repeats: int, *, quick: bool) -> Section:
                                 for task, why in skipped.items()
                                 if why == reason
                             ]
-                            section.skipped.append(f"{rival}, {reason}: {'; '.join(tasks)}.")
+                            section.skipped.append(
+                                f"{rival} skipped these tasks: {'; '.join(tasks)}. It reported:"
+                                f" {reason}."
+                            )
             for task, measured in mine.items():
                 times["ours", task].append(measured.seconds)
             for rival, of_rival in others.items():

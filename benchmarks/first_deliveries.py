@@ -1,9 +1,9 @@
 """Measure how faulty first deliveries change coefficients, and whether the gate detects them.
 
-A first delivery has no earlier release to compare with, so only its own data can reveal a fault.
-Each fault is planted in one simulated sample, in the vendor's counts by city and industry, and
-judged by the SQL and the suites of the gate. Movements are in the coefficient's standard errors on
-the clean sample. Run it from the project's root:
+A first delivery cannot be compared with an earlier release, so only its own data can reveal a
+fault. Each fault is planted in the vendor's counts by city and industry in one simulated sample,
+and judged by the SQL and the expectation suites of the gate. Movements are measured in standard
+errors of the coefficient in the clean sample. Run the script from the project's root:
 
     python -m benchmarks.first_deliveries > benchmarks/first_deliveries.md
 """
@@ -147,8 +147,8 @@ FURTHER: dict[str, Fault] = {
     ),
     "all dissolved AI firms kept in the stock": kept_in_the_stock(1),
     "GDP moved in proportion to AI": first_deliveries.gdp_by_interest,
-    "preliminary GDP where AI patents are many": preliminary_gdp,
-    "GDP before the census in 12 provinces, totals too": gdp_before_the_census,
+    "preliminary GDP in cities with many AI patents": preliminary_gdp,
+    "GDP before the census in 12 provinces, including totals": gdp_before_the_census,
     "a seventh of the patents booked at the provincial capital": patents_at_the_capital(1 / 7),
     "AI firms of 10 provinces fall to 0 for two years": (
         lambda delivery, rng: first_deliveries.stocks_fall_to_zero(delivery, rng, True)
@@ -161,12 +161,12 @@ FURTHER: dict[str, Fault] = {
     ),
     "a quarter of the firms booked at the provincial capital": ai_firms_at_the_capital,
     "a tenth of industry counted as services in 6 provinces": industry_reclassified,
-    "AI firms of electronics by a broader definition from 2018": broader_ai,
+    "AI firms in electronics by a broader definition from 2018": broader_ai,
     "electronics booked as software in 15 provinces from 2017": electronics_as_software,
     "patents cut off at 99 in each cell": patents_cut_off,
-    "AI grants a year late": ai_grants_late,
+    "AI grants delivered one year late": ai_grants_late,
 }
-"""Faults that no test plants. The gate misses most of them, or they move little."""
+"""Faults that no test plants. The gate misses most of them, or they hardly change estimates."""
 
 
 def coefficients(delivery: first_deliveries.Delivery) -> pd.DataFrame:
@@ -204,7 +204,7 @@ def main() -> None:
         "--seed",
         type=int,
         default=first_deliveries.SEED,
-        help=f"the draw ({first_deliveries.SEED})",
+        help=f"random seed of the sample (default: {first_deliveries.SEED})",
     )
     seed = parser.parse_args().seed
     before = coefficients(first_deliveries.clean(seed))
@@ -219,9 +219,10 @@ def main() -> None:
     found = pd.DataFrame(rows, columns=["delivery", "Table 1", "any column", "gate"])
     print(
         f"""\
-# Wrong first deliveries
+# Faulty first deliveries
 
-Movement of the printed coefficients in standard errors, and the answer of the gate, on seed {seed}.
+The table shows how many standard errors each fault moves the printed coefficients, and how the gate
+responds. The random seed is {seed}.
 
     python -m benchmarks.first_deliveries --seed {seed}
 
@@ -231,7 +232,10 @@ Movement of the printed coefficients in standard errors, and the answer of the g
     )
     silent = found[(found["any column"] > 1) & (found["gate"] == "silent")]["delivery"]
     if len(silent):
-        sys.exit(f"Silent though they move a column by more than one error: {'; '.join(silent)}.")
+        sys.exit(
+            "The gate does not report these faults, although each moves a coefficient by more than"
+            f" one standard error: {'; '.join(silent)}."
+        )
 
 
 if __name__ == "__main__":

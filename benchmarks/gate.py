@@ -1,9 +1,10 @@
 """Count how often clean simulated samples and the public data fail the data-quality gate.
 
-Each seed is drawn in memory; its check models are computed by their SQL and judged by their suites.
-The script prints Markdown to stdout and progress to stderr, and exits with a message if more than
-one set is held back. The public deliveries are read from a built warehouse, and
-build/extracts/sample must exist (`make setup`). Run it from the project's root:
+Each sample is drawn in memory, checked by the SQL of the check models, and judged by the
+expectation suites. The script prints Markdown to stdout and progress to stderr, and exits with a
+message if the gate stops more than one sample. The public deliveries are read from a built
+warehouse, and build/extracts/sample must exist (`make setup`). Run the script from the project's
+root:
 
     python -m benchmarks.gate --seeds 50 --public build/public.duckdb > benchmarks/gate.md
 """
@@ -75,8 +76,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=50, help="clean draws (50)")
-    parser.add_argument("--public", help="a warehouse of the public deliveries")
+    parser.add_argument(
+        "--seeds", type=int, default=50, help="number of clean samples (default: 50)"
+    )
+    parser.add_argument("--public", help="path of a warehouse of the public deliveries")
     arguments = parser.parse_args()
     found = []
     with ProcessPoolExecutor() as processes:
@@ -100,18 +103,18 @@ def main() -> None:
         f"""\
 # How often clean deliveries fail expectations on series
 
-Seeds start at {FIRST_SEED:,}; the limits of `seeds/series.csv` and `seeds/series_pairs.csv` were
-set on other seeds and on the public deliveries. A `critical` failure stops the build; it concerns
-series that a shown estimate uses, in years that headlines use. `warning` is the same expectation on
-other series and years. The drawn city-years contain no entries and exits of all firms, so their
-limits are not judged here.
+Random seeds start at {FIRST_SEED:,}. The limits in `seeds/series.csv` and `seeds/series_pairs.csv`
+were set with other random seeds and with the public deliveries. A failure is `critical`, and stops
+the build, if a reported estimate uses the series and a headline estimate uses the year. Any other
+failure is a `warning`. The simulated samples do not contain the entries and exits of all firms, so
+the limits for these series are not tested here.
 
     python -m benchmarks.gate --seeds {arguments.seeds}{option}
 
-The gate stops {drawn.merge(held)["drawn"].nunique()} of {arguments.seeds} clean seeds.
-{f"On the public deliveries {failing} expectations fail." if option else ""}
+The gate stops {drawn.merge(held)["drawn"].nunique()} of {arguments.seeds} clean simulated samples.
+{f"The public deliveries fail {failing} critical expectations." if option else ""}
 
-Share of seeds that fail each expectation:
+The following table shows the share of samples that fail each expectation:
 
 {replication.markdown(rates(drawn, arguments.seeds), {"critical": 3, "warning": 3})}
 """,
@@ -119,7 +122,7 @@ Share of seeds that fail each expectation:
     )
     names = sorted(set(held["drawn"]))
     if len(names) > 1:
-        sys.exit(f"Held back though clean: {', '.join(names)}.")
+        sys.exit(f"The gate stopped these clean deliveries: {', '.join(names)}.")
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ HOUR = 3600.0
 MEMORY = 4e9
 """Memory limit in bytes for the whole process, equal to the default of WAREHOUSE_MEMORY_LIMIT."""
 OPEN_FILES = 1024
-"""Usual limit of open files per process."""
+"""Usual limit on the number of open files per process."""
 CLOSE = 0.15
-"""Maximum relative deviation of a point from a law for the law to hold."""
+"""Maximum relative deviation of a point from a law that counts as fitting."""
 LARGEST = 1e12
 ROWS_PER_FILE = 300
 DELIVER = """
@@ -64,7 +64,7 @@ class Point:
     broke : str
         The failure, or the limit that was exceeded; empty if there was none.
     is_end : bool
-        Whether the run gave no result.
+        Whether the run ended without a result.
     """
 
     size: int
@@ -84,9 +84,9 @@ class Fit:
     Attributes
     ----------
     kind : str
-        "power" (scale x size ^ exponent), "line" (fixed + slope x size), or "neither". In the last
-        case larger sizes are extrapolated with the exponent between the two largest sizes, or as
-        constant if that is negative.
+        "power" (scale x size ^ exponent), "line" (fixed + slope x size), or "neither". If neither
+        law fits, larger sizes are extrapolated with the exponent between the two largest sizes, or
+        as a constant if that exponent is negative.
     exponent : float
         Least-squares slope of the logs of all points.
     first, last : float
@@ -94,7 +94,7 @@ class Fit:
     scale, fixed, slope : float
         Parameters of the power and of the line.
     largest : tuple of float
-        The largest size, and its quantity.
+        The largest size, and the quantity at this size.
     """
 
     kind: str
@@ -128,7 +128,7 @@ class Fit:
                 else 1
             )
             return f"{shown(self.fixed, unit)} + {shown(self.slope * each, unit)} per {each:,}"
-        return f"neither; exponent {self.first:.2f} at first, {self.last:.2f} at last"
+        return f"no law: first exponent {self.first:.2f}, last {self.last:.2f}"
 
 
 def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
@@ -142,10 +142,11 @@ def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
     Returns
     -------
     Fit
-        Both laws minimise relative deviations: the power by least squares of the logs; the line,
-        whose parts are not negative, by least squares of (fixed + slope x size) / quantity - 1. The
-        closer law holds if it is within `CLOSE`; the line wins ties, such as two points. A
-        decreasing power is noise and never holds.
+        Both laws minimise relative deviations. The power is fitted by least squares of the logs.
+        The line is fitted by least squares of (fixed + slope x size) / quantity - 1, with parts
+        that are not negative. The closer law is returned if no point deviates by more than
+        `CLOSE`. The line wins ties, such as two points. A decreasing power is noise, and is never
+        returned.
 
     Raises
     ------
@@ -154,7 +155,8 @@ def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
     """
     if len(sizes) < 2 or min(*sizes, *quantities) <= 0:
         raise ValueError(
-            f"a law needs two points above zero, and not {[*zip(sizes, quantities, strict=True)]}"
+            f"A law needs at least two points above zero, but these points were given:"
+            f" {[*zip(sizes, quantities, strict=True)]}."
         )
     logs = [[math.log(value) for value in values] for values in (sizes, quantities)]
     exponent, intercept = statistics.linear_regression(*logs)
@@ -222,7 +224,10 @@ def broke(
         ] or lines
         return f"exit code {usage.exit_code}: {(said or [''])[-1][:200]}".replace("|", "/"), True
     if usage.peak > memory:
-        return f"{shown(usage.peak, 'B')} of memory, more than {shown(memory, 'B')}", False
+        return (
+            f"The run used {shown(usage.peak, 'B')} of memory, which exceeds the limit of"
+            f" {shown(memory, 'B')}."
+        ), False
     return "", False
 
 
@@ -257,7 +262,9 @@ def in_a_copy(
         with path.open(encoding="utf-8", newline="") as file:
             rows = [*csv.DictReader(file)]
         if size < len(rows):
-            raise ValueError(f"seeds/{name}.csv has {len(rows)} rows, more than size {size}")
+            raise ValueError(
+                f"seeds/{name}.csv has {len(rows)} rows, which is more than the size {size}."
+            )
         more = [another(rows[number % len(rows)], number + 1) for number in range(size - len(rows))]
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, [*rows[0]], lineterminator="\n")
@@ -317,11 +324,11 @@ class Axis:
     command : tuple
         The measured command.
     work : str
-        Description of the work, which follows the size.
+        Name of the counted things, which the report appends to the size.
     sizes, quick : tuple of int
         Sizes of a full and of a quick run.
     asked : dict of str to int
-        Sizes to extrapolate to, for docs/growth.md, by their description.
+        Sizes for which docs/growth.md extrapolates the cost, keyed by their description.
     """
 
     draw: Callable[[Scratch, int], dict[str, str]]
@@ -337,7 +344,7 @@ AXES = {
     "firms": Axis(
         firms,
         (BIN / "dbt", "--quiet", *COUNTS),
-        "firms, register to counts",
+        "firms",
         (500_000, 2_000_000, 5_000_000, 20_000_000, 50_000_000),
         (2_000, 20_000),
         {
@@ -349,16 +356,16 @@ AXES = {
     "cities": Axis(
         cities,
         BUILD,
-        "cities, `dbt build`",
+        "cities",
         (367, 700, 1_500, 3_000),
         (367, 370),
         {"counties of China": 2_850, "regions of fifty countries": 2_400},
     ),
-    "years": Axis(years, BUILD, "years, `dbt build`", (11, 15, 20, 30), (6, 11), {}),
+    "years": Axis(years, BUILD, "years", (11, 15, 20, 30), (6, 11), {}),
     "files": Axis(
         files,
         (sys.executable, "-c", LAND),
-        f"files of {ROWS_PER_FILE} rows, landed",
+        "files",
         (10, 100, 1_000, 3_000, 10_000),
         (2, 20),
         {"files of fifty countries": 1_650},
@@ -366,7 +373,7 @@ AXES = {
     "specifications": Axis(
         specifications,
         BUILD,
-        "specifications, `dbt build`",
+        "specifications",
         (300, 1_000, 3_000, 10_000),
         (250, 300),
         {},
@@ -398,7 +405,7 @@ def point(
         what, is_end = broke(usage, seconds, memory)
         found = [*([] if is_end else failed_gate(folder / "warehouse.duckdb")), what]
         slowest = slowest_node(folder / "target/run_results.json")
-    text = "; ".join(reason for reason in found if reason)
+    text = " ".join(reason for reason in found if reason)
     return Point(size, usage.seconds, usage.processor, usage.peak, disk, slowest, text, is_end)
 
 
@@ -412,7 +419,7 @@ def slowest_node(results: Path) -> str:
 
 
 def failed_gate(warehouse: Path) -> list[str]:
-    """Return a list with a description of the gate's critical failures, empty if there are none."""
+    """Describe the gate's critical failures in a list, which is empty if the gate passed."""
     from ai_manufacturing.system import duckdb_client
 
     if not warehouse.exists():
@@ -422,7 +429,11 @@ def failed_gate(warehouse: Path) -> list[str]:
             "select 1 from duckdb_tables() where table_name = 'gate_results'"
         ).fetchall()
         failed = [text for (text,) in connection.execute(FAILED_GATE).fetchall()] if judged else []
-    return [f"failed gate, {len(failed)} critical: {failed[0]}"] if failed else []
+    if not failed:
+        return []
+    count = "1 critical failure" if len(failed) == 1 else f"{len(failed)} critical failures"
+    first = failed[0].split(". ")[0].removesuffix(".")
+    return [f'The gate reported {count}. The first failed expectation is: "{first}."']
 
 
 def points(axis: Axis, *, quick: bool) -> list[Point]:
@@ -494,14 +505,17 @@ def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -
     """Measure one run for each size along each dimension of growth."""
     section = Section(
         "Growth",
-        "One run of each size, with a new landing store and warehouse. `dbt build` builds the"
-        " sample without unit tests; more cities and specifications are synthetic or repeated rows"
-        " of its seeds. Here the gate only reports its failures. A process may open"
+        "Each size was run once, with a new landing store and warehouse. The runs for firms"
+        f" count a register, and the runs for files land files of {ROWS_PER_FILE} rows. The runs"
+        " for cities, years and specifications build the sample with `dbt build`, without unit"
+        " tests. Additional cities and specifications are copies of rows in the project's seeds."
+        " The gate reports failures, but does not stop a build. A process may open at most"
         f" {OPEN_FILES:,} files. Memory is the peak of the largest process. An exponent is the"
-        " slope of the logs over all sizes. A law, power or line (fixed part + slope), holds if no"
-        f" run deviates from it by more than {CLOSE:.0%}; otherwise larger sizes are extrapolated"
-        " with the exponent between the two largest runs. [growth.md](../docs/growth.md) estimates"
-        " the cost of larger warehouses by these laws.",
+        " slope of a regression of the log of a quantity on the log of the size. A law is a"
+        " power function or a line (fixed part + slope) from which no run deviates by more than"
+        f" {CLOSE:.0%}. If no law fits, larger sizes are extrapolated with the exponent between"
+        " the two largest runs. [growth.md](../docs/growth.md) uses these laws to estimate the"
+        " cost of larger warehouses.",
     )
     tables: tuple[list[tuple[str, ...]], ...] = ([], [], [])
     for name in chosen:
@@ -523,9 +537,9 @@ def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -
             ),
             measured,
         ),
-        "Laws, and the size at which they reach a limit:",
+        "The following table shows the fitted laws, and the sizes at which they reach a limit:",
         measuring.table(("sizes", "quantity", "exponent", "law", "limit, extrapolated"), laws),
-        "Extrapolated:" if asked else "",
+        "Extrapolated figures:" if asked else "",
         (
             measuring.table(
                 ("size", "from", "time", "processor", "memory", "disk", "times the largest run"),

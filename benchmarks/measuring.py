@@ -28,14 +28,14 @@ PUBLIC_EXTRACTS = (
 BY_HAND = "benchmarks/peers/paper_by_hand.py"
 NO_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
 COUNTS = ("build", "--select", "+int_firm_register_counts", *NO_TESTS)
-"""Arguments of dbt for the models from a delivered register of firms to its counts."""
+"""dbt arguments that build the models from a delivered register of firms to its counts."""
 STEPS = {"s": (("s", 1.0), ("ms", 1e3), ("µs", 1e6)), "B": (("MB", 1e-6), ("kB", 1e-3), ("B", 1.0))}
-"""Display units and their factors. The first with a value of at least one is used."""
+"""Display units with their factors. Numbers use the first unit in which they are at least one."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Row of the results table: our figure, optionally compared with a peer's figure.
+    """Row of the results table: this project's figure, optionally beside a peer's figure.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Row:
     unit : str
         "s" or "B".
     why : str
-        Reason why ours takes more than the peer, which is only shown if it does.
+        Reason why this project needs more than the peer, shown only if the ratio exceeds one.
     """
 
     work: str
@@ -89,7 +89,7 @@ HEADINGS = (
     "ours / peer",
     "target",
     "the peer's script",
-    "why ours takes more",
+    "why the ratio exceeds 1",
 )
 RUN = (
     "section",
@@ -143,7 +143,7 @@ class Section:
     @property
     def text(self) -> str:
         """Section in Markdown, without the rows of the results table."""
-        skipped = "\n".join(f"- Skipped: {reason}" for reason in self.skipped)
+        skipped = "\n".join(f"- {reason}" for reason in self.skipped)
         return "\n\n".join(
             part for part in (f"## {self.title}", self.how, self.details, skipped) if part
         )
@@ -172,7 +172,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 class Runs(defaultdict[str, list[float]]):
     """Durations of repeated runs in seconds, keyed by the name of the task.
 
-    Runs to be compared are alternated, so that other load affects all of them alike.
+    Compared runs alternate, so that other load on the machine affects all of them equally.
     """
 
     def __init__(self) -> None:
@@ -191,7 +191,7 @@ def run(
 ) -> str:
     """Run a command in the project folder, and return its output.
 
-    If the exit code is not the accepted one, exit with the last lines of the output.
+    If the exit code differs from the accepted one, exit with the last lines of the output.
     """
     done = subprocess.run(
         [str(part) for part in command],
@@ -204,7 +204,8 @@ def run(
     )
     if done.returncode != accepted:
         raise SystemExit(
-            f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-3000:]}"
+            f"The command {' '.join(map(str, command))} exited with code {done.returncode}. Its"
+            f" output ends with:\n{done.stdout[-3000:]}"
         )
     return done.stdout
 
@@ -236,7 +237,7 @@ WATCH = """
 import contextlib, ctypes, json, os, resource, signal, subprocess, sys, threading, time
 out, limit, *command = sys.argv[1:]
 if sys.platform == "linux":
-    # PR_SET_CHILD_SUBREAPER: what the command leaves is waited for here
+    # PR_SET_CHILD_SUBREAPER: wait for processes that outlive the command
     ctypes.CDLL(None).prctl(36, 1)
 started = time.perf_counter()
 process = subprocess.Popen(command, start_new_session=True)
@@ -263,7 +264,8 @@ def used(
 ) -> Usage:
     """Run a command for at most `limit` seconds, and return its time and memory use.
 
-    A small process starts it, because the peak memory of a process starts at its parent's.
+    A small process starts the command, because the peak memory of a process is never reported as
+    less than its parent's memory.
     """
     with tempfile.TemporaryDirectory(prefix="bench_") as folder:
         found = Path(folder) / "usage.json"
@@ -326,7 +328,10 @@ def public(section: Section) -> list[tuple[str, Path]]:
     """Return the public extract set, or note in the section that it is missing."""
     if PUBLIC_EXTRACTS.is_dir():
         return [("public set", PUBLIC_EXTRACTS)]
-    section.skipped.append("the public set: set PUBLIC_EXTRACTS to the folder of its files.")
+    section.skipped.append(
+        "The public set was skipped, because its folder is missing. Set PUBLIC_EXTRACTS to the"
+        " folder."
+    )
     return []
 
 
@@ -353,7 +358,10 @@ def machine() -> str:
                 break
         gigabytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores, {gigabytes:.0f} GB, {platform.system()} {platform.release()}"
+    return (
+        f"{model}, {cores} cores, {gigabytes:.0f} GB of memory, "
+        f"{platform.system()} {platform.release()}"
+    )
 
 
 def checked_out() -> str:
@@ -373,9 +381,13 @@ def checked_out() -> str:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command-line options that all benchmarks share."""
-    parser.add_argument("--repeats", type=int, default=3, help="paired runs of each row (3)")
     parser.add_argument(
-        "--quick", action="store_true", help="small inputs: a test of the code, not a measurement"
+        "--repeats", type=int, default=3, help="paired runs of each row (default: 3)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="use small inputs, to test the code instead of measuring it",
     )
 
 

@@ -1,4 +1,4 @@
-"""Time a refresh with one correction, or no new data, against `dbt build` and a script."""
+"""Time refreshes with and without new data, and compare them with `dbt build` and a script."""
 
 import functools
 import shutil
@@ -30,8 +30,8 @@ class Cell:
         found = [number for number, line in enumerate(lines) if line.startswith(self.line)]
         if len(found) != 1:
             raise ValueError(
-                f"{path}: {len(found)} lines begin with {self.line!r}, and not one: the layout"
-                " changed."
+                f"{path}: {len(found)} lines begin with {self.line!r}, but exactly one is expected."
+                " Update the cell's location if the layout of the file changed."
             )
         (number,) = found
         cells = lines[number].split(",")
@@ -52,9 +52,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
     """Time refreshes after a correction of one cell, and a refresh without new data."""
     section = Section(
         "A refresh",
-        "`ai-manufacturing refresh`, from the corrected file to the published release with its list"
-        " of changes. The corrected cell is Shenzhen's GDP of 2015. `dbt build` neither publishes"
-        " nor permutes the specification curve; a refresh runs 500 permutations.",
+        "This section measures `ai-manufacturing refresh` from the corrected file to the"
+        " published release, including its list of changes. Unlike `dbt build`, a refresh"
+        " publishes a release and runs 500 permutations of the specification curve.",
     )
     with measuring.scratch() as folder:
         sets = [("sample", measuring.sample(folder / "sample"))]
@@ -83,26 +83,24 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 refreshed = functools.partial(ours.command, "refresh", accepted=NOTHING_NEW)
                 times.clock("nothing new", refreshed)
             section.add(
-                f"refresh of the {name} after one corrected cell",
+                f"refresh after one correction, {name}",
                 times["refresh"],
                 "`dbt build`",
                 times["dbt"],
                 "dbt build",
                 "≤ 12 s",
-                why="a refresh also runs permutations, compares and publishes",
+                why="A refresh also publishes a release.",
             )
             if name == "sample":
                 section.add(
-                    f"refresh of the {name} after one corrected cell",
+                    f"refresh after one correction, {name}",
                     times["refresh"],
                     "pandas and linearmodels",
                     times["script"],
                     BY_HAND,
                     why=whole_paper.NO_CHECKS,
                 )
-            section.add(
-                f"refresh of the {name} with nothing new", times["nothing new"], limit="≤ 0.4 s"
-            )
+            section.add(f"refresh without new data, {name}", times["nothing new"], limit="≤ 0.4 s")
             shutil.rmtree(ours.folder)
             shutil.rmtree(plain.folder)
     section.versions = [

@@ -1,8 +1,8 @@
-"""Time the counting of firm and patent registers, against plain scans and other tools.
+"""Time the counting of firm and patent registers, and compare it with scans and other tools.
 
-The SQL is compiled by dbt from the project. Each run is a separate process with two threads and
-WAREHOUSE_MEMORY_LIMIT (by default 512MB here). polars is included if it is installed (`pip install
-polars`).
+dbt compiles the project's SQL. Each run is a separate process with two threads and the memory limit
+in WAREHOUSE_MEMORY_LIMIT (here 512MB by default). The comparison includes polars if it is installed
+(`pip install polars`).
 """
 
 import csv
@@ -22,13 +22,13 @@ from benchmarks.measuring import BIN, COUNTS, PROJECT, Scratch, Section
 
 LIMIT = os.environ.setdefault("WAREHOUSE_MEMORY_LIMIT", "512MB")
 SIZES, QUICK = (50_000_000, 20_000_000, 1_000_000), (20_000, 8_000, 2_000)
-"""Numbers of firms, patents and scopes."""
-SCAN = "benchmarks/registers.py: Warehouse.scan"
+"""Numbers of firms, patents and business scopes in full and in quick runs."""
+SCAN = "benchmarks/registers.py"
 BY_HAND = "benchmarks/peers/registers_by_hand.py"
-WHY_SCAN = "the peer counts nothing"
-WHY_TAGS = "the peer finds no terms"
-WHY_WHOLE = "the script runs without dbt, landing and row accounting"
-WHY_MORE = "ten times the firms"
+WHY_SCAN = "The scan counts nothing."
+WHY_TAGS = "The scan does not search for terms."
+WHY_WHOLE = "The script does not use dbt or store files."
+WHY_MORE = "The register has ten times as many firms."
 TOOLS = {"duckdb": "DuckDB by hand", "polars": "polars by hand", "pandas": "pandas by hand"}
 FIRM_COLUMNS = ("firm_id", "city_code", "industry_code", "established_date", "exit_date")
 PATENT_COLUMNS = (
@@ -97,7 +97,7 @@ class Warehouse:
         ]
 
     def scan(self, register: str, columns: tuple[str, ...]) -> list[str]:
-        """Return a query that reads every value of a register's columns without storing them."""
+        """Return a query that reads all values of a register's columns without storing them."""
         values = ", ".join(f"max({column})" for column in columns)
         return [f"select {values} from ({self.compiled(f'stg_vendor__{register}')})"]
 
@@ -105,7 +105,7 @@ class Warehouse:
 def worker(path: str, statements: list[str]) -> tuple[float, float]:
     """Run SQL statements; return the seconds and the peak memory of this process in bytes.
 
-    The peak is VmHWM, because ru_maxrss starts at the parent's peak.
+    The peak is read from VmHWM, because ru_maxrss starts at the parent process's peak.
     """
     with duckdb_client.connect(
         path, config={"threads": 2, "memory_limit": LIMIT}, reads_files=True
@@ -198,18 +198,19 @@ def add_whole(
     for name, taken in runs.items():
         if any(run.exit_code for run in taken):
             raise SystemExit(
-                f"{name} ended with {taken[-1].exit_code}:\n{taken[-1].output[-3000:]}"
+                f"{name} exited with code {taken[-1].exit_code}. Its output ends with:\n"
+                f"{taken[-1].output[-3000:]}"
             )
-    firms = f"{rows_of(extracts):,} firms, files to counts, ids and texts included"
+    firms = f"{rows_of(extracts):,} firms, complete build"
     for tool in tools:
         for part, work, unit, limit, why in (
-            ("seconds", firms, "s", "≤ 22 s at 50 million", WHY_WHOLE),
+            ("seconds", firms, "s", "≤ 22 s for 50M", WHY_WHOLE),
             (
                 "peak",
                 f"{firms}: memory",
                 "B",
-                "≤ 1 GB at 50 million",
-                "dbt and its parsed project need memory too",
+                "≤ 1 GB for 50M",
+                "dbt and its parsed project also need memory.",
             ),
         ):
             mine, theirs = ([getattr(run, part) for run in runs[name]] for name in ("ours", tool))
@@ -245,7 +246,7 @@ def add_counts(section: Section, scratch: Path, firms: int, repeats: int, *, qui
         section.add(
             work,
             seconds,
-            "scan of the same columns",
+            "plain scan",
             base,
             SCAN,
             "≤ 1.3 ×" if is_large else "",
@@ -265,7 +266,7 @@ def add_counts(section: Section, scratch: Path, firms: int, repeats: int, *, qui
                     warehouse.scan("firm_register", FIRM_COLUMNS[1:]),
                     "≤ 3.5 ×",
                 ),
-                ("the same columns copied to a table", copy, ""),
+                ("copy of the same columns", copy, ""),
             ):
                 base, seconds, _ = against(warehouse, statements, counts, repeats)
                 section.add(work, seconds, peer, base, SCAN, limit, why=WHY_SCAN)
@@ -283,7 +284,7 @@ def add_counts(section: Section, scratch: Path, firms: int, repeats: int, *, qui
             ]
             add_whole(section, folder, scratch, tools, repeats)
     if importlib.util.find_spec("polars") is None:
-        section.skipped.append("polars is not installed.")
+        section.skipped.append("polars was skipped, because it is not installed.")
     (few, few_seconds, few_peak), (many, many_seconds, many_peak) = grown
     work, peer = f"{many:,} firms, grouping", f"{few:,} firms"
     section.add(
@@ -316,7 +317,7 @@ def add_patents(section: Section, scratch: Path, patents: int, repeats: int) -> 
     section.add(
         f"{patents:,} patents, grouping",
         seconds,
-        "scan of the same columns",
+        "plain scan",
         base,
         SCAN,
         "≤ 2 ×",
@@ -326,9 +327,14 @@ def add_patents(section: Section, scratch: Path, patents: int, repeats: int) -> 
     shutil.copy(last, older / "patent_register" / last.name)
     more = warehouse.dbt("run", "--select", "+int_patent_register_counts")["run"]
     _, full = landed(scratch / "full", extracts, "patent_register")
-    work = f"one more year of {patents // 4:,} patents, landing to counts without start-up"
+    work = f"adding a year of {patents // 4:,} patents"
     section.add(
-        work, [more], "all years anew", [full["run"]], "benchmarks/registers.py: landed", "≤ 0.25 ×"
+        work,
+        [more],
+        "build of all years",
+        [full["run"]],
+        "benchmarks/registers.py",
+        "≤ 0.25 ×",
     )
     shutil.rmtree(extracts)
 
@@ -382,11 +388,13 @@ def measure(repeats: int, *, quick: bool) -> Section:
     firms, patents, scopes = QUICK if quick else SIZES
     section = Section(
         "Registers",
-        "Firms and patents, from Parquet files to counts. Grouping is the project's SQL on landed"
-        " files; a scan reads every value of the same columns. From files to counts is a"
-        " `dbt build` of a parsed project, with start-up and landing. By hand, each tool"
-        " deduplicates ids, tags and counts; it does not land files, remove excluded terms or"
-        f" account for rows set aside. DuckDB has two threads and {LIMIT}.",
+        "Grouping runs the project's SQL on stored files, and a plain scan reads all values of"
+        " the same columns. The time for adding a year includes landing, but not dbt's start-up."
+        " A complete build is a `dbt build` of a parsed project from Parquet files to counts,"
+        " and includes start-up, landing, the check of ids and the search of texts. The"
+        " hand-written scripts deduplicate ids, tag texts and count firms, but do not store"
+        " files, remove excluded terms or account for rejected rows. DuckDB uses two threads and"
+        f" at most {LIMIT} of memory.",
     )
     with measuring.scratch() as scratch:
         add_tags(section, scratch, scopes, repeats)

@@ -1,8 +1,8 @@
 """Measure how often new synthetic samples reproduce the coefficients printed in the paper.
 
-Each seed is drawn in memory, and the package estimates the default rows of Tables 1 to 6. The
-script prints Markdown to stdout and progress to stderr, and exits with a message if a target is
-missed. Run it from the project's root:
+Each sample is drawn in memory, and the package estimates the default specifications of Tables 1
+to 6. The script prints Markdown to stdout and progress to stderr, and exits with a message if a
+target is missed. Run the script from the project's root:
 
     python -m benchmarks.replication --seeds 100 --monte-carlo 500 > benchmarks/replication.md
 """
@@ -78,12 +78,13 @@ def reproduction(compared: pd.DataFrame) -> tuple[str, list[str]]:
     missed = []
     if mean < MEAN_INSIDE:
         missed.append(
-            f"On average {mean:.1f} of {printed} printed coefficients are inside, not"
-            f" {MEAN_INSIDE}."
+            f"On average, {mean:.1f} of {printed} printed coefficients are inside their confidence"
+            f" interval, but the target is {MEAN_INSIDE}."
         )
     if with_many < SHARE_WITH_MANY:
         missed.append(
-            f"{with_many:.0%} of seeds have {MANY_INSIDE} inside, not {SHARE_WITH_MANY:.0%}."
+            f"At least {MANY_INSIDE} printed coefficients are inside for {with_many:.0%} of seeds,"
+            f" but the target is {SHARE_WITH_MANY:.0%}."
         )
 
     distribution = (
@@ -97,8 +98,9 @@ def reproduction(compared: pd.DataFrame) -> tuple[str, list[str]]:
     text = f"""\
 ## Printed coefficients inside their 95 % interval, {seeds} seeds
 
-On average {mean:.1f} of {printed} printed coefficients are inside (target {MEAN_INSIDE}). At least
-{MANY_INSIDE} are inside on {with_many:.0%} of seeds (target {SHARE_WITH_MANY:.0%}).
+On average, {mean:.1f} of {printed} printed coefficients are inside the confidence interval of the
+estimate (target: {MEAN_INSIDE}). For {with_many:.0%} of seeds, at least {MANY_INSIDE} printed
+coefficients are inside the interval (target: {SHARE_WITH_MANY:.0%}).
 
 {markdown(distribution, {})}
 
@@ -122,12 +124,12 @@ def monte_carlo(compared: pd.DataFrame) -> tuple[str, list[str]]:
     table["bias_in_mc_errors"] = table["bias"] / table["mc_error"]
     table["mean_error_over_sd"] = table["mean_error"] / table["sd"]
     missed = [
-        f"Table 1 column {row.column_number}: the bias is {row.bias_in_mc_errors:.1f} Monte Carlo"
-        " errors."
+        f"The bias in Table 1 column {row.column_number} is {row.bias_in_mc_errors:.1f} Monte Carlo"
+        f" errors, but the target is at most {LARGEST_BIAS}."
         for row in table[table["bias_in_mc_errors"].abs() > LARGEST_BIAS].itertuples()
     ] + [
-        f"Table 1 column {row.column_number}: the 95 % interval covers in {row.coverage:.1%} of"
-        " seeds."
+        f"The 95 % interval in Table 1 column {row.column_number} contains the true coefficient for"
+        f" {row.coverage:.1%} of seeds, but the target is {COVERAGE[0]:.0%} to {COVERAGE[1]:.0%}."
         for row in table[~table["coverage"].between(*COVERAGE)].itertuples()
     ]
     shown = [
@@ -150,9 +152,9 @@ def monte_carlo(compared: pd.DataFrame) -> tuple[str, list[str]]:
     text = f"""\
 ## Table 1 against the known truth, {seeds} seeds
 
-The truth is the printed number, because the true parameters were solved for it. The error of that
-solution adds to the bias. Targets: a bias within {LARGEST_BIAS} Monte Carlo errors, coverage of
-{COVERAGE[0]:.0%} to {COVERAGE[1]:.0%}.
+The printed coefficient is the true coefficient, because the simulation's parameters were solved to
+reproduce it. Errors in the solved parameters add to the bias. The targets are a bias of at most
+{LARGEST_BIAS} Monte Carlo errors and a coverage of {COVERAGE[0]:.0%} to {COVERAGE[1]:.0%}.
 
 {markdown(table[[*shown, "mean_error_over_sd"]], digits)}
 """
@@ -173,8 +175,8 @@ def dynamic_panel(found: pd.DataFrame) -> str:
 
 {markdown(table.reset_index(), {"mean": 3, "sd": 3, "mean_error": 3})}
 
-The paper prints .559 for M_AI. At 5 % Hansen's test rejects on {hansen:.0%} of seeds, and the AR(2)
-test on {ar2:.0%}.
+The paper reports a coefficient of .559 for the AI measure M_AI. At the 5 % level, Hansen's test
+rejects for {hansen:.0%} of seeds, and the AR(2) test rejects for {ar2:.0%}.
 """
 
 
@@ -184,17 +186,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--seeds", type=int, default=100, help="seeds on which Tables 1 to 6 are estimated"
+        "--seeds", type=int, default=100, help="seeds for which Tables 1 to 6 are estimated"
     )
     parser.add_argument(
         "--monte-carlo",
         type=int,
         default=500,
-        help="seeds on which Table 1 is, the former included",
+        help="seeds for which Table 1 is estimated, including the former",
     )
     arguments = parser.parse_args()
     if not 2 <= arguments.seeds < arguments.monte_carlo:
-        parser.error("--seeds is at least 2 and less than --monte-carlo.")
+        parser.error("--seeds must be at least 2 and less than --monte-carlo.")
 
     drawn = samples.inputs(draw_city_years(FIRST_SEED, period()))
     default = specifications.read_specifications(drawn.specifications)
@@ -214,13 +216,13 @@ def main() -> None:
         f"""\
 # How often fresh samples reproduce the paper
 
-Seeds start at {FIRST_SEED:,}, and exclude the default seed and the seeds from which the true
-parameters were solved. The package's estimators run on the default rows of Tables 1 to 6.
+Random seeds start at {FIRST_SEED:,}, and exclude the default seed and the seeds with which the true
+parameters were solved. The package estimates the default specifications of Tables 1 to 6.
 
     python -m benchmarks.replication --seeds {arguments.seeds} --monte-carlo {arguments.monte_carlo}
 
-CPU time: {halfway - started:.0f} s for Tables 1 to 6 on {arguments.seeds} seeds,
-{ended - halfway:.0f} s for Table 1 alone on the other {arguments.monte_carlo - arguments.seeds}.
+The CPU time was {halfway - started:.0f} s for Tables 1 to 6 with {arguments.seeds} seeds, and
+{ended - halfway:.0f} s for Table 1 alone with {arguments.monte_carlo - arguments.seeds} more seeds.
 
 {inside}
 {bias}

@@ -1,8 +1,8 @@
 """Measure how often tests at the 5 % level reject a true null under province-wide shocks.
 
-Each panel has the provinces of the paper's estimation sample and a regressor without effect. The
-script prints Markdown to stdout, and exits with a message if a target is missed. Run it from the
-project's root:
+Each simulated panel has the provinces of the paper's estimation sample and a regressor without an
+effect. The script prints Markdown to stdout, and exits with a message if a target is missed. Run
+the script from the project's root:
 
     python benchmarks/size_of_tests.py --panels 500 > benchmarks/size_of_tests.md
 """
@@ -139,7 +139,7 @@ def main() -> None:
     )
     parser.add_argument("--panels", type=int, default=500)
     parser.add_argument(
-        "--draws", type=int, default=wild_bootstrap.DRAWS, help="of the wild bootstrap"
+        "--draws", type=int, default=wild_bootstrap.DRAWS, help="draws of the wild bootstrap"
     )
     arguments = parser.parse_args()
     started = time.process_time()
@@ -154,15 +154,15 @@ def main() -> None:
         f"""\
 # How often tests at 5 % reject a true null
 
-{arguments.panels} synthetic panels of {sum(CITIES)} cities and 9 to 11 years, in
-{len(CITIES)} provinces of the sizes of the public headline sample (1 to {max(CITIES)} cities).
-The regressor has no effect. Regressor, control and error are autocorrelated ({PERSISTENCE} from
-year to year), and {SHARE_OF_PROVINCE:.0%} of their variance is common to the cities of a province.
-The wild bootstrap uses {arguments.draws:,} draws.
+Each of the {arguments.panels} synthetic panels has {sum(CITIES)} cities with 9 to 11 years of data.
+The {len(CITIES)} provinces are as large as in the public headline sample (1 to {max(CITIES)}
+cities). The regressor has no effect. The regressor, the control and the error have an
+autocorrelation of {PERSISTENCE} between consecutive years, and cities of a province share
+{SHARE_OF_PROVINCE:.0%} of their variance. The wild bootstrap uses {arguments.draws:,} draws.
 
     python benchmarks/size_of_tests.py --panels {arguments.panels} --draws {arguments.draws}
 
-CPU time: {seconds:.0f} s. Seeds start at {FIRST_SEED:,}.
+The CPU time was {seconds:.0f} s. Random seeds start at {FIRST_SEED:,}.
 
 | test | rejects | Monte Carlo error | target |
 | --- | --- | --- | --- |
@@ -170,11 +170,12 @@ CPU time: {seconds:.0f} s. Seeds start at {FIRST_SEED:,}.
         + "\n".join(lines)
         + """
 
-CRV1 and CRV3 use t(G−1). WCR is the wild cluster bootstrap with the null imposed.
+CRV1 and CRV3 use the t(G−1) distribution. WCR is the wild cluster bootstrap with the null imposed.
 """
     )
     missed = [
-        f"{name} rejects {shares[name]:.1%}."
+        f"The test {name} rejects a true null in {shares[name]:.1%} of panels, but the target is"
+        f" {LEAST:.0%} to {MOST:.0%}."
         for name in TARGETED
         if not LEAST <= shares[name] <= MOST
     ]

@@ -1,13 +1,14 @@
 """Find the smallest multiplicative error in each series that the gate finds in 90 % of trials.
 
-Values of a built warehouse are multiplied in memory: single cells, and all cities of a province in
-one year. A cell counts as found if it is marked as unexplained or as a copy. A province counts as
-found if its step or the year's definition is odd, or half of its cities are marked. Each factor is
-reported with the largest movement of Table 1, column 1 that such a slip can cause, to first order,
-in standard errors clustered by city.
+The script multiplies values of a built warehouse in memory: single cells, and all cities of a
+province in one year. An error in a cell counts as found if the cell is marked as unexplained or as
+a copy. An error in a province counts as found if the gate reports an odd step of the province or an
+odd definition of the year, or marks half of the province's cities. For each factor, the script
+reports the largest movement of Table 1, column 1 that such an error can cause, to first order, in
+standard errors clustered by city.
 
-The script writes seeds/found_slips.csv, which `dim_series` joins by provider, and prints it to
-stdout. Run it for each extract set with series in that seed, from the project's root:
+The script writes seeds/found_slips.csv, which `dim_series` joins by provider, and prints the new
+rows to stdout. Run it from the project's root, for each extract set with series in that file:
 
     python -m benchmarks.slips --warehouse build/warehouse.duckdb
 """
@@ -166,7 +167,7 @@ def provinces(
 
 
 def smallest(found: pd.DataFrame) -> pd.Series:
-    """Return the smallest factor per series from which on the gate finds 90 % of errors."""
+    """Return the factor per series at and above which the gate finds 90 % of errors."""
     shares = found.pivot_table(index="series", columns="factor", values="is_found")
     lasting = shares.iloc[:, ::-1].cummin(axis=1) >= FOUND_SHARE
     return lasting.apply(lambda row: min(row.index[row], default=np.nan), axis=1)
@@ -198,8 +199,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--warehouse", required=True, help="a built warehouse")
-    parser.add_argument("--out", type=Path, default=SEED, help="the seed that is written")
+    parser.add_argument("--warehouse", required=True, help="path of a built warehouse")
+    parser.add_argument("--out", type=Path, default=SEED, help="path of the CSV file to update")
     arguments = parser.parse_args()
     new = measured(arguments.warehouse)
     old = pd.read_csv(arguments.out) if arguments.out.exists() else new.iloc[:0]

@@ -1,6 +1,6 @@
-"""Time the counting of firms on Spark, in one process or on a local cluster, against DuckDB.
+"""Time the counting of firms on Spark, and compare it with DuckDB.
 
-It needs Spark's environment: `.venv-spark/bin/python -m benchmarks.spark`.
+The script runs in Spark's environment: `.venv-spark/bin/python -m benchmarks.spark`.
 """
 
 import contextlib
@@ -28,8 +28,8 @@ A cluster on a single machine is slower than Spark in one process.
 """
 ENGINES = {
     "local": "Spark in one process",
-    "one_worker": "Spark, a worker of one core",
-    "two_workers": "Spark, two workers of one core",
+    "one_worker": "Spark, one worker",
+    "two_workers": "Spark, two workers",
 }
 TARGET = re.compile(
     r"Arguments: (?:file:\S*/intermediate\.db/|`spark_catalog`\.`intermediate`\.`)(int_\w+)"
@@ -149,9 +149,10 @@ def measure(repeats: int, *, quick: bool) -> Section:
 
     section = Section(
         "Spark",
-        "One `dbt build` of the firm models without tests, from landed files to counts, with"
-        " start-up; one run per engine. DuckDB has two threads, Spark two cores, and a worker one"
-        " core. Memory is the peak of all processes of the run together, sampled twice a second.",
+        "Each engine runs one `dbt build` of the firm models without tests, from stored files"
+        " to counts, including start-up. DuckDB uses two threads, Spark in one process uses two"
+        " cores, and each Spark worker uses one core. Memory is the peak of the total memory of"
+        " all processes, sampled twice a second.",
     )
     written: list[tuple[str, ...]] = []
     for firms, engines in ({20_000: ("duckdb", "local")} if quick else SIZES).items():
@@ -170,7 +171,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 ("B", "peak_mb", 1e6, ": peak memory"),
             ):
                 ours, theirs = [found["duckdb"][name] * factor], [figures[name] * factor]
-                work = f"{firms:,} landed firms to counts{what}"
+                work = f"{firms:,} firms{what}"
                 section.add(
                     work, ours, ENGINES[engine], theirs, "dbt build --target spark", unit=unit
                 )
@@ -182,8 +183,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
         "engine",
         *(name.removeprefix("shuffle_mb_of_").replace("_", " ") for name in SHUFFLES),
     )
-    section.details = "Megabytes that Spark writes to shuffles, by content:\n\n" + measuring.table(
-        names, written
+    section.details = (
+        "The following table shows the megabytes that Spark writes to shuffles:\n\n"
+        + measuring.table(names, written)
     )
     section.versions = [measuring.version(name) for name in ("pyspark", "dbt-spark")]
     return section

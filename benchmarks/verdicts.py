@@ -1,13 +1,13 @@
 """Measure by simulation how often the verdicts on the paper's claims are right.
 
-Synthetic samples have no effects, the printed effects or twice the printed effects. Units are
-independent, or share shocks with their province or their neighbours. Each draw is estimated by the
-printed design, checked as the rules of a verdict require, and judged by the SQL of rpt_credibility
-and rpt_verdicts.
+Synthetic samples have no effects, the printed effects or twice the printed effects. Cities are
+independent, or share shocks within their province or with their neighbours. Each draw is estimated
+by the printed design, checked as the verdict rules require, and judged by the SQL of
+rpt_credibility and rpt_verdicts.
 
-Draws are cached in build/benchmarks/verdicts, and cached seeds are not drawn again: delete the
-folder after changing estimators or rules. The script prints Markdown to stdout and progress to
-stderr, and exits with a message if a target is missed. Run it from the project's root:
+Draws are cached in build/benchmarks/verdicts, and cached seeds are not drawn again. Delete this
+folder after you change estimators or rules. The script prints Markdown to stdout and progress to
+stderr, and exits with a message if a target is missed. Run the script from the project's root:
 
     python -m benchmarks.verdicts --seeds 200 > benchmarks/verdicts.md
 """
@@ -163,7 +163,7 @@ def verdicts(seed: int, world: World) -> pd.DataFrame:
     return judged(inputs, inputs.specifications, VERDICTS).assign(seed=seed)
 
 
-# Power above which a claim must hold in 80 % of draws, because a required check fails by chance in
+# Power from which a claim must hold in 80 % of draws, because a required check fails by chance in
 # 5 %. Power is the share of draws that are significant, alone and within the family of tests.
 POWER = 0.80 / 0.95
 HOLDS_WITH_POWER = 0.80
@@ -237,7 +237,8 @@ def missed(world: World, found: pd.DataFrame) -> list[str]:
     level = 0.05 / len(found)
     sentences = []
     for row in found.to_dict("records"):
-        name, draws = f"{world}: {row['table_id']} ({row['column_number']})", row["draws"]
+        claim, draws = f"{row['table_id']} column {row['column_number']}", row["draws"]
+        name = f'In the simulation "{world}", {claim}'
 
         def exceeds(share: float, limit: float, draws: int = draws) -> bool:
             return bool(stats.binom.sf(round(share * draws) - 1, draws, limit) < level)
@@ -245,7 +246,8 @@ def missed(world: World, found: pd.DataFrame) -> list[str]:
         if world.truth == "no effect":
             limits = {"holds": HOLDS_WITHOUT_EFFECT, "opposite sign": OPPOSITE_WITHOUT_EFFECT}
             sentences += [
-                f'{name} reads "{word}" in {row[word]:.1%}, not in {limit:.1%} at most.'
+                f'{name} gets the verdict "{word}" in {row[word]:.1%} of draws, but the target is'
+                f" at most {limit:.1%}."
                 for word, limit in limits.items()
                 if exceeds(row[word], limit)
             ]
@@ -253,22 +255,27 @@ def missed(world: World, found: pd.DataFrame) -> list[str]:
         if exceeds(row["moves"], MOVES_WITH_EFFECT):
             sentences.append(
                 f"{name} depends on doubtful values in"
-                f" {row['moves']:.0%}, not in {MOVES_WITH_EFFECT:.0%} at most."
+                f" {row['moves']:.0%} of draws, but the target is at most {MOVES_WITH_EFFECT:.0%}."
             )
         if row["power"] >= POWER and exceeds(1 - row["holds"] - row["other"], 1 - HOLDS_WITH_POWER):
             sentences.append(
-                f'{name} reads "holds" in {row["holds"]:.0%}, not in {HOLDS_WITH_POWER:.0%} at'
-                " least, and is "
-                f"significant in {row['power']:.0%}. The check that fails most often:"
-                f" {row['failed']}."
+                f'{name} gets the verdict "holds" in {row["holds"]:.0%} of draws, but the target is'
+                f" at least {HOLDS_WITH_POWER:.0%}. The estimate is significant in"
+                f" {row['power']:.0%} of draws."
             )
+            if row["failed"]:
+                check, share = row["failed"].split()
+                sentences[-1] += (
+                    f" The check that fails most often is {check}, in {share} of draws."
+                )
         elif row["power"] < POWER and row["fails a check"] > max(
             row["imprecise"] + row["one of several"], row["holds"]
         ):
             sentences.append(
-                f'{name} has a power of {row["power"]:.0%} and reads "fails a check" in'
-                f' {row["fails a check"]:.0%}, "cannot tell" in'
-                f" {row['imprecise'] + row['one of several']:.0%}."
+                f"{name} has a power of {row['power']:.0%}, and fails a check in"
+                f" {row['fails a check']:.0%} of draws, which is more often than it holds or gets"
+                f' the verdict "cannot tell"'
+                f" ({row['imprecise'] + row['one of several']:.0%})."
             )
     return sentences
 
@@ -321,7 +328,7 @@ def summary(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
         cannot_tell = unable["imprecise"] + unable["one of several"]
         rows.append(
             {
-                "world": str(world),
+                "simulation": str(world),
                 "draws": draws,
                 "holds": "" if has_effect else over_claims(verdicts_drawn, "holds"),
                 "opposite sign": over_claims(verdicts_drawn, "opposite_sign"),
@@ -351,55 +358,57 @@ def page(drawn: Mapping[World, pd.DataFrame]) -> tuple[str, list[str]]:
 # Verdicts where the truth is known
 
 The panels are synthetic and estimated by the printed design, so no number here is a finding about
-cities. `benchmarks/verdicts.py` writes this page; seeds start at {FIRST_SEED:,}. designs.md reports
-all designs on real regressors.
+cities. `benchmarks/verdicts.py` writes this page. Random seeds start at {FIRST_SEED:,}.
 
-- **Truths**: no effect of firms, patents or the event on any outcome; the sample's true parameters,
-  whose estimates have the printed means except for GMM and for the column scaled by GDP
-  (`synthetic/truth.py`); or twice these parameters.
-- **Panels**: independent cities; provinces whose cities share half the variance of all noise (of
-  firms, patents, outcomes, and of the shares that split the event studies), separately for each
-  series; or neighbours, whose noise has a correlation of a half at distance zero, which falls to
-  1/e of it within 250 km.
-- **Event studies**: rates do not differ before the event, unlike in the sample and in print.
-  Without an effect Table 5 still has a mean of .2 times the printed value, because the five cities
-  with most AI firms are controls, and the log of one plus a count grows more if counts are large.
-  Stocks of firms are drawn backwards from the last year, so large shifts of Table 5 also move its
-  years before the event, and the pre-test is right to fail.
+- The simulated effects of firms, patents and the event on outcomes are zero, the sample's true
+  parameters, or twice these parameters. With the sample's true parameters, the mean estimates equal
+  the printed ones, except for GMM and the column scaled by GDP (`synthetic/truth.py`).
+- The noise is independent between cities, shared within provinces, or correlated between
+  neighbours. Within a province, cities share half of the noise variance of each series. Between
+  neighbours, the correlation is a half at distance zero, and falls to 1/e of this value at 250 km.
+- In the simulated event studies, the rates of entries, exits and patents do not differ between
+  groups before the event, although they differ in the sample and in the paper. Without an effect,
+  the mean estimate in Table 5 is still .2 times the printed value, because the five cities with
+  most AI firms are controls, and the log of one plus a count grows more for large counts.
+- The simulation draws stocks of firms backwards from the last year. A large effect in Table 5
+  therefore also changes the years before the event, and the pre-trend test is right to fail.
 
-Targets, for each claim:
+The targets for each claim are:
 
-- Without an effect: "holds" in at most {HOLDS_WITHOUT_EFFECT:.0%} of draws, "opposite sign" in at
-  most {OPPOSITE_WITHOUT_EFFECT:.1%}.
-- With an effect and enough power: "holds" in at least {HOLDS_WITH_POWER:.0%}. Power is the share of
-  draws that are significant by province, alone and in the family; {POWER:.0%} is enough, because a
-  required check fails by chance in 5 %.
-- With an effect and less power: "fails a check" less often than `cannot_tell` or than "holds".
-- With an effect: the estimate depends on doubtful values in at most {MOVES_WITH_EFFECT:.0%}.
+- If there is no effect, the verdict is "holds" in at most {HOLDS_WITHOUT_EFFECT:.0%} of draws, and
+  "opposite sign" in at most {OPPOSITE_WITHOUT_EFFECT:.1%} of draws.
+- If there is an effect and `power` is at least {POWER:.0%}, the verdict is "holds" in at least
+  {HOLDS_WITH_POWER:.0%} of draws. The limit on `power` allows for a required check that fails by
+  chance in 5 % of draws.
+- If there is an effect but less power, the verdict "fails a check" is less frequent than
+  `cannot_tell` or than "holds".
+- If there is an effect, the estimate depends on doubtful values in at most {MOVES_WITH_EFFECT:.0%}
+  of draws.
 
-A target is missed by more than its Monte Carlo error if the binomial tail is below 5 % over the
-number of claims.""",
+A target is missed if a binomial test with a Bonferroni correction for the number of claims rejects
+it at 5 %.""",
         "## In short",
         (
-            'Mean and largest share over the claims that can be judged; for "holds" of claims with'
-            " power, mean\nand smallest share. If no draw has a word, its true share is below 3"
-            " over the number of draws, at 95 %."
+            "The following table shows the mean and the largest share over the claims that can be"
+            " judged. For\nclaims with power, the table shows the mean and the smallest share of"
+            ' "holds". If a verdict never occurs\nin N draws, its true share is below 3/N with 95 %'
+            " confidence."
         ),
         replication.markdown(summary(drawn), {}),
         "## Targets missed",
-        "\n".join(f"- {sentence}" for sentence in misses) or "None.",
+        "\n".join(f"- {sentence}" for sentence in misses) or "All targets are met.",
         """\
 ## Words by truth
 
-`estimate` (mean) and `std_error` (by province, median) are multiples of the printed value. `power`
-is the share of draws that are significant by province, alone and in the family. `imprecise`,
-`one of several` and `other` are the causes of the verdict `cannot_tell`. `moves` is the share of
-draws in which the estimate depends on doubtful values. `failed` is the check that most often fails
-a significant estimate. Shares have their Monte Carlo standard error; an empty cell means no
-draw.""",
+`estimate` (a mean) and `std_error` (a median, clustered by province) are multiples of the printed
+value. `power` is the share of draws in which the estimate is
+significant, alone and in the family of tests. `imprecise`, `one of several` and `other` are the
+causes of the verdict `cannot_tell`. `moves` is the share of draws in which the estimate depends on
+doubtful values. `failed` is the check that a significant estimate fails most often. Each share is
+shown with its Monte Carlo standard error. A cell is empty if no draw has the result.""",
     ]
     for world, table in found.items():
-        parts += [f"### {str(world).capitalize()}", f"{table['draws'].min()} draws.", shown(table)]
+        parts += [f"### {str(world).capitalize()}", shown(table)]
     return "\n\n".join(parts) + "\n", misses
 
 
@@ -408,18 +417,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=200, help="draws of each world (200)")
     parser.add_argument(
-        "--only", nargs="*", choices=[*WORLDS], help="worlds to draw; none: write the page again"
+        "--seeds", type=int, default=200, help="draws of each simulation (default: 200)"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=[*WORLDS],
+        help="simulations to run; without a name, only the page is written",
     )
     parser.add_argument(
         "--draws",
         type=Path,
         default=DRAWS,
-        help="folder of the draws: what is there is not drawn again",
+        help="folder of the cached draws, which are not drawn again",
     )
     parser.add_argument(
-        "--processes", type=int, default=os.cpu_count(), help="processes (as many as processors)"
+        "--processes",
+        type=int,
+        default=os.cpu_count(),
+        help="number of processes (default: one per processor)",
     )
     arguments = parser.parse_args()
     names = [*WORLDS] if arguments.only is None else arguments.only
@@ -435,7 +452,7 @@ def main() -> None:
     )
     print(text, end="")
     if misses:
-        sys.exit(f"{len(misses)} targets are missed; the page names them.")
+        sys.exit(f"{len(misses)} targets are missed. The page lists them.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time the website: its build, its first page, and a query result on a slow connection."""
+"""Time the build of the website, its first page, and a query result on a slow connection."""
 
 import functools
 import gzip
@@ -28,8 +28,8 @@ QUERY = (
 )
 ROWS = 11
 PEER = PROJECT / "benchmarks/peers/observable"
-WHY = "the peer has one page, in one language"
-WHY_QUERY = "the peer loads one table, ours the whole release"
+WHY = "The peer has one page in one language."
+WHY_QUERY = "The peer loads only one table."
 
 
 @functools.cache
@@ -165,12 +165,14 @@ def measure(repeats: int, *, quick: bool) -> Section:
     """Publish the sample, build its website, and time its pages."""
     section = Section(
         "Site and query page",
-        "The sample's site, built from its published release. The size of the first page is"
-        " everything that `make serve` sends until the browser has no more requests. Pages are"
-        " timed with an empty cache, at 9 Mbit/s and with 170 ms before each answer: the first page"
-        " until its charts are drawn in the other language, the query page until it shows the"
-        " eleven rows of a sum by year. The query page loads DuckDB and the whole release; the"
-        " peer, one page of Observable Framework, loads DuckDB and one CSV table.",
+        "The website is built from a published release of the sample. The size of the first"
+        " page includes everything that `make serve` sends until the browser makes no more"
+        " requests. Pages are opened with an empty cache, at 9 Mbit/s and with a delay of 170 ms"
+        " before each response. The first page is timed until a reader has switched the language"
+        " and all charts are drawn again. The time and size of the query page include everything"
+        " until the page shows a sum by year in eleven rows. The query page loads DuckDB and the"
+        " whole release. The peer is a page built with Observable Framework, which loads DuckDB"
+        " and one CSV table.",
     )
     times = Runs()
     with measuring.scratch() as folder:
@@ -179,7 +181,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
         ours.command("refresh")
         (release,) = (folder / "ours/releases").glob("*.duckdb")
         peer = None if quick else observable(folder / "observable", release)
-        site, name = folder / "site", "Observable Framework, 1 page"
+        site, name = folder / "site", "Observable Framework"
         for _ in range(repeats):
             shutil.rmtree(site, ignore_errors=True)
             times.clock("build", ours.command, "report", "--out", site)
@@ -201,14 +203,16 @@ def measure(repeats: int, *, quick: bool) -> Section:
         )
         if peer is None:
             section.skipped.append(
-                "Observable Framework: npm is not here, or could not install it."
+                "The comparison with Observable Framework was skipped, because npm is missing or"
+                " could not install it."
             )
         if CHROMIUM is None:
-            section.skipped.append("weight and query page: Chromium is not here.")
+            section.skipped.append("The pages were not measured, because Chromium is missing.")
             return section
         if not (site / "query.html").exists():
             section.skipped.append(
-                "query page: it is not bundled; `make query-page` does it, with npm."
+                "The query page was skipped, because it is not bundled. `make query-page` bundles"
+                " it with npm."
             )
         found: dict[str, list[tuple[float, float]]] = {
             "first": [],
@@ -234,14 +238,14 @@ def measure(repeats: int, *, quick: bool) -> Section:
         "first page, bytes sent", [size for _, size in found["first"]], limit="≤ 500 kB", unit="B"
     )
     section.add(
-        "first page until its charts are drawn in the other language",
+        "first page after a switch of language",
         [s for s, _ in found["switched"]],
         limit="≤ 2 s",
     )
     if found["query"]:
         for place, unit, work in (
             (0, "s", "query page until the first result"),
-            (1, "B", "query page until the first result, bytes sent"),
+            (1, "B", "query page, bytes sent"),
         ):
             ours_found, theirs = ([run[place] for run in found[of]] for of in ("query", "peer"))
             section.add(work, ours_found, name, theirs, script, unit=unit, why=WHY_QUERY)

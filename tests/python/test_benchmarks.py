@@ -143,7 +143,7 @@ def test_the_first_size_that_breaks_ends_a_curve_and_says_why() -> None:
     late = growth.point(axis("import time\ntime.sleep(60)"), 1, seconds=0.2)
     assert (late.broke, late.is_end) == ("killed after 200 ms", True)
     large = growth.point(axis("kept = b'x' * (size * 100_000_000)"), 3, memory=2e8)
-    assert large.broke.endswith("of memory, more than 200 MB")
+    assert large.broke.endswith("of memory, which exceeds the limit of 200 MB.")
     assert not large.is_end
 
 
@@ -246,9 +246,22 @@ def drawn(word: str, of: int, among: int, **columns: object) -> pd.DataFrame:
     ("truth", "word", "of", "named"),
     [
         ("no effect", "holds", 4, []),
-        ("no effect", "holds", 20, ["holds in 10.0%, not in 2%", "is wrong in 10.0%, not in 5%"]),
-        ("the printed effect", "not_found", 30, ["is wrong in 15.0%"]),
-        ("a trend of each city", "holds", 30, ["holds in 100% of what is found", "wrong in 15.0%"]),
+        (
+            "no effect",
+            "holds",
+            20,
+            [
+                "holds in 10.0% of draws, but the target is at most 2%",
+                "is wrong in 10.0% of draws, but the target is at most 5%",
+            ],
+        ),
+        ("the printed effect", "not_found", 30, ["is wrong in 15.0% of draws"]),
+        (
+            "a trend of each city",
+            "holds",
+            30,
+            ["holds in 100% of the draws that find", "wrong in 15.0%"],
+        ),
         ("twice the printed effect", "not_found", 100, []),
     ],
 )
@@ -329,10 +342,28 @@ def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
     [
         # A share of 7.5 % in 200 draws is compatible with a true rate of 5 %.
         ("no effect", "holds", 15, False, ""),
-        ("no effect", "holds", 20, False, 'reads "holds" in 10.0%, not in 5.0% at most'),
-        ("no effect", "opposite_sign", 14, False, '"opposite sign" in 7.0%, not in 2.5% at most'),
-        ("printed effect", "holds", 140, True, 'reads "holds" in 70%, not in 80% at least'),
-        ("printed effect", "fails_check", 110, False, 'power of 0% and reads "fails a check"'),
+        (
+            "no effect",
+            "holds",
+            20,
+            False,
+            '"holds" in 10.0% of draws, but the target is at most 5.0%',
+        ),
+        (
+            "no effect",
+            "opposite_sign",
+            14,
+            False,
+            '"opposite sign" in 7.0% of draws, but the target is at most 2.5%',
+        ),
+        (
+            "printed effect",
+            "holds",
+            140,
+            True,
+            '"holds" in 70% of draws, but the target is at least 80%',
+        ),
+        ("printed effect", "fails_check", 110, False, "power of 0%, and fails a check in 55%"),
         # A share of 12 % in 200 draws is compatible with a true rate of 10 %.
         ("printed effect", "moves", 24, False, ""),
         ("printed effect", "moves", 34, False, "depends on doubtful values in 17%"),
