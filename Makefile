@@ -16,7 +16,7 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emi
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help build test test-elsewhere soak bench report picture serve query-page spark setup sample lint lint-python lint-sql
+.PHONY: help build test test-elsewhere soak bench report package picture serve query-page spark setup sample lint lint-python lint-sql
 .PHONY: lint-sql-changed lint-prose pytest parse catalogue queries clean lock
 .DEFAULT_GOAL := build
 
@@ -59,6 +59,11 @@ bench: setup $(VENV)/.soak $(if $(shell command -v java),spark) ## how fast it i
 report: $(VENV)/.site $(if $(shell command -v npm),$(QUERY_PAGE)) ## the site of the published release, or else of the warehouse of `make build`, in site/
 	test -e $(RELEASE) || test -e $(WAREHOUSE) || $(MAKE) build
 	ai-manufacturing report --out site
+
+# A package needs a published release.
+package: $(VENV)/.site ## a replication package of the published release, or else of a new one, in build/
+	test -e $(RELEASE) || ai-manufacturing refresh
+	ai-manufacturing replication-package
 
 picture: $(VENV)/.site ## the picture of the README, of the sample and of real data (docs/real_data.md)
 	python -m docs.picture build/warehouse.duckdb build/public/warehouse.duckdb

@@ -24,7 +24,7 @@ def test_the_image_runs_the_two_commands_of_the_readme_and_the_devcontainer_open
         .partition("## Two commands")[2]
         .partition("\n## ")[0]
     )
-    steps = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    _, _, steps = (PROJECT / "Dockerfile").read_text(encoding="utf-8").partition("AS development")
     commands = re.findall(r"^    (make \w+) ", readme, flags=re.MULTILINE)
     assert (
         commands
@@ -33,7 +33,10 @@ def test_the_image_runs_the_two_commands_of_the_readme_and_the_devcontainer_open
     )
 
     opened = json.loads((PROJECT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
-    assert opened["build"]["dockerfile"] == "../Dockerfile"
+    assert (opened["build"]["dockerfile"], opened["build"]["target"]) == (
+        "../Dockerfile",
+        "development",
+    )
 
 
 @pytest.mark.soak

@@ -55,6 +55,7 @@ from tests.python.histories import again, delivered, done, moved, replay
 from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text, fault
 from tests.python.release_reader import releases_read
 from tests.python.release_store import (
+    DBT_FILES,
     Refreshes,
     changed,
     check,
@@ -66,6 +67,7 @@ from tests.python.release_store import (
     read,
     release,
     released_to,
+    write_dbt_files,
 )
 from tests.python.terminal import on_terminal
 from tests.python.waiting import wait_for
@@ -160,8 +162,11 @@ def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(
     (store.folder / "past" / "notes.duckdb").write_text("no release", encoding="utf-8")
     (store.folder / "held" / "notes").mkdir()
     for _ in range(4):
+        write_dbt_files(store.work)
         release(store, small_build.warehouse)
     assert store.list_release_ids() == ["000002", "000003", "000004"]
+    kept = [f"{number}.{name}" for number in store.list_release_ids() for name in DBT_FILES]
+    assert sorted(path.name for path in (store.folder / "past").glob("*.json")) == kept
     store.publish_release("000003")
     assert store.read_current_manifest().release_id == "000003"
     few = Store(store.folder, store.published_path, keep_count=1)
@@ -197,6 +202,9 @@ def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
         ),
     )
     assert refreshes.store.list_held_ids() == ["000004"]
+    dbt_files = [refreshes.store.locate_held_build("000004") / name for name in DBT_FILES]
+    dbt_files += [refreshes.store.folder / "past" / f"000003.{name}" for name in DBT_FILES]
+    assert [path.read_text() for path in dbt_files] == ["000004", "000004", "000003", "000003"]
     for number in ("000005", "000006", "000007"):
         refreshes.store.locate_held_build(number).mkdir()
     pruned = r"^\('pruned', {'held': \['000004', '000005'\]}\)$"
@@ -500,7 +508,7 @@ def test_a_path_that_dbt_would_not_escape_is_refused(
         Plugin("ai_manufacturing", {}, credentials).update_connection_config(credentials, {})
 
     for name in ("it's.duckdb", 'a "b".duckdb', "a; drop schema marts.duckdb"):
-        with pytest.raises(DbtRuntimeError, match="Rename the file; folder names may contain them"):
+        with pytest.raises(DbtRuntimeError, match="Rename the file; only folder names may contain"):
             opened(name)
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path / "it's"))
     no_seed = (
@@ -706,18 +714,20 @@ def test_whatever_ends_a_refresh_is_a_message(
         return str(raised.value)
 
     no_space = (28, "No space left on device")
-    after = "No space left on device. The new release is published; the steps after"
+    after = "(No space left on device). The new release is published; the steps after"
     assert after in ended(Store, "prune_releases", OSError(*no_space))
     assert store.read_current_manifest().release_id == "000001"
     refreshes.of()
     refused = OSError(*no_space, "past/000001.duckdb", None, "/full/published.duckdb")
-    said = f"/full/published.duckdb: No space left on device. {unchanged}"
+    said = (
+        f"/full/published.duckdb cannot be read or written (No space left on device). {unchanged}"
+    )
     assert ended(Store, "publish_release", refused).startswith(said)
     damaged = duckdb.IOException("IO Error: a block is damaged.\nmore")
-    said = f"IOException: IO Error: a block is damaged. {unchanged}."
+    said = f"An unexpected error occurred (IOException: IO Error: a block is damaged). {unchanged}."
     assert ended(findings, "read_failures", damaged).startswith(said)
     assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text(encoding="utf-8")
-    said = f"KeyError: 'commit'. {unchanged}"
+    said = f"An unexpected error occurred (KeyError: 'commit'). {unchanged}"
     assert ended(fingerprint, "read_git_commit", KeyError("commit")).startswith(said)
     # Release 000002 was written but not published, so the refresh builds release 000003.
     assert (store.list_release_ids(), store.read_current_manifest().release_id) == (

@@ -13,14 +13,13 @@ from ai_manufacturing.refresh import progress
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BuildFailedError
-from ai_manufacturing.releases.store import WAREHOUSE, Store
+from ai_manufacturing.releases.store import RESULTS_FILE, WAREHOUSE, Store
 from ai_manufacturing.system import dbt_process, settings
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
 
 OUTPUT_FILE = "dbt.txt"  # file with dbt's console output
 
-# dbt's file with the result of each node, and the parsed project, which speeds up the next parse.
-RESULTS_FILE, PARSE_FILE = "run_results.json", "partial_parse.msgpack"
+PARSE_FILE = "partial_parse.msgpack"  # dbt's parsed project, which speeds up the next parse
 CURVE_PERMUTATIONS = "500"  # default for releases; other builds run no permutations
 
 # Free disk space, in bytes, below which the disk counts as full. A DuckDB block is at least a
@@ -103,10 +102,10 @@ def require_same_inputs(hashes: dict[str, str], code: str) -> None:
         if hashes.get(path) != current_hashes.get(path)
     )
     if changed_paths or fingerprint.compute_fingerprint(current_hashes) != code:
+        changed = ", ".join(changed_paths) or "The code"
         raise BuildFailedError(
-            f"{', '.join(changed_paths) or 'The code'} changed while dbt was running. The"
-            " published release is unchanged. Refresh again when the delivery or the edit is"
-            " complete."
+            f"{changed} changed while dbt was running. The published release is unchanged. Refresh"
+            " again when the delivery or the edit of the code is complete."
         )
 
 

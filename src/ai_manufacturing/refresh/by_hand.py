@@ -78,10 +78,11 @@ def publish_held_build(
             and fingerprint.compute_fingerprint(held_manifest["delivery_hashes"])
             != held_manifest["fingerprint"]
         ):
+            commit = held_manifest["git_commit"] or "(unknown)"
             raise BadConfigurationError(
-                f"Held build {release_id} has no estimates yet, and the code, packages or"
-                " extract set changed since it was built at commit"
-                f" {held_manifest['git_commit'] or 'unknown'}. Restore them, or refresh again."
+                f"Held build {release_id} has no estimates yet, and the code, the packages or the"
+                f" extract set changed after it was built at commit {commit}. Restore the earlier"
+                " state to compute the estimates, or refresh again."
             )
         work = store.work / release_id
         work.mkdir()
@@ -89,8 +90,9 @@ def publish_held_build(
         if failed_gate and build.run_dbt(
             store, work, "build", "--select", "gate_results+", accepted_reason=reason
         ):
+            reason = build.explain_failure(work)
             raise BuildFailedError(
-                f"The estimates of {release_id} could not be built. {build.explain_failure(work)}"
+                f"The estimates of held build {release_id} could not be computed. {reason}"
             )
         # Update the gate summary with the checks of the estimates, which have just been computed.
         with duckdb_client.open_read_only(work / WAREHOUSE) as warehouse:
@@ -147,18 +149,18 @@ def accept_release(store: Store, release_id: str, reason: str, on_event: OnEvent
     with publishing.lock_release_folder(store, on_event):
         current = store.read_current_manifest()
         if current is None or current.release_id != require_id(release_id):
-            now = f"{current.release_id} is" if current else "none is"
+            published_id = current.release_id if current else "none"
             raise BadConfigurationError(
-                f"Release {release_id} is not the published release ({now}). Only the published"
-                " release can be accepted: publish it with `ai-manufacturing rollback` first,"
-                " or a held build with `publish`."
+                f"Release {release_id} cannot be accepted, because it is not the published release"
+                f" (published: {published_id}). Publish the release first, with `ai-manufacturing"
+                " rollback` for a past release or `ai-manufacturing publish` for a held build."
             )
         with store.open_release(store.published_path) as (_, release):
             headline_summary = headlines.read_headlines(release)
         if not headline_summary.estimated_count:
             raise BadConfigurationError(
-                f"Release {release_id} cannot be the anchor for measuring drift:"
-                f" {headline_summary}. Accept a release with headline estimates."
+                f"Release {release_id} cannot be the anchor for measuring drift, because"
+                f" {headline_summary}. Accept a release that has headline estimates."
             )
         store.append_to_log(
             {
@@ -271,25 +273,27 @@ def summarise_changes(store: Store, old: str, new: str) -> changes.Summary:
     paths = [store.locate_past_release(number) for number in (old, new)]
     for number in (old, new):
         _require_past_release(store, number)
-    origins = [store.read_past_manifest(number).origin for number in (old, new)]
-    if origins[0] != origins[1]:
+    old_origin, new_origin = (store.read_past_manifest(number).origin for number in (old, new))
+    if old_origin != new_origin:
         raise BadConfigurationError(
-            f"Release {old} belongs to {origins[0]}, but release {new} belongs to {origins[1]}."
-            " Compare releases of the same extract set; `ai-manufacturing releases` lists the"
-            " set of each release."
+            f"Release {old} belongs to extract set {old_origin}, but release {new} belongs to"
+            f" {new_origin}. Compare releases of the same extract set; `ai-manufacturing releases`"
+            " lists the extract set of each release."
         )
     try:
         return changes.compare_releases(*paths)
     except duckdb.Error as error:
+        old_path, new_path = paths
+        reason = str(error).splitlines()[0]
         raise RefreshError(
-            f"{paths[0]} and {paths[1]} cannot be compared ({str(error).splitlines()[0]})."
-            " Run `ai-manufacturing verify` to find damaged files."
+            f"{old_path} and {new_path} cannot be compared ({reason}). Run `ai-manufacturing"
+            " verify` to find damaged files."
         ) from error
 
 
 def _require_past_release(store: Store, release_id: str) -> None:
     if release_id not in store.list_release_ids():
+        existing_ids = ", ".join(store.list_release_ids()) or "none"
         raise BadConfigurationError(
-            f"There is no release {release_id}. Existing releases:"
-            f" {', '.join(store.list_release_ids()) or 'none'}."
+            f"There is no release {release_id}. Existing releases: {existing_ids}."
         )

@@ -141,7 +141,9 @@ def _read_declarations() -> list[Declaration]:
     try:
         return declared_revisions.read_revisions(_read_extract_set().name)
     except landing.LandingError as error:
-        raise RefreshError(f"The published release is unchanged.\n{error}") from error
+        raise RefreshError(
+            f"The declared revisions cannot be read. The published release is unchanged.\n{error}"
+        ) from error
 
 
 def _build_and_publish(run: Run) -> Manifest:
@@ -270,7 +272,8 @@ def _report_build(
         run.on_event("warning", facts)
     if current_manifest is not None and not has_same_set and not failed_gate:
         run.warn(
-            f"Release {run.release_id} of {origin} replaces a release of {current_manifest.origin}."
+            f"Release {run.release_id} of extract set {origin} replaces a release of extract set"
+            f" {current_manifest.origin}."
         )
     # Values of different extract sets are never compared.
     comparison_basis = run.basis if has_same_set or failed_gate else None
@@ -289,7 +292,9 @@ def _prepare_landing(run: Run) -> list[str]:
             return []
         paths = landing.land_again(run.years)
     except landing.LandingError as error:
-        raise BuildFailedError(f"The published release is unchanged.\n{error}") from error
+        raise BuildFailedError(
+            f"Files could not be landed; the published release is unchanged.\n{error}"
+        ) from error
     run.on_event("read again", {"years": run.years_in_words, "files": len(paths)})
     return paths
 

@@ -22,7 +22,7 @@ from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent, warn
-from ai_manufacturing.releases.store import PUBLISHED, WAREHOUSE, Store
+from ai_manufacturing.releases.store import PUBLISHED, WAREHOUSE, Store, move_dbt_files
 from ai_manufacturing.system import clock, settings
 from ai_manufacturing.system.disk import sync
 
@@ -55,18 +55,18 @@ def _convert_errors(store: Store) -> Iterator[None]:
             state = "The new release is published; the steps after publication did not run"
         if isinstance(error, OSError):
             # When a copy fails, filename2 is the target.
-            place = error.filename2 or error.filename or store.folder
+            path = error.filename2 or error.filename or store.folder
             raise RefreshError(
-                f"{place}: {error.strerror}. {state}. Free disk space, restore the file or"
-                " correct its permissions, and refresh again."
+                f"{path} cannot be read or written ({error.strerror}). {state}. Free disk space,"
+                " restore the file or correct its permissions, and refresh again."
             ) from error
         path = store.folder / "traceback.txt"
         with suppress(OSError):
             path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        what = (str(error).splitlines() or [""])[0].rstrip(".")
+        reason = (str(error).splitlines() or [""])[0].rstrip(".")
         raise RefreshError(
-            f"{type(error).__name__}: {what}. {state}. If this happens again, report it as a"
-            f" bug, with the traceback in {path}."
+            f"An unexpected error occurred ({type(error).__name__}: {reason}). {state}. If the"
+            f" error occurs again, report it as a bug, with the traceback in {path}."
         ) from error
 
 
@@ -76,8 +76,11 @@ def _read_inode(path: Path) -> int | None:
 
 def _warn_about_log(moved_log: Path | None, on_event: OnEvent) -> None:
     if moved_log is not None:
-        event = "Another program had written to the published file"
-        warn(on_event, f"{event}; its write-ahead log was moved to {moved_log}.")
+        warn(
+            on_event,
+            "Another program had written to the published file; the write-ahead log of that program"
+            f" was moved to {moved_log}.",
+        )
 
 
 # ---------------------------------------------------------------- extract set
@@ -112,12 +115,12 @@ def require_same_set(
     """
     if replaces or replaced_release is None or replaced_release.origin == origin:
         return
+    old_id, old_origin = replaced_release.release_id, replaced_release.origin
+    remedy = _describe_remedy(origin, old_origin)
     raise BadConfigurationError(
-        f"{subject} belongs to extract set {origin}, but release {replaced_release.release_id}"
-        f" in {store.folder} belongs to {replaced_release.origin}. Nothing was published."
-        f" {_start_way_out(origin, replaced_release.origin)} EXTRACTS_DIR to the folder of"
-        f" {replaced_release.extract_set}, or RELEASE_DIR to another folder. To replace the"
-        " published extract set, add --replace-extract-set."
+        f"{subject} belongs to extract set {origin}, but release {old_id} in {store.folder} belongs"
+        f" to {old_origin}. Nothing was published. {remedy} To replace the published extract set,"
+        " add --replace-extract-set."
     )
 
 
@@ -150,16 +153,22 @@ def describe_extracts() -> str:
     return f"EXTRACTS_DIR ({folder})" if folder else sample
 
 
-def _start_way_out(origin: Origin, replaced_origin: Origin) -> str:
-    """Return the first words of the remedy for a mismatch between extract sets.
+def _describe_remedy(origin: Origin, replaced_origin: Origin) -> str:
+    """Return the remedy for a mismatch between extract sets.
 
     If the files may continue the replaced extract set, the remedy suggests its name.
     """
-    if origin.extract_set == replaced_origin.extract_set or origin.kind != replaced_origin.kind:
-        return "Set"
-    name = json.dumps(replaced_origin.extract_set, ensure_ascii=False)
-    instruction = f"write name: {name} into their {DESCRIPTION}"
-    return f"If these files belong to that set, {instruction}. Otherwise set"
+    extract_set = replaced_origin.extract_set
+    settings_advice = (
+        f"set EXTRACTS_DIR to the folder of {extract_set}, or RELEASE_DIR to another folder."
+    )
+    if origin.extract_set == extract_set or origin.kind != replaced_origin.kind:
+        return f"S{settings_advice[1:]}"
+    name = json.dumps(extract_set, ensure_ascii=False)
+    return (
+        f"If these files belong to that set, write name: {name} into their {DESCRIPTION}. Otherwise"
+        f" {settings_advice}"
+    )
 
 
 # ---------------------------------------------------------------- publication
@@ -225,8 +234,11 @@ def build_site(store: Store, on_event: OnEvent) -> None:
         check=False,
     )
     if run.returncode:
-        why = run.stderr.strip()[-findings.MAX_VALUE_CHARS :]
-        warn(on_event, f"{folder}: the site could not be built; the old site is unchanged. {why}")
+        reason = run.stderr.strip()[-findings.MAX_VALUE_CHARS :]
+        warn(
+            on_event,
+            f"{folder}: the site could not be built; the old site is unchanged. {reason}",
+        )
     else:
         on_event("site", {"path": str(folder)})
 
@@ -247,6 +259,7 @@ def hold_build(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
     incoming = store.work / f"{release_id}.held"
     incoming.mkdir()
     (store.work / release_id / WAREHOUSE).replace(incoming / WAREHOUSE)
+    move_dbt_files(store.work / release_id, incoming)
     (incoming / "report.json").write_text(
         json.dumps(report, ensure_ascii=False, indent=2), encoding="utf-8"
     )

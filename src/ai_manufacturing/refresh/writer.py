@@ -194,11 +194,11 @@ def _delete_partial_file(connection: DuckDBPyConnection, target: Path) -> Iterat
             path.unlink(missing_ok=True)
         if isinstance(error, (duckdb_client.RefusedError, *duckdb_client.LIMIT_ERRORS)):
             raise
-        what, remedy = str(error).splitlines()[0], "Free disk space"
+        reason, remedy = str(error).splitlines()[0], "Free disk space"
         if isinstance(error, OSError):
-            what, remedy = disk.describe_failure(error, target)
+            reason, remedy = disk.describe_failure(error, target)
         raise RefreshError(
-            f"{target}: the release could not be written ({what}). The published release is"
+            f"{target}: the release could not be written ({reason}). The published release is"
             f" unchanged. {remedy}, or set RELEASE_DIR to another disk."
         ) from error
 

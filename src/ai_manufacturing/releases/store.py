@@ -3,7 +3,8 @@
     RELEASE_DIR/
         ai_manufacturing.duckdb the file that readers open, unless RELEASE_PATH names another
         past/000012.duckdb      releases by number; the published file is a copy of one
-        held/000013/            an unpublished build: warehouse.duckdb and report.json
+        past/000012.*.json      dbt's manifest and run results of the build
+        held/000013/            an unpublished build: warehouse.duckdb, report.json, dbt's files
         work/                   private build of a running refresh, or remains of a crashed one
         refreshes.jsonl         releases added, published, rolled back, accepted, pruned (chained)
         refresh.log             start, reports and outcome of each refresh
@@ -42,6 +43,8 @@ from ai_manufacturing.system.integrity import Chain
 DIGITS = 6  # number of digits in a release number
 LOG = "refreshes.jsonl"
 WAREHOUSE = "warehouse.duckdb"  # file name of a build in the folders work/ and held/
+# dbt's description of the project, and its result for each model and test of a build.
+MANIFEST_FILE, RESULTS_FILE = "manifest.json", "run_results.json"
 PUBLISHED = ("published", "published by hand")  # log outcomes of a successful publication
 SEEN = (*PUBLISHED, "rolled back to")  # log outcomes that change the published release
 DRAFT = re.compile(r"\.[0-9a-f]{32}$")  # suffix of a temporary file that disk.py creates
@@ -125,14 +128,16 @@ class Store:
                 actions.append(f"{path} was left behind by a refresh that crashed, and was removed")
             actions += self._repair_hashes()
         except OSError as error:
+            path = error.filename or self.folder
             raise BadConfigurationError(
-                f"{error.filename or self.folder} cannot be changed ({error.strerror}). Set"
-                " RELEASE_DIR to a folder that you can write to."
+                f"{path} cannot be changed ({error.strerror}). Set RELEASE_DIR to a folder that you"
+                " can write to."
             ) from error
-        if not os.access(self.published_path.parent, os.W_OK | os.X_OK):
+        folder = self.published_path.parent
+        if not os.access(folder, os.W_OK | os.X_OK):
             raise BadConfigurationError(
-                f"{self.published_path.parent} is not writable. Set RELEASE_PATH to a file in a"
-                " folder that you can write to."
+                f"The folder {folder} is not writable. Set RELEASE_PATH to a file in a folder that"
+                " you can write to."
             )
         return actions
 
@@ -179,9 +184,9 @@ class Store:
         if not ids or self._chain.read().lines:
             return []
         if not self._chain.path.exists():
+            log, folder = self._chain.path, self.folder / "past"
             raise RefreshError(
-                f"{self._chain.path} is missing, but {self.folder / 'past'} contains releases."
-                f" {RESTORE_LOG}"
+                f"The log {log} is missing, but {folder} contains releases. {RESTORE_LOG}"
             )
         releases = {}
         for path in map(self.locate_past_release, ids):
@@ -343,8 +348,9 @@ class Store:
         if digest is None:
             raise RefreshError(f"{integrity.checksum_path(path)} is missing. {RESTORE_HINT}")
         if in_log not in (None, digest):
+            log = self._chain.path
             raise RefreshError(
-                f"{path}: its SHA-256 is {digest}, but {self._chain.path} records {in_log}."
+                f"{path}: its SHA-256 is {digest}, but the log {log} records {in_log}."
                 f" {RESTORE_HINT}"
             )
 
@@ -404,6 +410,7 @@ class Store:
             {"releases": {release_id: {"file_sha256": digest} | read_manifest(new_file).summary}}
         )
         integrity.record_checksum(path, digest)
+        move_dbt_files(new_file.parent, path.with_suffix(""), ".")
         new_file.replace(path)
         sync(path.parent)
 
@@ -426,7 +433,6 @@ class Store:
         """
         source = self.locate_past_release(release_id)
         incoming = self.published_path.with_name(f".{self.published_path.name}.{release_id}")
-        incoming.unlink(missing_ok=True)
         shutil.copyfile(source, incoming)
         incoming.chmod(0o444)
         sync(incoming)
@@ -437,8 +443,8 @@ class Store:
         self.require_logged_hash(source, release_id, digest)
         if copy_digest != digest:
             raise RefreshError(
-                f"{source}: the copy has SHA-256 {copy_digest} instead of {digest}, so nothing"
-                f" was published. {RESTORE_HINT}"
+                f"The copy of {source} has the SHA-256 {copy_digest} instead of {digest}, so"
+                f" nothing was published. {RESTORE_HINT}"
             )
         moved_log = self.move_wal_aside()
         integrity.checksum_path(self.published_path).unlink(missing_ok=True)
@@ -464,8 +470,8 @@ class Store:
         folder = self.locate_held_build(release_id)
         if faults := integrity.check_folder(folder):
             raise RefreshError(
-                f"{faults[0]}. Nothing was published. Delete {folder} and refresh to build it"
-                " again."
+                f"The held build is damaged: {faults[0]}. Nothing was published. Delete the folder"
+                f" {folder}, and refresh to build the release again."
             )
 
     def prune_releases(self, *anchors: str) -> list[str]:
@@ -489,6 +495,8 @@ class Store:
         for number in pruned_ids:
             self.locate_past_release(number).unlink()
             integrity.checksum_path(self.locate_past_release(number)).unlink(missing_ok=True)
+            for name in (MANIFEST_FILE, RESULTS_FILE):
+                (self.folder / "past" / f"{number}.{name}").unlink(missing_ok=True)
         return pruned_ids
 
     def prune_held_builds(self) -> list[str]:
@@ -532,6 +540,17 @@ def _list_numbers(folder: Path, ending: str = "") -> list[str]:
     return sorted(name for name in names if ID.fullmatch(name))
 
 
+def move_dbt_files(build: Path, target: Path, separator: str = "/") -> None:
+    """Move dbt's manifest and run results from the folder of a build to its release or held build.
+
+    Does nothing for a warehouse that dbt did not build in that folder.
+    """
+    for name in (MANIFEST_FILE, RESULTS_FILE):
+        source = build / "target" / name
+        if source.exists():
+            source.replace(f"{target}{separator}{name}")
+
+
 def require_id(release_id: str) -> str:
     """Return a release number unchanged, after checking that it has six digits.
 
@@ -542,8 +561,8 @@ def require_id(release_id: str) -> str:
     """
     if not ID.fullmatch(release_id):
         raise BadConfigurationError(
-            f"{release_id!r} is not a release number. Give six digits, such as 000012."
-            " `ai-manufacturing releases` lists them."
+            f"{release_id!r} is not a release number. Give six digits, such as 000012. The command"
+            " `ai-manufacturing releases` lists all releases."
         )
     return release_id
 
@@ -552,5 +571,6 @@ def _require_no_wal(path: Path) -> None:
     log = path.with_name(path.name + ".wal")
     if log.exists():
         raise RefreshError(
-            f"{log} exists, so {path.name} was not closed cleanly. Nothing was published."
+            f"{log} exists, so {path.name} was not closed cleanly. Nothing was published. Run the"
+            " command again."
         )
