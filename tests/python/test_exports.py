@@ -249,7 +249,7 @@ def test_a_panel_that_cannot_be_written_says_why(few: Build, tmp_path: Path) -> 
         (
             ("--format", "csv", "--out", str(nowhere)),
             1,
-            f"{nowhere.parent}: No such file or directory. Create it, or name",
+            f"{nowhere.parent}: No such file or directory). Create it, or name",
         ),
         (("--out", str(tmp_path / "panel.sav")), 2, "ends in .csv, .parquet, .xlsx, .dta"),
         ((), 2, "Name a format with --format"),
@@ -348,8 +348,8 @@ def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:
 
 
 def visible(folder: Path) -> list[str]:
-    """Return the sorted names of the files in a folder, without the lock file."""
-    return sorted(path.name for path in folder.iterdir() if path.name != exports.LOCK)
+    """Return the sorted names of the files in a folder."""
+    return sorted(path.name for path in folder.iterdir())
 
 
 def files_of(file_format: str) -> list[str]:

@@ -455,11 +455,17 @@ def test_each_rule_of_a_data_editor_can_fail(
     [
         (
             ("000001", "000002"),
-            "signed for release 000002 of sample, but this is release 000001 of sample",
+            (
+                "signed for release 000002 of sample, but the package contains release 000001 of"
+                " sample"
+            ),
         ),
         (
             ("A  Tester", ""),
-            "name is None, but the value must be a valid text. Fill this in:\nextract_set: sample",
+            (
+                "name is None, but the value must be a valid text. Fill in this form:\n"
+                "extract_set: sample"
+            ),
         ),
         (
             ("2026-11-28", "spring"),
@@ -469,7 +475,7 @@ def test_each_rule_of_a_data_editor_can_fail(
             ("may_use: yes", "may_use: certainly"),
             "may_use is 'certainly', but the value must be true or false",
         ),
-        (("may_use: yes\n", ""), "may_use is missing. Fill this in:\nextract_set: sample"),
+        (("may_use: yes\n", ""), "may_use is missing. Fill in this form:\nextract_set: sample"),
         (("may_use: yes\n", "may_us: yes\n"), "may_us is unknown (did you mean may_use?)"),
         (("extract_set: sample\n", "- "), "cannot be read as YAML"),
         (("name:", "name: ["), "cannot be read as YAML"),
@@ -583,7 +589,7 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
         ({contents.RELEASE: b"no release"}, f"{contents.RELEASE} cannot be read as a release"),
         (
             {contents.RELEASE: warehouse.read_bytes()},
-            f"{contents.RELEASE} is not a release, so this is not a",
+            f"{contents.RELEASE} is not a release, so this zip file is not a",
         ),
         (
             {contents.RAW_FILES: b"path"},
@@ -644,7 +650,8 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
         tmp_path, f"(env; ls -A \"$HOME\" | sed 's/^/home holds /') > '{seen}'; exit 3"
     )
     with pytest.raises(
-        ReplicationError, match=r"foreign\.zip was not run, so no numbers were compared"
+        ReplicationError,
+        match=r"The code in .*foreign\.zip was not run, so no numbers were compared",
     ):
         checked(archive, may_run=False)
     assert not seen.exists()

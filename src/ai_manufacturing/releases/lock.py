@@ -1,4 +1,4 @@
-"""File lock that allows one refresh or export at a time, released if its process dies."""
+"""File lock that allows one refresh at a time, released if its process dies."""
 
 import fcntl
 import json
@@ -19,26 +19,18 @@ PAUSES = (0.05, 0.2)
 
 
 @contextmanager
-def hold_lock(
-    path: Path,
-    wait: bool = False,
-    way_out: str = "Set RELEASE_DIR to a folder that you can write to.",
-) -> Iterator[None]:
+def hold_lock(path: Path) -> Iterator[None]:
     """Hold an exclusive file lock while the `with` block runs.
 
     Parameters
     ----------
     path : Path
         The lock file, which remains after the lock is released.
-    wait : bool
-        Whether to wait for the current holder to finish.
-    way_out : str
-        Suggestion to the user if the file cannot be created.
 
     Raises
     ------
     LockedError
-        If another process holds the lock and `wait` is false; the message names it.
+        If another process holds the lock; the message names it.
     BadConfigurationError
         If the file cannot be created.
     """
@@ -49,15 +41,17 @@ def hold_lock(
         if is_new:
             path.chmod(0o644)  # readable to all users, regardless of the umask
     except OSError as error:
-        raise BadConfigurationError(f"{path}: {error.strerror}. {way_out}") from error
+        raise BadConfigurationError(
+            f"{path}: {error.strerror}. Set RELEASE_DIR to a folder that you can write to."
+        ) from error
     with file:
         try:
-            _acquire_lock(file, wait)
+            _acquire_lock(file)
         except BlockingIOError:
             file.seek(0)
+            description = file.read().strip() or "it has just begun"
             raise LockedError(
-                f"Another refresh is running ({file.read().strip() or 'it has just begun'})."
-                " Wait until it ends."
+                f"Another refresh is running ({description}). Wait until that refresh ends."
             ) from None
         holder = {
             "pid": os.getpid(),
@@ -100,12 +94,12 @@ def read_holder(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _acquire_lock(file: IO[str], wait: bool) -> None:
-    for pause in () if wait else PAUSES:
+def _acquire_lock(file: IO[str]) -> None:
+    for pause in PAUSES:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(pause)
         else:
             return
-    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

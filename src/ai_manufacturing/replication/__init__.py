@@ -192,7 +192,10 @@ def check_package(
             " not prove who made it."
         )
         if not may_run(description):
-            raise ReplicationError(f"{archive} was not run, so no numbers were compared.")
+            raise ReplicationError(
+                f"The code in {archive} was not run, so no numbers were compared. Run the command"
+                " again, and confirm the run."
+            )
         # Do not open the package's database until the user has agreed to run the package.
         contents.require_release(folder)
         broken_rules: list[str] = []
@@ -277,21 +280,22 @@ def _unpack(archive: Path, folder: Path) -> None:
         the limits.
     """
     if archive.exists() and not archive.is_file():
-        raise ReplicationError(f"{archive} is not a regular file. Name a zip.")
+        raise ReplicationError(
+            f"{archive} is not a regular file. Name the zip file of a replication package."
+        )
     try:
         zip_file = containers.open_archive(archive)
         if zip_file is None:
             raise ReplicationError(
-                f"{archive} is not a zip. Name a zip that `ai-manufacturing"
+                f"{archive} is not a zip file. Name a zip file that `ai-manufacturing"
                 " replication-package` wrote."
             )
         with zip_file:
             members = containers.list_members(zip_file)
-            if missing := [name for name in REQUIRED_FILES if name not in members]:
+            if missing := ", ".join(name for name in REQUIRED_FILES if name not in members):
                 raise ReplicationError(
-                    f"{archive} is not a replication package, because it lacks"
-                    f" {', '.join(missing)}. Name a zip that `ai-manufacturing"
-                    " replication-package` wrote."
+                    f"{archive} is not a replication package, because it lacks {missing}. Name a"
+                    " zip file that `ai-manufacturing replication-package` wrote."
                 )
             for name, entry in members.items():
                 target = folder / name
@@ -302,7 +306,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     except FileFault as error:
         raise ReplicationError(f"{archive}: {error}") from error
     except OSError as error:
-        what, remedy = disk.describe_failure(error, folder)
+        reason, remedy = disk.describe_failure(error, folder)
         raise ReplicationError(
-            f"{archive} cannot be unpacked ({what}). {remedy}, or name another zip."
+            f"{archive} cannot be unpacked ({reason}). {remedy}, or name another zip file."
         ) from error

@@ -195,8 +195,6 @@ def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -
         )
     for name, file_format in {"data": "csv", "output": "latex"}.items():
         exports.export(folder / RELEASE, folder / name, file_format)
-    for leftover in folder.glob("*/.export*"):
-        leftover.unlink()
     package = Package(
         folder,
         release,
@@ -273,7 +271,10 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
             for name, text in OVERVIEW.items()
             if name in WRITTEN_AFTER_README or (folder / name).exists()
         },
-        files=files,
+        files=[
+            {**file, "folder": str(Path(file["path"]).parent), "provider": file["provider"] or ""}
+            for file in files
+        ],
         absent=[file for file in files if not file["is_included"]],
         restricted=[file for file in files if file["is_restricted"]],
         sources=sources,
@@ -282,6 +283,13 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
         python=platform.python_version(),
         permutations=package.permutations,
         exhibits=package.exhibits,
+        models={
+            path.stem: {
+                "path": path.relative_to(folder).as_posix(),
+                "lines": len(path.read_text(encoding="utf-8").splitlines()),
+            }
+            for path in programs.find_models(folder)
+        },
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
 
@@ -331,17 +339,18 @@ def require_raw_files(folder: Path) -> None:
         If data/raw_files.csv lacks a column or names a file outside the package.
     """
     with (folder / RAW_FILES).open(encoding="utf-8", errors="replace", newline="") as file:
-        missing = sorted({*RAW_COLUMNS} - {*next(csv.reader(file), [])})
+        missing = ", ".join(sorted({*RAW_COLUMNS} - {*next(csv.reader(file), [])}))
     if missing:
         raise ReplicationError(
-            f"{RAW_FILES} lacks the columns {', '.join(missing)}, so this is not a replication"
+            f"{RAW_FILES} lacks the columns {missing}, so this zip file is not a replication"
             " package."
         )
     root = (folder / RAW).resolve()
     for row in read_raw_files(folder):
         if not (root / row["path"]).resolve().is_relative_to(root):
             raise ReplicationError(
-                f"{RAW_FILES}: the path {row['path']} points outside the package."
+                f"{RAW_FILES}: the path {row['path']} points outside the package, so the package"
+                " cannot be checked. Ask the author of the package for a corrected zip file."
             )
 
 
@@ -356,10 +365,14 @@ def require_release(folder: Path) -> None:
     try:
         database = databases.read_database(folder / RELEASE)
     except databases.DatabaseError as error:
-        message = str(error).replace(f"{folder}/", "")
-        raise ReplicationError(f"{RELEASE} cannot be read as a release. {message}") from error
+        reason = str(error).replace(f"{folder}/", "")
+        raise ReplicationError(
+            f"{RELEASE} cannot be read as a release, so the package cannot be checked. {reason}"
+        ) from error
     if database.release_id is None:
-        raise ReplicationError(f"{RELEASE} is not a release, so this is not a replication package.")
+        raise ReplicationError(
+            f"{RELEASE} is not a release, so this zip file is not a replication package."
+        )
 
 
 def read_raw_files(folder: Path) -> list[dict[str, str]]:
@@ -388,11 +401,11 @@ def _require_deliveries(manifest: Manifest, extracts: Path) -> None:
         {name for name, _ in hashes.items() ^ manifest.delivery_hashes.items()}
     )
     if differing_paths:
+        count, example = len(differing_paths), differing_paths[0]
         raise ReplicationError(
-            f"{extracts} does not contain the files of release {manifest.release_id}:"
-            f" {len(differing_paths)} files differ, such as {differing_paths[0]}. Set"
-            f" EXTRACTS_DIR to the folder of {manifest.extract_set}, or refresh and package the"
-            " new release."
+            f"{extracts} does not contain the files of release {manifest.release_id}: {count} files"
+            f" differ, such as {example}. Set EXTRACTS_DIR to the folder of extract set"
+            f" {manifest.extract_set}, or refresh and package the new release."
         )
 
 
@@ -410,18 +423,19 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
         subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
         return
     if manifest.fingerprint != fingerprint.compute_fingerprint(manifest.delivery_hashes):
+        commit = manifest.git_commit or "an unknown commit"
         raise ReplicationError(
-            f"Release {manifest.release_id} was built from the code at"
-            f" {manifest.git_commit or 'an unknown commit'}, which is not in this clone and"
-            " differs from the code here. Check the commit out and install its locked"
-            " packages, or refresh."
+            f"Release {manifest.release_id} was built from the code at {commit}, which is not in"
+            " this clone and differs from the current code. Check out the commit of the release and"
+            " install its locked packages, or refresh and package the new release."
         )
     options = ["-z", "--cached", "--others", "--exclude-standard"]
     list_command = [*git, "ls-files", *options, "--", *pathspecs]
     listing = subprocess.run(list_command, capture_output=True, check=False)
     if listing.returncode:
         raise ReplicationError(
-            f"{root} is not a git clone of the project, so its code cannot be packed."
+            f"{root} is not a git clone of the project, so the code cannot be packed. Run the"
+            " command in a git clone."
         )
     for name in listing.stdout.decode().split("\0"):
         if name and (root / name).is_file():

@@ -103,8 +103,10 @@ def run_package(folder: Path, new_environment: bool) -> Run:
     # Remove the names of local folders from the log.
     log = process.stdout.replace(str(folder), ".").replace(sys.prefix, "$ENVIRONMENT")
     if process.returncode:
-        lines = "\n".join(log.splitlines()[-MAX_PRINTED_LINES:])
-        raise ReplicationError(f"run.sh failed with exit code {process.returncode}:\n{lines}")
+        last_lines = "\n".join(log.splitlines()[-MAX_PRINTED_LINES:])
+        raise ReplicationError(
+            f"The program run.sh failed with exit code {process.returncode}:\n{last_lines}"
+        )
     return Run(log, environment)
 
 
@@ -138,7 +140,7 @@ def _compare_tables(release: Path, warehouse: Path, summary_path: Path) -> list[
         warehouse_database = databases.read_database(warehouse)
     except databases.DatabaseError as error:
         raise ReplicationError(
-            f"run.sh ended without writing the warehouse {RERUN}/{warehouse.name}."
+            f"The program run.sh ended without writing the warehouse {RERUN}/{warehouse.name}."
         ) from error
     landing = warehouse.with_name("landing")  # landing store of the rerun
     withheld_summary = withheld.read_summary(summary_path) if summary_path.is_file() else []

@@ -58,22 +58,28 @@ def read_signature(path: Path, manifest: Manifest) -> Signature:
     try:
         answers: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
         raise ReplicationError(
-            f"{path} cannot be read as YAML ({str(error).splitlines()[0]}). Correct the file."
+            f"{path} cannot be read as YAML ({reason}). Correct the file."
         ) from error
-    form = f"Fill this in:\n{FORM.format(manifest=manifest)}"
+    form = FORM.format(manifest=manifest)
     if not isinstance(answers, dict):
-        raise ReplicationError(f"{path} is not a signature form. {form}")
+        raise ReplicationError(
+            f"{path} does not contain the form that certifies the rights to the data. Fill in this"
+            f" form, and save it in the file:\n{form}"
+        )
     try:
         signature = Signature.model_validate(answers)
     except ValidationError as error:
         raise ReplicationError(
-            "\n".join(describe_errors(error, answers, str(path), form))
+            "\n".join(describe_errors(error, answers, str(path), f"Fill in this form:\n{form}"))
         ) from error
-    signed_release, release = (signature.release, signature.extract_set), manifest.release_id
-    if signed_release != (release, manifest.extract_set):
+    signed_release = f"{signature.release} of {signature.extract_set}"
+    packaged_release = f"{manifest.release_id} of {manifest.extract_set}"
+    if signed_release != packaged_release:
         raise ReplicationError(
-            f"{path} is signed for release {' of '.join(signed_release)}, but this is release"
-            f" {release} of {manifest.extract_set}. Every release needs its own signature."
+            f"{path} is signed for release {signed_release}, but the package contains release"
+            f" {packaged_release}. Sign a form for release {packaged_release}, because every"
+            " release needs its own signature."
         )
     return signature

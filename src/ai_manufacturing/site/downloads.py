@@ -56,8 +56,6 @@ def write_downloads(release_path: Path, release: Release, text: Catalogue) -> li
     """
     data = release_path.parent
     exports.export(release_path, data, *FORMATS)
-    for stale_path in data.glob(".export*"):
-        stale_path.unlink()
     manifest, tables = release.manifest, metadata.read_tables(release)
     parquet = _write_tables(release_path, data, tables)
     about = metadata.describe_dataset(release, text, folder="")

@@ -201,9 +201,9 @@ class PaperTable:
             If a reading or standard error is unknown.
         """
         if unknown_errors := [error for error in errors if error not in ERRORS]:
+            error, kinds = unknown_errors[0], ", ".join(ERRORS)
             raise TableError(
-                f"{unknown_errors[0]!r} is not a kind of standard error. Choose from"
-                f" {', '.join(ERRORS)}, or {NO_ERRORS}."
+                f"{error!r} is not a kind of standard error. Choose from {kinds}, or {NO_ERRORS}."
             )
         columns = self._select_columns(readings)
         place = LANGUAGES.index(language)
@@ -235,18 +235,19 @@ class PaperTable:
         if readings is None:
             return [column for column in self.columns if column.is_default]
         by_name = {column.specification_id: column for column in self.columns}
+        names = ", ".join(by_name)
         for name in readings:
             if name not in by_name:
                 raise TableError(
-                    f"{name!r} is not a reading of {self.table_id}. Choose from its rows of"
-                    f" regression_specifications.csv: {', '.join(by_name)}."
+                    f"{name!r} is not a specification of {self.table_id}. Choose from these rows of"
+                    f" regression_specifications.csv: {names}."
                 )
             if readings.count(name) > 1:
-                raise TableError(f"The reading {name!r} is named twice. Name it once.")
+                raise TableError(
+                    f"The specification {name!r} is named twice. Name each one only once."
+                )
         if not readings:
-            raise TableError(
-                f"No reading of {self.table_id} was named. Choose from {', '.join(by_name)}."
-            )
+            raise TableError(f"No specification of {self.table_id} was named. Choose from {names}.")
         return [by_name[name] for name in readings]
 
     def _collect_notes(

@@ -5,7 +5,6 @@ and states whether it is synthetic.
 """
 
 import shutil
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +16,7 @@ import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.disclosure import terms, withholding
-from ai_manufacturing.releases import databases, lock
-from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.releases import databases
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import disk, duckdb_client
 from ai_manufacturing.system.sql_text import load_statements
@@ -29,10 +27,8 @@ from ai_manufacturing.tables.formats import ExportError as ExportError
 
 SQL = load_statements(__file__)
 
-# Lock file and folder for incomplete files, both inside the export folder.
-LOCK, INCOMING = ".export.lock", ".export.incoming"
+INCOMING = ".export.incoming"  # folder for incomplete files, inside the export folder
 FOLDER = Path("build/exports")
-WAY_OUT = "Name a folder with --out that you can write to."
 PANEL = "panel"
 # Exported tables by file name, as (name in the data dictionary, relation with sort order).
 TABLES = {
@@ -78,16 +74,11 @@ def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
         If the warehouse is incomplete, or the folder is not writable or the disk is full.
     """
     source = _read_source(database)
-    # Ignore errors here, because acquiring the lock below raises them again. mkdir applies the
-    # user's umask to the folder.
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
     try:
-        with lock.hold_lock(folder / LOCK, wait=True, way_out=WAY_OUT):
+        folder.mkdir(parents=True, exist_ok=True)
+        with disk.lock_folder(folder, wait=True):
             return [path for name in file_formats for path in _write_files(source, folder, name)]
-    except BadConfigurationError as error:
-        raise ExportError(str(error)) from error
-    except OSError as error:  # raised if the lock file cannot be created
+    except OSError as error:
         raise _make_error(folder, error) from error
 
 
@@ -115,8 +106,8 @@ def export_panel(database: Path, file_format: str) -> bytes:
     panel_table = source.tables[0]
     if panel_table.name != PANEL:
         raise ExportError(
-            f"{database} contains no panel. {source.withheld} Name a release that contains the"
-            " panel with --database."
+            f"{database} does not contain the city-year panel. Use --database to name a release"
+            f" that contains the panel. {source.withheld}"
         )
     form = formats.FORMATS[file_format]
     if form.book:
@@ -199,7 +190,8 @@ def export_table(
     except duckdb.Error as error:
         raise _make_incomplete_error(database, error) from error
     if name not in tables:
-        raise TableError(f"{name!r} is not a printed table. Choose from {', '.join(tables)}.")
+        names = ", ".join(tables)
+        raise TableError(f"{name!r} is not a printed table. Choose from the tables {names}.")
     table, form = tables[name].prepare(**choices), formats.FORMATS[file_format]
     content = formats.latex(table, siunitx=True) if siunitx else form.printed(table)
     path = out or FOLDER / f"{name}.{form.ending}"

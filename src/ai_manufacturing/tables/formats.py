@@ -474,8 +474,8 @@ def stata(table: Table, source: Source) -> bytes:
     short = {name: name[:STATA_NAME_LENGTH] for name in frame.columns}
     if len(set(short.values())) < len(short):
         raise ExportError(
-            f"{table.name}: two columns have the same name after truncation to Stata's"
-            f" {STATA_NAME_LENGTH} characters. Rename one of them."
+            f"{table.name}: two columns have the same name after truncation to"
+            f" {STATA_NAME_LENGTH} characters, the limit of Stata. Rename one of the two columns."
         )
     content = io.BytesIO()
     frame.rename(columns=short).to_stata(
