@@ -144,8 +144,8 @@ ROWS = {
                 concat_ws(
                     ' ',
                     sentence,
-                    'In simulations with the public data, this check fails for the following shares'
-                    || ' of detected effects, by simulated truth: ' || power_en || '.'
+                    'In simulations with the public data, the share of detected effects that fail'
+                    || ' this check depends on the true effect: ' || power_en || '.'
                 )
             from reports.rpt_credibility
             where specification_id = 'table_1_col_1'
@@ -183,7 +183,8 @@ SENTENCES = {
     """,
     "specification_curve": """
         select format(
-            '{:t,} combinations of choices, of which {:t,} contain no dominated choice',
+            '{:t,} combinations of modelling choices. Of these combinations, {:t,} avoid dominated'
+            || ' choices',
             count(distinct curve_id),
             count(distinct curve_id) filter (not is_dominated)
         )

@@ -45,7 +45,9 @@ def test_hefei_is_found_in_two_clicks_on_the_public_site_in_both_languages(
     shown.select_option("firm_count")
     lines = page.locator("#figure-city svg .mark-line path")
     expect(lines).to_have_count(peers)
-    expect(page.locator(f"#figure-city {LEGEND}")).to_have_text(["This city", "Peers"])
+    expect(page.locator(f"#figure-city {LEGEND}")).to_have_text(
+        ["This city", "Peers of similar rank"]
+    )
     expect(page.locator("#trace")).to_have_count(0)
     page.get_by_role("button", name="中文").click()
     expect(name).to_have_text("合肥市 340100, 安徽省")
@@ -68,7 +70,9 @@ def test_a_city_is_found_by_name_pinyin_and_code_and_stays_in_the_address(
     expect(page).to_have_url(re.compile(r"\?city=320500$"))
     page.locator("#series").select_option("gdp_100m_cny")
     chart = page.locator("#figure-city")
-    expect(chart.locator(LEGEND)).to_have_text(["This city", "Peers", "Median of the peers"])
+    expect(chart.locator(LEGEND)).to_have_text(
+        ["This city", "Peers of similar rank", "Median of the peers", "Range of all peers"]
+    )
     _, file = reader.downloaded(chart, "CSV")
     assert file == "city_gdp_100m_cny_320500_sample.csv"
     # The search offers choices for an ambiguous name, and shows an error for an unknown name. Both
@@ -82,6 +86,33 @@ def test_a_city_is_found_by_name_pinyin_and_code_and_stays_in_the_address(
     expect(name).to_have_text("Suzhou (Anhui) 341300, Anhui")
     search(page, "Atlantis")
     expect(page.locator("#city-none")).to_be_visible()
+    assert reader.complaints == []
+
+
+def test_the_ranking_names_the_first_city_and_sorts_and_filters(
+    reader: Reader, sample_site: Path, sample_build: Build
+) -> None:
+    page = reader.open(sample_site, "cities", "?ranked=gdp&ranked-year=2015")
+    ranks = sample_build.rows(
+        "select city_id, peer_group, growth_rank from reports.rpt_city_standing "
+        "where variable = 'gdp_100m_cny' and year = 2015 order by national_rank, city_id"
+    )
+    page.select_option("#ranked", "gdp_100m_cny")
+    links = page.locator("#ranks tbody tr a")
+
+    def listed() -> list[str]:
+        return [text[-6:] for text in links.all_inner_texts()]
+
+    assert listed() == [city for city, _, _ in ranks]
+    expect(page.locator("#ranked-first")).to_contain_text(f"in 2015 is {links.first.inner_text()}")
+    page.locator("#ranked-among select").nth(1).select_option("region=west")
+    assert listed() == [city for city, group, _ in ranks if "region=west" in group.split(", ")]
+    page.locator("#ranked-among select").nth(1).select_option("")
+    page.locator("#ranks th button").last.click()
+    by_growth = sorted((growth or 10**6, place) for place, (_, _, growth) in enumerate(ranks))
+    assert listed() == [ranks[place][0] for _, place in by_growth]
+    links.nth(2).click()
+    expect(page.locator("#city-name")).to_contain_text(listed()[2])
     assert reader.complaints == []
 
 

@@ -27,7 +27,7 @@ from tests.python.site_reader import (
     STRAY,
     Reader,
     Restricted,
-    serious_faults,
+    accessibility_faults,
 )
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
@@ -165,7 +165,7 @@ def test_the_query_page_shows_every_type_caps_rows_and_says_which_statement_it_s
     assert values[:-2] == [*TYPES.values()]
 
     rows = "city_id, year from {}fct_city_year_panel order by city_id desc, year"
-    says = "4,037 rows; showing the first 1,000; the CSV file contains all rows"
+    says = "4,037 rows; the page shows the first 1,000 rows, and the CSV file contains all rows"
     runs(f"select {rows.format('')}", says, "Meta+Enter")
     expect(page.locator("#result tbody tr")).to_have_count(1000)
     content, name = reader.downloaded(page.locator("body"), "CSV")
@@ -173,7 +173,7 @@ def test_the_query_page_shows_every_type_caps_rows_and_says_which_statement_it_s
     expected = sample_build.rows(f"select {rows.format('marts.')}")
     assert content.splitlines()[1:] == [f"{city},{year},sample,true" for city, year in expected]
 
-    says = "1 rows; 2 statements were run; the result of the last one is shown"
+    says = "1 rows; 2 statements were run, and the page shows the result of the last one"
     runs("select 1 as a; -- one; two\nselect ';' as b, $$;$$ as c", says)
     assert cells.all_text_contents() == [";", ";"]
     columns_of_city = sample_build.value("select count(*) from (describe marts.dim_city)")
@@ -227,7 +227,7 @@ def test_a_link_brings_the_query_whose_result_is_drawn_as_points_and_intervals(
     page.screenshot(path=SCREENSHOTS / f"query_{width}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert language == "en" or page.evaluate(STRAY) == []
-    assert serious_faults(page) == []
+    assert accessibility_faults(page) == []
     assert reader.complaints == []
 
 

@@ -159,6 +159,19 @@ def test_a_reader_steers_the_curve(
         assert f"{point[number]:.3f}" in told
     assert "asinh_measure" in page.inner_text("#lines")
     page.select_option("[name=dynamics]", "city_trends")
+    # An option without an estimate beside the other choices is disabled, and its text names the
+    # required choices.
+    options = page.locator("#steering option").evaluate_all(
+        "all => all.map((one) => [one.parentElement.name, one.value, one.disabled, one.text])"
+    )
+    keys = {name for name, *_ in options}
+    chosen = {name: page.input_value(f"[name={name}]") for name in keys}
+    curve_rows = page.evaluate("curve.rows")
+    for name, value, is_disabled, words in options:
+        wanted = chosen | {name: value}
+        exists = any(all(row[key] == wanted[key] for key in keys) for row in curve_rows)
+        assert (is_disabled, "requires" in words) == (not exists, not exists), words
+    assert any(is_disabled for _, _, is_disabled, _ in options)
     assert "asinh_measure" not in page.inner_text("#lines")
     address = page.url
     again = reader.open(

@@ -73,6 +73,27 @@ def test_the_rows_behind_each_value_add_up_to_it(
     assert found == pytest.approx({key: expected[key] for key in found}, rel=1e-9)
 
 
+def test_the_ranking_lists_the_ranks_of_the_report_in_the_order_of_the_codes(
+    few: Build, tmp_path: Path
+) -> None:
+    query = (
+        "select variable, year, city_id, national_rank, growth_rank from reports.rpt_city_standing"
+    )
+    expected = {tuple(row) for row in few.rows(query)}
+    assert len({row[:2] for row in expected}) > 10
+    with Release(release(few, tmp_path, "synthetic")) as opened:
+        page = cities.build_content(opened, opened.load_catalogue())
+    content = json.loads(page["values"])
+    codes = sorted(content["cities"])
+    found = {
+        (ranking["variable"], ranking["year"], city, rank, growth)
+        for ranking in content["rankings"]
+        for city, rank, growth in zip(codes, ranking["ranks"], ranking["growth_ranks"], strict=True)
+        if rank is not None
+    }
+    assert found == expected
+
+
 GAP = {
     "provider": "p",
     "year": 2012,
@@ -231,4 +252,4 @@ def test_the_map_begins_with_the_papers_classes_for_its_counts_only(
     )
     breaks = chosen(public)["breaks"]["ai_firms"]["measure_count"]
     assert breaks == {"paper": [99, 200], "thirds": bounds}
-    assert "include other firms, so the map starts with thirds" in public.text("#main")
+    assert "include other firms, the map starts with thirds" in public.text("#main")

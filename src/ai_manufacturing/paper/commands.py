@@ -7,16 +7,19 @@ import click
 from ai_manufacturing.cli.console import FOLDER, command, convert_errors, parse_years
 
 COUNT = click.IntRange(min=0)
-SEED = click.option("--seed", type=int, default=2020, show_default=True, help="Random seed.")
+SEED = click.option(
+    "--seed", type=int, default=2020, show_default=True, help="Seed of the random numbers."
+)
 
 
 @command(examples=["synthetic --out build/extracts/sample"])
-@click.option("--out", type=FOLDER, required=True, help="Folder for the files.")
+@click.option("--out", type=FOLDER, required=True, help="Folder to write the data files to.")
 @SEED
 @click.option(
     "--years",
     callback=parse_years,
-    help="First and last year, such as 2008:2022. Default: the period of dbt_project.yml.",
+    help="First and last year of the data, such as 2008:2022. Default: the period that"
+    " dbt_project.yml declares.",
 )
 def synthetic(out: Path, seed: int, years: range | None) -> None:
     """Generate synthetic data files in the layout of a data vendor."""
@@ -27,7 +30,7 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
     years = years or settings.period()
     if 2015 not in years:
         raise click.BadParameter(
-            "the synthetic data are anchored in 2015; choose years that include it.",
+            "the synthetic data are anchored in 2015; choose a range of years that includes 2015.",
             param_hint="--years",
         )
     with convert_errors(LandingError, OSError):
@@ -36,10 +39,16 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
 
 
 @command(examples=["registers --out build/registers --firms 200000"])
-@click.option("--out", type=FOLDER, required=True, help="Folder for the files.")
-@click.option("--firms", type=COUNT, default=100_000, show_default=True, help="Number of firms.")
+@click.option("--out", type=FOLDER, required=True, help="Folder to write the registers to.")
 @click.option(
-    "--patents", type=COUNT, default=100_000, show_default=True, help="Number of patents."
+    "--firms", type=COUNT, default=100_000, show_default=True, help="Number of firms to generate."
+)
+@click.option(
+    "--patents",
+    type=COUNT,
+    default=100_000,
+    show_default=True,
+    help="Number of patents to generate.",
 )
 @SEED
 @click.option(

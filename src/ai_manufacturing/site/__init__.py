@@ -122,18 +122,18 @@ def build(
             record_folder(incoming, EXTERNAL_FILES)
             put_in_place(incoming, out)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
+        reason = str(error).splitlines()[0]
         raise SiteError(
-            f"{release_path} was built by an earlier version of the code and lacks data that"
-            f" the pages need ({str(error).splitlines()[0]}). Refresh, or name a newer release"
-            " with --database."
+            f"{release_path} was built by an earlier version of the code and lacks data that the"
+            f" pages need ({reason}). Refresh, or name a newer release with --database."
         ) from error
     except (OSError, duckdb.IOException, exports.ExportError) as error:
         cause = error.__cause__ or error
-        what, remedy = f"{out}: {str(error).splitlines()[0]}", "Free disk space"
+        reason, remedy = f"{out}: {str(error).splitlines()[0]}", "Free disk space"
         if isinstance(cause, OSError):
-            what, remedy = describe_failure(cause, out)
+            reason, remedy = describe_failure(cause, out)
         raise SiteError(
-            f"The site could not be written ({what}). The old site is unchanged. {remedy}, or"
+            f"The site could not be written ({reason}). The old site is unchanged. {remedy}, or"
             " name another folder with --out."
         ) from error
     return names

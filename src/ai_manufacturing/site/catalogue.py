@@ -56,8 +56,8 @@ def write_catalogue(database: Database, out: Path) -> None:
     )
     if not count:
         raise CatalogueError(
-            f"{out}: the page from dbt has no <head> element for the security policy. The file"
-            " is unchanged."
+            f"{out}: the page that dbt wrote has no <head> element, in which the security policy"
+            " must be inserted. The file is unchanged."
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_bytes(out, content.encode())
@@ -80,9 +80,9 @@ def require_origin(path: Path, origin: Origin) -> None:
     """
     actual = read_origin(path)
     if actual != origin:
-        description = f"belongs to {actual}" if actual else "does not name its extract set"
+        extract_set = str(actual) if actual else "an extract set that it does not name"
         raise CatalogueError(
-            f"{path}: this catalogue {description}, but the release belongs to {origin}. Write"
-            " a catalogue of the release's warehouse: ai-manufacturing catalogue --database"
-            " FILE."
+            f"The catalogue {path} belongs to {extract_set}, but the release belongs to {origin}."
+            " Write a catalogue of the release's warehouse with `ai-manufacturing catalogue"
+            " --database FILE`."
         )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ai_manufacturing.site.charts import (
     CHART,
+    GREY,
     Figure,
     build_label_expression,
     convert_to_columns,
@@ -27,9 +28,12 @@ SQL = load_statements(__file__)
 SHOWN_ROWS = 3
 # Height of the chart in pixels.
 HEIGHT = 300
+# Maximum width of a city's name beside the chart in pixels.
+LABEL_WIDTH = alt.ExprRef("windowSize()[0] < 600 ? 70 : 160")
 # Keys of the translated texts that cities.js needs.
 SCRIPT_TEXTS = (
     "line_median",
+    "line_range",
     "among_all",
     "among_peers",
     "decile",
@@ -62,6 +66,9 @@ SCRIPT_TEXTS = (
     "row",
     "industry",
     "hash",
+    "province",
+    "any_city",
+    "first_city",
 )
 
 
@@ -76,6 +83,9 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
             withheld_series[row["provider"]].append(row["series"])
     standings = release.fetch_frame(SQL["standings"])
     peers = dict(zip(standings["city_id"], standings["peer_group"], strict=True))
+    # Parts of the peer groups, such as region=east, by which the ranking can be filtered.
+    strata = sorted({part for group in peers.values() for part in group.split(", ")})
+    groupings = sorted({part.partition("=")[0] for part in strata})
     ranked_variables = [*standings["variable"].unique()]
     banded_variables = [
         name for name in ranked_variables if release.is_rounded and name not in series
@@ -93,7 +103,7 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "units": {name: row["unit"] for name, row in series.items()},
                 "providers": {name: row["provider"] for name, row in series.items()},
                 "labels": (
-                    {name: text.find_labels(name) for name in chart_variables}
+                    {name: text.find_labels(name) for name in [*chart_variables, *groupings]}
                     | {
                         row["unit"]: text.find_labels_of_kind("unit", row["unit"])
                         for row in series.values()
@@ -114,11 +124,13 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
                     for city in cities
                 },
                 "peerGroups": {group: text.find_labels(group) for group in {*peers.values()}},
+                "strata": {name: text.find_labels(name) for name in strata},
                 "files": release.fetch_frame(SQL["files"]).to_numpy().tolist(),
                 "values": convert_to_columns(
                     _read_chart_values(release) if chart_variables else pd.DataFrame()
                 ),
                 "standings": convert_to_columns(standings.drop(columns="peer_group")),
+                "rankings": _read_rankings(release),
             }
         ),
         "figure": _draw_city_chart(years, text) if chart_variables else None,
@@ -169,6 +181,13 @@ def _read_series(release: Release) -> list[dict[str, Any]]:
     """Return the time series of the cities page, with flags for delivered and available values."""
     release.connection.execute(SQL["shown_series"])
     return release.fetch_rows("from shown_series order by scope, series")
+
+
+def _read_rankings(release: Release) -> list[dict[str, Any]]:
+    """Return the ranks of all cities, in the order of their codes, by variable and year."""
+    rankings = release.connection.execute(SQL["rankings"])
+    names = [column[0] for column in rankings.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in rankings.fetchall()]
 
 
 def _shorten_number(value: Any) -> Any:
@@ -245,7 +264,8 @@ def _draw_city_chart(years: list[int], text: Catalogue) -> Figure:
 
     def draw(language: str) -> alt.TopLevelMixin:
         words = {
-            who: text.format_text(f"line_{who}", language) for who in ("city", "peer", "median")
+            who: text.format_text(f"line_{who}", language)
+            for who in ("city", "peer", "median", "range")
         }
         name = (f"name_{language}:N", text.format_text("city", language))
         year = ("year:Q", text.format_text("year", language))
@@ -260,16 +280,23 @@ def _draw_city_chart(years: list[int], text: Catalogue) -> Figure:
             color=alt.Color("who:N", scale=alt.Scale()).legend(
                 title=None,
                 symbolType="stroke",
+                symbolOpacity=1,
+                symbolStrokeWidth=3,
                 labelExpr=build_label_expression("datum.value", words),
                 columns=1,
             ),
         )
         lines = base.encode(y=alt.Y("value:Q").title(None).scale(zero=True), detail="city_id:N")
+        peers = lines.transform_filter("datum.who == 'peer'")
         return alt.layer(
-            lines.transform_filter("datum.who == 'peer'")
-            .mark_line(strokeWidth=1, opacity=0.6)
-            .encode(tooltip=make_tooltips(name)),
-            lines.transform_filter("datum.who != 'peer'")
+            base.transform_filter("datum.who == 'range'")
+            .mark_area(opacity=0.5)
+            .encode(y=alt.Y("value:Q"), y2=alt.Y2("high:Q")),
+            peers.mark_line(strokeWidth=1).encode(tooltip=make_tooltips(name, year, value)),
+            base.transform_filter("isValid(datum.label_height)")
+            .mark_text(align="left", dx=6, fontSize=10, limit=LABEL_WIDTH)
+            .encode(y=alt.Y("label_height:Q"), text=f"name_{language}:N", color=alt.value(GREY)),
+            lines.transform_filter("datum.who == 'city' || datum.who == 'median'")
             .mark_line(point=alt.OverlayMarkDef(size=35, cursor="pointer"))
             .encode(tooltip=make_tooltips(name, year, value)),
             base.transform_filter("isValid(datum.missing_en)")

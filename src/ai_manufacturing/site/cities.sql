@@ -4,6 +4,33 @@ from reports.rpt_city_standing
 qualify year = max(year) over (partition by variable)
 order by variable, city_id;
 
+-- name: rankings
+with slices as (
+    select
+        variable,
+        year,
+        any_value(city_count) as city_count,
+        min(national_rank) filter (is_last_tie) as first_tied_rank,
+        any_value(first_year) as first_year,
+        any_value(growth_city_count) as growth_city_count
+    from reports.rpt_city_standing
+    group by variable, year
+)
+
+select
+    slices.*,
+    list(standing.national_rank order by cities.city_id) as ranks,
+    list(standing.growth_rank order by cities.city_id) as growth_ranks
+from slices
+cross join marts.dim_city as cities
+left join reports.rpt_city_standing as standing
+    on
+        slices.variable = standing.variable
+        and slices.year = standing.year
+        and cities.city_id = standing.city_id
+group by all
+order by slices.variable, slices.year;
+
 -- name: delivered_rows
 with files as (
     select

@@ -41,7 +41,7 @@ HEIGHT, TICK_ROW_HEIGHT = 380, 15
 EMBED_OPTIONS = {"renderer": "canvas"}
 # Keys of the translated texts that curve.js needs.
 SCRIPT_TEXTS = (
-    "no_point",
+    "option_needs",
     "point_is",
     "no_lines",
 )

@@ -1,6 +1,6 @@
 "use strict";
 
-const { series, ranked, banded, cities, words, provinces, peerGroups, labels, units, providers, files, values, standings } = json(document.getElementById("city-values"));
+const { series, ranked, banded, cities, words, provinces, peerGroups, labels, units, providers, files, values, standings, strata, rankings } = json(document.getElementById("city-values"));
 const rows = rowsOf(values);
 const standing = rowsOf(standings);
 const years = [...new Set(rows.map((row) => row.year))];
@@ -11,7 +11,7 @@ const nameOf = (id, place = language() === "en" ? 0 : 1) => `${cities[id].names[
 const isPeer = (id) => id !== chosen && cities[id].peers && cities[id].peers === cities[chosen]?.peers;
 const hasValues = (one) => Object.hasOwn(providers, one);
 const delivered = new Map(); // city to what its own file says of it
-const COLOURS = { city: "#b8500b", peer: "#99a1a9", median: "#1f5a96" };
+const COLOURS = { city: "#b8500b", peer: "#99a1a9", median: "#1f5a96", range: "#cfd4da" };
 let chosen;
 
 // Each file of cities/ calls this: a script is read from a page that was opened from a file, and JSON is not.
@@ -35,23 +35,45 @@ function reasonOf(id, one, year) {
   return reasons[missing[one]?.[year]] ?? [null, null];
 }
 
-// The city, its peers and their median; without values ranks, of which a median would lack those in the last tie.
+// At most eight peers are named: the nearest in the latest ranking by the first variable.
+const NAMED_PEERS = 8;
+// So many labels fit above one another beside the vertical axis.
+const LABELS_PER_AXIS = 22;
+
+function namedPeers() {
+  const rankOf = new Map(standing.filter((row) => row.variable === ranked[0]).map((row) => [row.city_id, row.national_rank]));
+  const distance = (id) => Math.abs((rankOf.get(id) ?? Infinity) - (rankOf.get(chosen) ?? 0));
+  return Object.keys(cities).filter(isPeer).sort((a, b) => distance(a) - distance(b)).slice(0, NAMED_PEERS);
+}
+
+// The city, its named peers, and the range and median of all peers. Ranks have no median, because it would lack the last tie.
 function linesOf(one) {
   const row = (who, city_id, [name_en, name_zh], year, value, [missing_en, missing_zh] = [null, null]) => ({
     series: one, unit: hasValues(one) ? units[one] : "rank", who, city_id, name_en, name_zh, year, value, missing_en, missing_zh,
   });
-  const group = rows.filter((line) => line.city_id === chosen || isPeer(line.city_id));
-  const found = group.map(({ city_id, year, [one]: value }) => {
-    const isChosen = city_id === chosen;
-    return row(isChosen ? "city" : "peer", city_id, [nameOf(city_id, 0), nameOf(city_id, 1)], year, value, isChosen && value === null ? reasonOf(city_id, one, year) : undefined);
+  const isNamed = new Set(namedPeers());
+  const found = [chosen, ...isNamed].flatMap((id) => {
+    const lines = rows.filter((line) => line.city_id === id);
+    return lines.map(({ year, [one]: value }) =>
+      row(id === chosen ? "city" : "peer", id, [nameOf(id, 0), nameOf(id, 1)], year, value, id === chosen && value === null ? reasonOf(id, one, year) : undefined),
+    );
   });
+  labelEnds(found.filter((line) => line.who === "peer"));
   if (!hasValues(one)) return found;
-  const medians = years.map((year) => {
-    const sorted = found.filter((line) => line.who === "peer" && line.year === year && line.value !== null).map((line) => line.value).sort((a, b) => a - b);
+  const summaries = years.flatMap((year) => {
+    const sorted = rows.filter((line) => isPeer(line.city_id) && line.year === year && line[one] !== null).map((line) => line[one]).sort((a, b) => a - b);
     const middle = (sorted.length - 1) / 2;
-    return row("median", null, words.line_median, year, sorted.length ? (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2 : null);
+    const median = sorted.length ? (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2 : null;
+    return [row("median", null, words.line_median, year, median), { ...row("range", null, words.line_range, year, sorted[0] ?? null), high: sorted.at(-1) ?? null }];
   });
-  return [...found, ...medians];
+  return [...found, ...summaries];
+}
+
+// The last point of each line carries its name, at a height at which no two names overlap.
+function labelEnds(lines) {
+  const ends = [...new Map(lines.filter((line) => line.value !== null).map((line) => [line.city_id, line])).values()].sort((a, b) => a.value - b.value);
+  const gap = Math.max(...lines.map((line) => line.value ?? 0)) / LABELS_PER_AXIS;
+  ends.forEach((end, i) => (end.label_height = i ? Math.max(end.value, ends[i - 1].label_height + gap) : end.value));
 }
 
 const [chart] = charts.values();
@@ -59,15 +81,20 @@ const shown = document.getElementById("series");
 
 function redraw() {
   chart.figure.dataset.chosen = `${shown.value}_${chosen}`;
-  const who = hasValues(shown.value) ? ["city", "peer", "median"] : ["city", "peer"];
-  return chart.redraw(chosen ? linesOf(shown.value) : [], {
+  const who = hasValues(shown.value) ? ["city", "peer", "median", "range"] : ["city", "peer"];
+  const scales = {
     y: hasValues(shown.value) ? {} : { reverse: true, zero: false, nice: false },
     color: { domain: who, range: who.map((one) => COLOURS[one]) },
-  });
+  };
+  return chart.redraw(chosen ? linesOf(shown.value) : [], scales, shown.selectedOptions[0].text);
 }
 
 const input = document.getElementById("city");
 const output = document.getElementById("city-name");
+
+const place = (rank, count, isTie, last = rank) => (rank ? phrase(isTie ? "last_tie" : last > rank ? "band" : "place", { rank, last, count, tied: count - rank + 1 }) : phrase("no_rank"));
+// A rounded copy contains the first rank of each quarter; this is the quarter's last rank. The first four ranks are exact.
+const lastOf = (variable, rank, count) => (banded.includes(variable) && rank > 4 ? Math.ceil((Math.floor(((rank - 1) * 4) / count) + 1) * count / 4) : rank);
 
 // The chosen city: one line for each variable that cities are ranked by, and its peers.
 function stand() {
@@ -77,9 +104,6 @@ function stand() {
   document.getElementById("city-peers").replaceChildren(
     ...peers.flatMap((id) => [element("a", nameOf(id), { href: `?city=${id}`, onclick: (event) => (event.preventDefault(), show(id)) }), " "]),
   );
-  const place = (rank, count, isTie, last = rank) => (rank ? phrase(isTie ? "last_tie" : last > rank ? "band" : "place", { rank, last, count, tied: count - rank + 1 }) : phrase("no_rank"));
-  // The last rank of a quarter, of which the copy has the first; the first four ranks are exact.
-  const lastOf = (variable, rank, count) => (banded.includes(variable) && rank > 4 ? Math.ceil((Math.floor(((rank - 1) * 4) / count) + 1) * count / 4) : rank);
   const lines = ranked.map((variable) => {
     const line = standing.find((row) => row.city_id === chosen && row.variable === variable) ?? {};
     return [

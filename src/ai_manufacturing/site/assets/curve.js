@@ -14,7 +14,7 @@ const choice = () => ({ ...curve.rows[0], ...Object.fromEntries([...form.element
 const variablesOf = (row, ...names) => variables.find((one) => names.every((name) => one[name] === row[name])) ?? {};
 const controlsOf = (row) => (variablesOf(row, "controls", "population").control_variables ?? "").split(" ").filter(Boolean);
 const outcomeOf = (row) => variablesOf(row, "prices").outcome;
-const labelled = (names) => names.map((name) => form.elements[name]?.selectedOptions[0].textContent ?? name).join(", ");
+const labelled = (names) => names.map((name) => form.elements[name]?.selectedOptions[0].dataset[language()] ?? name).join(", ");
 
 function linesOf(row, controls) {
   const before = ["provider", "city_sample", "dynamics"].filter((axis) => row[axis] !== headline[axis]);
@@ -32,18 +32,37 @@ function linesOf(row, controls) {
   ].join("\n");
 }
 
+const nameOfOption = (option) => option.dataset[language()];
+const optionOf = (axis, value) => [...(form.elements[axis]?.options ?? [])].find((option) => option.value === value);
+
+// The estimate with a given option that shares most choices with the present one, and the choices in which it differs.
+function nearest(row, axis, value) {
+  const differing = (one) => axes.filter((name) => name !== axis && one[name] !== row[name]);
+  const candidates = curve.rows.filter((one) => one[axis] === value);
+  return candidates.map((one) => differing(one).map((name) => optionOf(name, one[name]))).reduce((best, one) => (one.length < best.length ? one : best));
+}
+
+// An option without an estimate beside the other choices is disabled, and names the choices that it needs.
+function offerOptions(row) {
+  for (const select of form.elements)
+    for (const option of select.options) {
+      option.disabled = !option.selected && !points.has(keyOf({ ...row, [select.name]: option.value }));
+      const needed = option.disabled ? nearest(row, select.name, option.value).filter(Boolean) : [];
+      option.textContent = needed.length ? phrase("option_needs", { option: nameOfOption(option), needed: needed.map(nameOfOption).join(", ") }) : nameOfOption(option);
+    }
+}
+
 async function show() {
   const row = choice();
-  for (const one of form.elements)
-    for (const option of one.options) option.disabled = !points.has(keyOf({ ...row, [one.name]: option.value })) && !option.selected;
+  offerOptions(row);
   const point = points.get(keyOf(row));
   const controls = controlsOf(row);
-  const numbers = point && { estimate: digits(point.estimate), by_city: digits(point.std_error_by_city), by_province: digits(point.std_error_by_province), rows: point.observation_count, cities: point.city_count, rank: point.rank, count: curve.rows.length };
-  document.getElementById("point").textContent = point ? phrase("point_is", numbers) : phrase("no_point");
+  const numbers = { estimate: digits(point.estimate), by_city: digits(point.std_error_by_city), by_province: digits(point.std_error_by_province), rows: point.observation_count, cities: point.city_count, rank: point.rank, count: curve.rows.length };
+  document.getElementById("point").textContent = phrase("point_is", numbers);
   document.getElementById("lines").textContent = linesOf(row, controls);
   address.set({ choice: keyOf(row) });
   await curve.draw();
-  await curve.view.signal("chosen", point?.rank ?? 0).runAsync();
+  await curve.view.signal("chosen", point.rank).runAsync();
 }
 
 function choose(row) {

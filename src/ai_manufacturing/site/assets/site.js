@@ -113,6 +113,21 @@ function translate() {
   for (const element of document.querySelectorAll("[data-zh]")) element.textContent = element.dataset[language()];
 }
 
+// Colours of charts on a dark page. Each keeps its hue and has a contrast of at least 4.5 with the page.
+const DARK_COLOURS = {
+  "#1f5a96": "#7db3ea", "#5e9bd1": "#4d7fb0", "#b8500b": "#f09552", "#6b6b6b": "#a7aeb6", "#2c7a4b": "#63bf8c", "#a3161a": "#f0807a",
+  "#cfd4da": "#4b535c", "#dfe2e6": "#3c434b", "#f6f4ef": "#23282d", "#f0eeea": "#23282d", "#99a1a9": "#6d7680", "#e7e7e7": "#2f353b", "#333": "#d5dae0", "#999": "#7b848d", "#fff": "#15181b",
+};
+const DARK_CONFIG = { axis: { labelColor: "#c6cdd4", titleColor: "#e6e9ec", domainColor: "#6d7680", tickColor: "#6d7680" }, legend: { labelColor: "#c6cdd4", titleColor: "#e6e9ec" }, header: { labelColor: "#c6cdd4", titleColor: "#e6e9ec" }, text: { color: "#e6e9ec" } };
+const darkness = matchMedia("screen and (prefers-color-scheme: dark)");
+
+function darkened(specification) {
+  const text = JSON.stringify(specification).replace(/"(#[0-9a-f]{3,6})"/g, (whole, colour) => (DARK_COLOURS[colour] ? `"${DARK_COLOURS[colour]}"` : whole));
+  const made = JSON.parse(text);
+  for (const [part, values] of Object.entries(DARK_CONFIG)) made.config[part] = { ...values, ...made.config[part] };
+  return made;
+}
+
 class Chart {
   constructor(figure) {
     this.figure = figure;
@@ -120,7 +135,7 @@ class Chart {
     Object.assign(this, { specifications, rows: rowsOf(data), signals: {} });
     figure.querySelector('[data-download="svg"]').addEventListener("click", async () => {
       await this.draw();
-      if (this.rows.length) save(fileName(this.name, "svg"), "image/svg+xml", marked(await this.view.toSVG(), figure.querySelector("figcaption").textContent));
+      if (this.rows.length) save(fileName(this.name, "svg"), "image/svg+xml", marked(await this.lightSvg(), figure.querySelector("figcaption").textContent));
     });
     figure.querySelector('[data-download="csv"]').addEventListener("click", () => {
       const title = figure.querySelector(`figcaption .${language()}`)?.textContent ?? figure.querySelector("figcaption").textContent;
@@ -139,6 +154,15 @@ class Chart {
     if (details.open) details.querySelector(".scroll").replaceChildren(tableOf(this.rows));
   }
 
+  // A picture for a document is light, also if the page is dark.
+  async lightSvg() {
+    if (!darkness.matches) return this.view.toSVG();
+    await this.render(language(), false);
+    const svg = await this.view.toSVG();
+    await this.render(language());
+    return svg;
+  }
+
   // One drawing after the other, so that the rows of the last one stay.
   draw() {
     const wanted = language();
@@ -149,21 +173,21 @@ class Chart {
     return this.drawing;
   }
 
-  async render(wanted) {
+  async render(wanted, isDark = darkness.matches) {
     const element = this.figure.querySelector(".view");
     if (!this.rows.length) return element.firstElementChild.replaceChildren();
-    element.setAttribute("aria-label", this.specifications[wanted].description);
     const outlines = document.getElementById("outlines");
     const specification = structuredClone(this.specifications[wanted]);
     const { aspect, renderer = "svg", state = {} } = specification.usermeta ?? {};
     if (aspect) specification.height = Math.min(specification.height, aspect * element.clientWidth);
+    for (const { encoding } of (this.axisTitle && specification.layer) ?? []) if (encoding.y?.field) encoding.y.title = this.axisTitle;
     for (const { encoding } of (this.scales && specification.layer) ?? []) for (const [channel, scale] of Object.entries(this.scales)) Object.assign(encoding[channel].scale ?? {}, scale);
     const datasets = { table: this.rows, ...(outlines && { outlines: json(outlines) }) };
     await library;
     const { view } = await vegaEmbed(
       element.firstElementChild,
-      { ...specification, datasets },
-      { actions: false, renderer, ast: true, bind: this.figure.querySelector(".bind") },
+      { ...(isDark ? darkened(specification) : specification), datasets, ...(isDark && { background: "transparent" }) },
+      { actions: false, tooltip: { theme: isDark ? "dark" : "light" }, renderer, ast: true, bind: this.figure.querySelector(".bind") },
     );
     this.view = view;
     view.addEventListener("click", (_, item) => this.picked?.(item?.datum));
@@ -181,13 +205,17 @@ class Chart {
     await view.runAsync();
   }
 
-  // Other rows, and the scales of their channels, of a chart of layers.
-  async redraw(rows, scales) {
-    Object.assign(this, { rows, scales, drawn: undefined });
+  // Other rows, the scales of their channels and the title of the vertical axis, of a chart of layers.
+  async redraw(rows, scales, axisTitle) {
+    Object.assign(this, { rows, scales, axisTitle, drawn: undefined });
     this.list();
     await this.draw();
   }
 }
+
+darkness.addEventListener("change", () => {
+  for (const chart of charts.values()) chart.redraw(chart.rows, chart.scales, chart.axisTitle);
+});
 
 const charts = new Map([...document.querySelectorAll("figure.chart")].map((figure) => [figure, new Chart(figure)]));
 
