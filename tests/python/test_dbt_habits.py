@@ -1,4 +1,4 @@
-"""Tests of everyday dbt commands on a built warehouse (last table of docs/for_dbt_users.md).
+"""Tests of everyday dbt commands on a built warehouse (last list of docs/for_dbt_users.md).
 
 A "changed" table is one that was edited by hand beforehand: the next run restores its values from
 the files, which then differ.
@@ -127,7 +127,8 @@ def test_no_estimate_is_made_of_what_was_not_judged(habits: Habits) -> None:
     ):
         assert habits.dbt(command) == 1, habits.build.output
         named = re.search(
-            r"rebuilt after the gate checked them: (\S+(?:, \S+)*)\. .+dbt build --select (.+)`",
+            r"rebuilt after the quality gate had checked them: (\S+(?:, \S+)*)\. .+"
+            r"dbt build --select (.+)`",
             habits.build.output,
         )
         assert named is not None, habits.build.output
@@ -335,7 +336,7 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
         "DEFER_TO", str(shutil.copy(store.published_path, tmp_path / "another.duckdb"))
     )
     assert run("est_spatial_autocorrelation") == 1
-    assert "rebuilt after the gate checked them: fct_ai_measure." in build.output
+    assert "rebuilt after the quality gate had checked them: fct_ai_measure." in build.output
     assert "Unable to do partial parsing" not in build.output, (
         "another DEFER_TO parses nothing anew"
     )

@@ -25,8 +25,8 @@ PAGES = PROJECT / "docs/how_to"
 # Match the line above a code block in a how-to page, which names the file to create or the line of
 # a file next to which the block is inserted.
 PLACE = (
-    r"^(?:A row of |Rows of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of)"
-    r" `(?P<line>[^\n]+)`)?:\n\n"
+    r"^(?:A row of |Rows of |In )?`(?P<path>[^`]+)`(?:, (?P<how>insert after|insert before|replace)"
+    r" `(?P<line>[^\n]+)`(?: with)?)?:\n\n"
 )
 BLOCK = re.compile(PLACE + r"```\w+\n(?P<text>.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 COPY = re.compile(
@@ -60,9 +60,9 @@ def follow(page: str, project: Path, path: str | None = None) -> None:
                 number for number, line in enumerate(lines) if line.strip() == block["line"]
             )
             lines[place : place + 1] = {
-                "after": [lines[place], text],
-                "before": [text, lines[place]],
-                "instead of": [text],
+                "insert after": [lines[place], text],
+                "insert before": [text, lines[place]],
+                "replace": [text],
             }[how]
             target.write_text("".join(lines), encoding="utf-8")
         else:

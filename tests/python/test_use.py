@@ -500,7 +500,7 @@ def test_a_release_says_which_of_its_tables_answers_which_question(sample_releas
     found = dict(read(sample_release, "from release.questions"))
     listed = "select concat(schema_name, '.', table_name) from duckdb_tables()"
     there = {name for (name,) in read(sample_release, listed)}
-    question = "What is the definition and unit of each column?"
+    question = "What are the definition and unit of each column?"
     assert "table: `marts.data_dictionary`" in found[question].splitlines()
     named = {*re.findall(r"`((?:marts|estimates|reports|gates)\.[a-z_0-9]+)`", str(found))}
     assert len(named) > 30
@@ -559,9 +559,9 @@ def test_a_paper_without_a_journal_is_cited(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("title: T", "lacks the field authors"),
-        ("authors: [{family-names: Doe}]\ntitle: T", "lacks the field given-names"),
-        (f"{OWN}references: [{{title: P, year: 2026}}]", "lacks the field authors"),
+        ("title: T", "lacks the required field authors"),
+        ("authors: [{family-names: Doe}]\ntitle: T", "lacks the required field given-names"),
+        (f"{OWN}references: [{{title: P, year: 2026}}]", "lacks the required field authors"),
         ("title: [", "is not a valid citation file"),
         ("a text", "is not a valid citation file"),
         ("", "is not a valid citation file"),
@@ -601,7 +601,8 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
     assert about["keywords"] == ["synthetic data"]
     assert not (about.keys() | croissant.keys()) & {"creator", "citation", "citeAs"}
     assert "contributors" not in package
-    assert "This study has no CITATION.cff of its own, so this page gives no citation." in page
+    uncited = "This page gives no citation, because this study has no CITATION.cff file of its own."
+    assert uncited in page
     for written in (json.dumps(croissant), json.dumps(package), feed, page):
         assert not re.search(r"Zhu|Leng|maintainers|citation\.bib", written)
     monkeypatch.setattr(site, "build", lambda *_, **__: ["index"])
@@ -609,7 +610,7 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
         main, ["report", "--database", str(release), "--out", str(tmp_path / "site")]
     )
     assert ran.exit_code == 0
-    assert "The site lacks a citation. There is none.\n" in ran.output
+    assert "The site does not contain a citation of the project. There is none.\n" in ran.output
 
 
 def test_a_site_names_the_project_file_that_is_missing(
