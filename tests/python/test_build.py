@@ -261,14 +261,13 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(
 
     assert delivery.exit_code != 0
     assert (
-        'contains the extract set "sample", but EXTRACTS_DIR now contains "other"'
+        'contains the extract set "sample", but EXTRACTS_DIR now contains the extract set "other"'
         in delivery.output
     )
     # The message first suggests the old name, in case the files belong to the same extract set.
     way_out = (
-        'If the files in EXTRACTS_DIR belong to that set, write name: "sample" into their'
-        " extract_set.yml."
-        " Otherwise set "
+        'If the files in EXTRACTS_DIR belong to "sample", add the line `name: "sample"` to'
+        " extract_set.yml in that folder. Otherwise set "
     )
     assert f"{way_out}WAREHOUSE_PATH to another file, or delete the warehouse." in delivery.output
     assert delivery.rows("from reports.rpt_coefficients order by all") == before

@@ -242,13 +242,16 @@ def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -
             "cluster=city",
             (
                 r"inference_checks.csv, column method: the method 'crv9' is unknown. Choose"
-                r" one of crv3, wild_restricted"
+                r" one of the methods crv3, wild_restricted"
             ),
         ),
         (
             "crv3",
             "clusters=city",
-            r"method crv3: the setting is 'clusters=city', but it must have the form cluster=",
+            (
+                r"method crv3: the setting is 'clusters=city', but the method requires a setting of"
+                r" the form cluster="
+            ),
         ),
     ):
         asked = pd.DataFrame([{"specification_id": HEADLINE, "method": method, "setting": setting}])

@@ -71,6 +71,6 @@ def test_a_column_that_does_not_add_to_one_is_refused_with_its_file_name_and_sum
 
     project.deliver_workbook("shares/bad.xlsx", invented=[*good[:3], (62, 0.5, 0.3)])
     assert (
-        fault() == "shares/bad.xlsx, column G06: the 3 numbers of this column add up to 1.1, but"
-        " column_sum in fraunhofer.toml declares 1. Ask the provider for the file again."
+        fault() == "shares/bad.xlsx, column G06: the 3 numbers in this column add up to 1.1, but"
+        " column_sum in fraunhofer.toml requires 1. Ask the provider for the file again."
     )

@@ -274,18 +274,30 @@ EVENTS = {"estimator": "event_study", "options": "", "grouping": "region"}
     ("changed", "message"),
     [
         ({"estimator": "ols"}, "the estimator 'ols' is unknown. Choose one of fixed_effects"),
-        ({"fixed_effects": "city group-year"}, "'city group-year' requires a grouping"),
+        (
+            {"fixed_effects": "city group-year"},
+            "'city group-year' in the column fixed_effects requires a grouping",
+        ),
         ({"options": "endpoints=binned"}, r"is unknown \(known names: complete, shared\)"),
-        (GMM | {"options": "lags=2"}, "lags is '2', but the value must have the form first-last"),
+        (
+            GMM | {"options": "lags=2"},
+            "lags is '2', but the value must be a range of lags in the form first-last",
+        ),
         (GMM | {"options": "lags=a-3"}, "lags.0 is 'a', but the value must be a valid"),
         (
             {"subsample": "five_largest"},
             "subsample is 'five_largest', but the value must have the form name=value",
         ),
         ({"options": "complte=fdi"}, r"complte is unknown \(did you mean complete\?\)"),
-        (GMM | {"covariance": "iid"}, "covariance 'iid' is not supported by"),
-        (EVENTS | {"fixed_effects": "city group-year"}, "'city group-year' is not supported"),
-        (GMM | {"fixed_effects": "city province-year"}, "'city province-year' is not supported"),
+        (GMM | {"covariance": "iid"}, "does not support the value 'iid' in the column covariance"),
+        (
+            EVENTS | {"fixed_effects": "city group-year"},
+            "does not support the value 'city group-year'",
+        ),
+        (
+            GMM | {"fixed_effects": "city province-year"},
+            "does not support the value 'city province-year'",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message: str) -> None:
@@ -300,7 +312,7 @@ def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message
             {"weighting": "by_hand"},
             "measure_weightings.csv has no row for measure ai_firms and weighting by_hand",
         ),
-        ({"controls": "ln_weather"}, "'ln_weather' is not a variable of series.csv"),
+        ({"controls": "ln_weather"}, "'ln_weather' is not a variable that series.csv"),
         ({"subsample": "climate=wet"}, "city_groupings.csv has no grouping 'climate'"),
     ],
 )

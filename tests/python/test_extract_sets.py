@@ -80,8 +80,8 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     (later / "extract_set.yml").write_text("name: city statistics\n", encoding="utf-8")
     assert 'write name: "public" into their extract_set.yml' in refused(later)
     said = (
-        "Release 000001 belongs to sample (SYNTHETIC: its numbers are not real), but release 000002"
-        " belongs to public"
+        "Release 000001 belongs to extract set sample (SYNTHETIC: its numbers are not real), but"
+        " release 000002 belongs to public"
     )
     assert said in run(2, "diff", "000001", "000002")
     said = run(2, "rollback", "000001")
@@ -116,7 +116,10 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
     assert refreshes.names == [], "it is refused before the build"
     manifest = refreshes.run(Limits(hold_shown_above=0), replaces=True)
     assert (manifest.release_id, manifest.origin) == ("000002", PUBLIC)
-    replaced = f"Release 000002 of public (delivered) replaces a release of {SAMPLE}."
+    replaced = (
+        "Release 000002 of extract set public (delivered) replaces a release of extract set"
+        f" {SAMPLE}."
+    )
     assert replaced in refreshes.warnings
     assert read(store.published_path, "from release.changes") == []
     assert read(store.published_path, "from release.previous") == [("000001", *SAMPLE)]
@@ -221,7 +224,8 @@ def test_no_default_is_read_for_the_extract_set_of_another_folder(
     monkeypatch.setenv("EXTRACTS_DIR", "public")
     with pytest.raises(
         DatabaseError,
-        match=r"EXTRACTS_DIR is public with extract set public, but .* belongs to sample \(SYNTH",
+        match=r"EXTRACTS_DIR is public, which contains extract set public, but .* belongs to"
+        r" extract set sample \(SYNTH",
     ):
         databases.select_database(None)
     assert databases.select_database(published).path == published
@@ -289,13 +293,18 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
 
     first, *lines = run(0, *report).stdout.splitlines()
     assert first == f"{SAMPLE}, release 000001, {store.published_path}"
-    assert "The site lacks dbt's catalogue. To write it: `make catalogue`." in lines
+    assert (
+        "The site does not contain dbt's catalogue. Run `make catalogue` to write the catalogue."
+        in lines
+    )
     beside.write_text(marked(SAMPLE), encoding="utf-8")
-    assert "lacks dbt's catalogue" not in run(0, *report).stdout, "one of the same set stays"
+    assert "does not contain dbt's catalogue" not in run(0, *report).stdout, (
+        "one of the same set stays"
+    )
     assert beside.read_text(encoding="utf-8") == marked(SAMPLE)
     for text, said in (
         (marked(PUBLIC), "belongs to public (delivered)"),
-        ("<html></html>", "does not name its extract set"),
+        ("<html></html>", "belongs to an extract set that it does not name"),
     ):
         beside.write_text(text, encoding="utf-8")
         other = shutil.copy(beside, tmp_path / "other.html")

@@ -212,7 +212,7 @@ def test_a_copy_names_the_view_whose_files_cannot_be_read(
     message = str(raised.value)
     assert message.startswith(f"{warehouse}: the view marts.delivered reads files that cannot be")
     assert f"{landed}{os.sep}rows.parquet" in message
-    assert message.endswith("or build again.")
+    assert message.endswith("or build the warehouse again.")
     assert "\n" not in message
 
 

@@ -409,18 +409,18 @@ def test_files_of_cells_have_a_row_per_cell_and_no_formula(
 @pytest.mark.parametrize(
     ("dropped", "arguments", "message"),
     [
-        ("年份", (), "no column contains enough years. Name the column with the years with --year"),
-        (
-            "城市",
-            (),
-            "no column contains enough cities. Name the column with the cities with --city",
-        ),
+        ("年份", (), "no column contains enough years. Use --year to name the column"),
+        ("城市", (), "no column contains enough cities. Use --city to name the column"),
         (COLUMN, (), "Assign a series to a column with --column COLUMN=SERIES"),
-        (None, ("--year", "yr"), "has no column 'yr'. Name one of 城市, 年份"),
+        (
+            None,
+            ("--year", "yr"),
+            "has no column 'yr'. Name one of the columns of the file: 城市, 年份",
+        ),
         (None, ("--city", COLUMN), f"column '{COLUMN}' contains too few cities"),
         (None, ("--column", f"{COLUMN}=outputs"), "has no values for them: outputs."),
-        (None, ("--column", COLUMN), "Give --column as COLUMN=SERIES"),
-        (None, ("--out", "cells.txt"), "--out as a file that ends in .csv"),
+        (None, ("--column", COLUMN), "Write --column as COLUMN=SERIES"),
+        (None, ("--out", "cells.txt"), "give --out a file name that ends in .csv"),
     ],
 )
 def test_wrong_input_names_the_way_out(
@@ -476,7 +476,10 @@ def test_a_copy_says_which_series_it_cannot_compare(
     assert "人口 is people (People)" in run.output
     nothing = after(withheld, panel)
     assert nothing.exit_code == 2
-    assert "a public copy may withhold all of them. Name a release" in nothing.output
+    assert (
+        "A public copy may withhold all values of the panel; in that case, use --database"
+        in nothing.output
+    )
     shutil.copyfile(warehouse, copy)
     lacking = after("drop table marts.fct_doubtful_values", panel)
     assert lacking.exit_code == 2

@@ -124,8 +124,7 @@ def test_columns_of_the_file_name_land_typed(project: Project) -> None:
     ]
     project.deliver("stock/企业_latest.csv", "城市\n深圳市\n")
     assert fault().startswith(
-        "stock/企业_latest.csv: the file name does not match the file_name pattern of"
-        " vendor.stock, 企业_(?P<年份>"
+        "stock/企业_latest.csv: the file name does not match the pattern 企业_(?P<年份>"
     )
 
 
@@ -310,7 +309,7 @@ def test_a_folder_that_is_missing_or_holds_no_declared_file_says_so(project: Pro
     )
     project.deliver("README.md", "x")
     project.deliver("notes.pdf", "x")
-    assert "extracts: none of its 1 files matches a declaration" in fault()
+    assert "extracts: none of the 1 files in this folder matches a declaration" in fault()
 
 
 def test_a_file_that_nobody_declared_is_on_record(project: Project) -> None:
@@ -357,12 +356,12 @@ def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(
     assert c.endswith("The file name indicates XLSX, but the content is CSV and was read as such.")
 
 
-EMPTY, AGAIN, NOT_READ = "empty", "Ask the provider", "Landing reads CSV, XLSX, XLS, Stata"
+EMPTY, AGAIN, NOT_READ = "empty", "Ask the provider", "to CSV, XLSX, XLS, Stata or Parquet"
 FAULTY_FILES: dict[str, tuple[bytes | str, tuple[str, ...]]] = {
     "blank.csv": ("\ufeff \n\n", (EMPTY, AGAIN)),
     "not_read_7z.csv": (b"7z\xbc\xaf\x27\x1c", ("a 7z archive", NOT_READ)),
     "not_read_html.csv": (b"\n<HTML><table>", ("a web page", NOT_READ)),
-    "not_read_pdf.csv": (b"%PDF-1.7 x", ("a PDF file", NOT_READ, "Convert the file.")),
+    "not_read_pdf.csv": (b"%PDF-1.7 x", ("a PDF file", NOT_READ, "Convert the file")),
     "not_read_rar.csv": (b"Rar!\x1a", ("a RAR archive", NOT_READ)),
     "not_read_xml.csv": (b"<?xml version='1.0'?>", ("an XML file", NOT_READ)),
     "renamed.csv": (
@@ -473,8 +472,8 @@ def test_an_unreadable_encoding_names_the_row(project: Project) -> None:
     content = csv_text(("深圳", 2020, 1, 1), ("广州", 2020, 1, 1)).encode()
     project.deliver("firms/a.csv", content.replace("广州".encode(), b"\xff"))
     assert fault().startswith(
-        "firms/a.csv, row 3: the encoding of the file was not recognised: landing tried utf-8 ("
-        "which fails in row 3), gb18030 ("
+        "firms/a.csv, row 3: the encoding of the file was not recognised. These encodings were"
+        " tried: utf-8 (which fails in row 3), gb18030 ("
     )
 
 
@@ -610,6 +609,7 @@ def test_another_declaration_lands_anew_and_earlier_deliveries_ask_for_a_build(
     assert landing.land_deliveries()["store_key"] != before["store_key"]
     with pytest.raises(
         landing.LandingError,
-        match=r"firms/a\.csv: the file was landed with another declaration of vendor\.firms",
+        match=r"firms/a\.csv: the file was landed with another version of the declaration"
+        r" vendor\.firms",
     ):
         landing.read_rows("firms", before).read_all()

@@ -140,10 +140,9 @@ def test_a_sparse_file_is_refused_by_its_size(project: Project) -> None:
     with project.deliver("firms/huge.csv", b"").open("wb") as sparse:
         sparse.truncate(40 * 10**9)
     assert (
-        fault()
-        == "firms/huge.csv: the file has 40,000,000,000 bytes, above the limit of 4,294,967,296"
-        " bytes. If this size is correct, deliver the file in parts; if each row is a firm or a"
-        " patent, declare a register."
+        fault() == "firms/huge.csv: the file has 40,000,000,000 bytes, which exceeds the limit of"
+        " 4,294,967,296 bytes. If this size is correct, deliver the file in parts. If each row"
+        " describes a firm or a patent, declare the file as a register instead."
     )
 
 
@@ -173,7 +172,7 @@ def test_a_description_that_names_no_set_is_refused_in_one_line(project: Project
         (
             "name: " + "秋" * 40,
             f"name is '{'秋' * 40}', but the value must have at most 255 bytes when it"
-            " is encoded as a folder name",
+            " is percent-encoded as a folder name",
         ),
     ]
     for text, message in described:

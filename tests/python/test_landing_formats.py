@@ -166,7 +166,7 @@ def test_a_register_that_cannot_be_read_says_why_and_leaves_nothing(project: Pro
     refused = {
         "columns": (
             "编号\n1\n".encode("gb18030"),
-            "the file lacks 经营范围; its columns are 编号.",
+            "the file lacks the columns 经营范围; its columns are 编号.",
         ),
         "empty": (b"", "the file is empty"),
         "encoding": (
@@ -274,9 +274,8 @@ def test_a_sheet_of_all_rows_of_excel_lands_unless_its_last_corner_holds_somethi
     book.save(path)
     assert (
         fault() == "firms/a.xlsx, sheet Sheet: the cells of the sheet span rows 1 to 1,048,576 and"
-        " 16,384 columns,"
-        " 17,179,869,184 cells in all; the limit is 33,554,432. Delete cells far from the table,"
-        " or deliver CSV."
+        " 16,384 columns. This range has 17,179,869,184 cells, but the limit is 33,554,432 cells."
+        " Delete the cells that are far from the table, or deliver CSV."
     )
 
 
@@ -343,16 +342,19 @@ def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each
     refused: dict[str, tuple[bytes, str]] = {
         "cut.gz": (gzip.compress(long)[:-300], ": the file is not a complete gzip file.*"),
         "cut.zip": (zipped(("a.csv", long))[:-300], ": the file is not a complete zip.*"),
-        "damaged.zip": (damaged, rf'/a.csv: the member "a.csv" cannot be unpacked \(.* {unpacked}'),
+        "damaged.zip": (
+            damaged,
+            rf'/a.csv: the member "a.csv" of the archive cannot be unpacked \(.* {unpacked}',
+        ),
         "encrypted.zip": (
             encrypted,
             (
-                ': the member "a.csv" is encrypted. Ask the provider for an archive without a'
-                " password."
+                ': the member "a.csv" of the archive is encrypted. Ask the provider for an archive'
+                " without a password."
             ),
         ),
         "gzip_in_zip.zip": (zipped(("c.csv", packed)), f"/c.csv: the member {nested}"),
-        "twice.zip": (twice, f': the archive contains "a.csv" twice. {unpacked}'),
+        "twice.zip": (twice, f': the archive contains the file "a.csv" twice. {unpacked}'),
         "zip_in_gzip.gz": (gzip.compress(plain), f": the gzip file {nested}"),
     }
     outside = [
@@ -364,7 +366,7 @@ def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each
         "x\n.csv",
         "\\\\host\\a.csv",
     ]
-    leads = f": the member .* points outside the archive. {unpacked}"
+    leads = f": the path of the member .* points outside the archive. {unpacked}"
     for number, name in enumerate(outside):
         refused[f"outside_{number}.zip"] = (zipped(("good.csv", TEXT), (name, TEXT)), leads)
     for name, (content, _) in refused.items():
@@ -404,9 +406,9 @@ def test_a_bomb_is_refused_without_being_unpacked(
     held: list[int] = []
     check = containers.check_expansion
 
-    def checked(size: int, compressed_size: int, what: str) -> None:
+    def checked(size: int, compressed_size: int, archive: str) -> None:
         held.append(size)
-        check(size, compressed_size, what)
+        check(size, compressed_size, archive)
 
     project.deliver("firms/a", bomb(kind))
     monkeypatch.setattr(containers, "check_expansion", checked)
@@ -414,7 +416,7 @@ def test_a_bomb_is_refused_without_being_unpacked(
     assert message.startswith("firms/a")
     assert (
         "The limits are 1,073,741,824 bytes and 200 times the compressed size. If this size is"
-        " correct, deliver the file unpacked." in message
+        " correct, deliver the file without compression." in message
     )
     # Other archives are refused by their declared size, but gzip is decompressed up to the limit.
     if kind == "gzip":
@@ -430,7 +432,7 @@ def test_a_parquet_file_with_lists_or_bytes_in_its_cells_is_refused(project: Pro
         lists == "firms/a, column 城市代码: the values of this column have the nested type"
         " list<element: int64>. Ask the provider for a single value in each cell."
     )
-    assert foreign.startswith("firms/b: the text of the file is not valid UTF-8 (")
+    assert foreign.startswith("firms/b: the file contains text that is not valid UTF-8 (")
 
 
 def test_above_the_absolute_limit_a_plausible_ratio_does_not_help(
@@ -448,10 +450,10 @@ def test_a_line_beyond_the_limit_is_named_by_its_row_before_it_is_in_memory(
     monkeypatch.setattr(containers, "CHUNK", 64)
     long = [b"a,b\r\n1,2\r\n3,", b"x" * 60, b"x" * 60, b"never read"]
     read = iter(long)
-    with pytest.raises(FileFault, match="the line has more than 100 bytes") as fault:
+    with pytest.raises(FileFault, match="the line is longer than 100 bytes") as fault:
         list(formats.check_line_lengths(read))
     assert (fault.value.row, list(read)) == (3, [b"never read"])
     short = [b"a,b\n1,", b"x" * 90, b"\n" + b"y" * 90, b"\n2,3\n", b"\r" + b"z" * 90, b"\r"]
     assert [*formats.check_line_lengths(short)] == short
-    with pytest.raises(FileFault, match="the line has more than 100 bytes"):
+    with pytest.raises(FileFault, match="the line is longer than 100 bytes"):
         formats.read_sheets(gzip.compress(b"a,b\n" + b"x" * 200), {"a": "a", "b": "b"})

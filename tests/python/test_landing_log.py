@@ -223,7 +223,9 @@ def test_rows_of_files_that_are_gone_keep_the_columns_they_landed_with(project: 
     path.write_text(
         firms("a 2020 100").replace("产值", "产值,备注").replace(",1\n", ",1,x\n"), encoding="utf-8"
     )
-    with pytest.raises(landing.LandingError, match="Run the build once without as_of_delivery"):
+    with pytest.raises(
+        landing.LandingError, match="Run the build once without the variable as_of_delivery"
+    ):
         landing.land_deliveries(as_of=2)
     assert [(row["企业数"], row["备注"]) for row in landed()] == [(1, None), (10, None), (100, "x")]
     assert recorded("is_of_earlier_declaration") == [(True,), (True,), (False,)]

@@ -51,8 +51,9 @@ def test_a_hidden_sheet_wins_over_no_visible_one_and_what_it_alone_has_is_a_ques
     assert (
         fault()
         == "firms/a.xlsx, sheet 旧, row 2, column 企业数: two sheets contradict each other: for"
-        ' 110000|2020 the value is "11" here, but "12" in sheet 新, row 2. Name the sheet to read'
-        ' in vendor.toml, source firms: sheets = ["…"]; or ask the provider which value is right.'
+        ' 110000|2020 the value is "11" in this sheet, but "12" in sheet 新, row 2. Name the sheet'
+        ' to read in vendor.toml, source firms, as in `sheets = ["…"]`, or ask the provider which'
+        " value is right."
     )
     for visible, row, count in (([HEADER, GOOD], 3, 1), ([("说明",), ("见年鉴",)], 2, 2)):
         deliver(project, {"旧": state}, 旧=[HEADER, GOOD, OTHER], 新=visible)
@@ -73,8 +74,8 @@ def test_rows_of_two_sheets_that_differ_are_a_fault_in_whatever_order_they_stand
     project: Project,
 ) -> None:
     for second, what in (
-        ((*GOOD[:3], None), 'empty here, but "3.5" in'),
-        ((*GOOD[:3], 3.51), '"3.51" here, but "3.5"'),
+        ((*GOOD[:3], None), 'empty in this sheet, but "3.5" in'),
+        ((*GOOD[:3], 3.51), '"3.51" in this sheet, but "3.5"'),
     ):
         project.deliver_workbook("firms/a.xlsx", a=[HEADER, GOOD], b=[("标题",), HEADER, second])
         assert fault().startswith(

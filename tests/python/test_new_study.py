@@ -24,12 +24,12 @@ FAULTS = {
     "an outcome without a series": (
         'outcome = "worker_count"',
         'outcome = "workers"',
-        "tables jobs, column 1 names workers, but no such series is declared",
+        "tables jobs, column 1 names the series workers, but no such series is declared",
     ),
     "a series declared twice": (
         'name = "robot_count"\nheading',
         'name = "wage_eur"\nheading',
-        "declared more than once: wage_eur; declare each series only once",
+        "these series are declared more than once: wage_eur; declare each series only once",
     ),
     "a period without years": (
         "first_year = 2005",
@@ -39,7 +39,7 @@ FAULTS = {
     "a claim without a printed estimate": (
         'zh = "仅机器人"\nprinted',
         'zh = "仅机器人"\n# printed',
-        "column 1 of table wages is the headline claim, so it needs the printed estimate",
+        "column 1 of table wages is the headline claim, so the column needs the printed estimate",
     ),
     "a printed estimate without its digits": (
         'estimate = "0.20"',
@@ -57,12 +57,15 @@ FAULTS = {
     "a file without regions": (
         'files = "ministry/robots.csv"\nregion_code = "region"',
         'files = "ministry/robots.csv"',
-        "region_code or region_name must name the column heading of the region",
+        "region_code or region_name must give the heading of the column that identifies the region",
     ),
     "an unknown limit": (
         "growth_factor_max = 3",
         "growth_max = 3",
-        "unknown limits of a series: growth_max. Choose from median_min, median_max,",
+        (
+            "the limits growth_max of a series are unknown. Choose from these limits: median_min,"
+            " median_max,"
+        ),
     ),
     "an unknown transform": (
         'series = "robot_count"',
@@ -73,7 +76,7 @@ FAULTS = {
     "a split by region with a year": (
         'by = "region"',
         'by = "region"\nyear = 2005',
-        "a split by a series must give a year, and a split by region must not",
+        "a split by a series requires a year, but a split by region must not have a year",
     ),
     "no TOML": ("last_year = 2014", "last_year = ", "study.toml is not valid TOML: Invalid value"),
 }
@@ -114,7 +117,9 @@ def test_a_file_that_is_there_is_only_replaced_when_asked(tmp_path: Path) -> Non
     series, corrections = (folder / f"seeds/{name}.csv" for name in ("series", "corrections"))
     for seed in (series, corrections):
         seed.write_text(seed.read_text(encoding="utf-8") + "mine\n", encoding="utf-8")
-    with pytest.raises(DeclarationError, match="already contains files that this command writes"):
+    with pytest.raises(
+        DeclarationError, match=r"already contains \d+ of the files that this command writes"
+    ):
         write_study(folder)
     assert series.read_text(encoding="utf-8").endswith("\nmine\n")
     write_study(folder, replace=True)

@@ -16,7 +16,7 @@ from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import GOOD, Project, csv_text
 from tests.python.test_estimates import estimated, read_tables, rows_of
 
-ORDER = "period: first_year is {}, last_year {} and base_year {}."
+ORDER = "period: first_year is {}, last_year is {}, and base_year is {}."
 DEFAULTS = (
     "vars: {first_year: 2010, last_year: 2020, base_year: 2020, plausible_years: [1949, 2035]}\n"
 )

@@ -420,7 +420,7 @@ SOUGHT = {
     "What is the effect of AI firms on secondary value added?": ("verdict table_2_col_1: ", ""),
     "人工智能对GDP的影响": ("verdict table_1_col_1: ", "finding claim"),
     "Does it depend on doubtful values?": ("finding doubtful", ""),
-    "the verdict of each design": ("question Which designs test a claim, and what", ""),
+    "the verdict of each design": ("question Which designs test a claim, and which", ""),
     "registered POPULATION": (
         "question In which table",
         f"column {PANEL}.registered_population_10k",
@@ -441,6 +441,23 @@ def test_a_search_returns_verdicts_and_questions_before_columns(public: Door) ->
         assert any(line.startswith(later) for line in lines), words
         kinds = [line.partition(" ")[0] for line in lines]
         assert kinds == sorted(kinds, key=[*search.LIMITS].index)
+
+
+def test_a_search_marks_the_verdicts_with_substitutes_in_both_languages(
+    sample_release: Path, tmp_path: Path
+) -> None:
+    name = "table_1_col_1"
+    marked = changed(
+        sample_release,
+        tmp_path / "marked.duckdb",
+        f"update reports.rpt_verdicts set substitutions = 's' where specification_id = '{name}'",
+    )
+    with duckdb_client.open_read_only(marked) as connection:
+        entries = connection.execute(search.SQL["entries"]).fetchall()
+    verdicts = [(entry[1], entry[2:4]) for entry in entries if entry[0] == "verdict"]
+    assert len(verdicts) > 10
+    for specification, words in verdicts:
+        assert ["†" in text for text in words] == [specification == name] * 2
 
 
 def test_a_search_for_any_question_fits_in_five_kilobytes_and_says_how_to_see_more(

@@ -375,7 +375,7 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
                 "gdp",
                 "series is 'gdp', but the value must be a series of series.csv",
             ),
-            ("2015:2016", "2016:2015", "last_year 2015 is before first_year 2016"),
+            ("2015:2016", "2016:2015", "the last year, 2015, is before the first year, 2016"),
             (
                 "2015",
                 "15",
@@ -750,7 +750,10 @@ def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_s
         assert ended.returncode in (0, 2), ended.stderr
         return ended.stderr if ended.returncode else ended.stdout
 
-    no_other = "Release 000002 is not the published release (000001 is)."
+    no_other = (
+        "Release 000002 cannot be accepted, because it is not the published release (published:"
+        " 000001)."
+    )
     assert no_other in run("accept", "000002", "--reason", "right")
     assert "Give a reason for accepting" in run("accept", "000001", "--reason", " ")
     assert "Give either the number of a release or --revision." in run(

@@ -85,7 +85,7 @@ def test_every_sentence_that_the_code_says_is_in_the_catalogue_with_its_values()
                 r" passed \[\]"
             ),
         ),
-        ("no_such_sentence", {}, "has no sentence 'no_such_sentence'"),
+        ("no_such_sentence", {}, "has no sentence with the key 'no_such_sentence'"),
     ],
 )
 def test_a_wrong_sentence_is_an_error_of_the_program(

@@ -116,12 +116,12 @@ def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_e
     told = CliRunner().invoke(cli.main, ["sources", "--database", str(file)])
     assert told.exit_code == 0, told.output
     assert (
-        "No estimates have been computed yet. If the gate failed, see"
-        " gates.gate_results." in told.output
+        "No estimates have been computed yet. If the quality gate failed, the table"
+        " gates.gate_results lists the failed checks." in told.output
     )
     assert "firm_count (industry): a label, needed for 2 specifications\n" in told.output
     assert "rd_personnel_count (total): a label, which no specification needs\n" in told.output
-    assert "only missing" not in told.output
+    assert "lack only the series" not in told.output
 
 
 def test_a_file_of_earlier_code_is_one_message_with_a_way_out(file: Path) -> None:
@@ -132,4 +132,6 @@ def test_a_file_of_earlier_code_is_one_message_with_a_way_out(file: Path) -> Non
     assert told.stderr.startswith(
         f"Error: {file} was built by an earlier version of the code, or its "
     )
-    assert told.stderr.endswith("Build or refresh it, or name another file with --database.\n")
+    assert told.stderr.endswith(
+        "Build the warehouse or refresh the release again, or name another file with --database.\n"
+    )

@@ -98,7 +98,7 @@ def test_the_years_of_a_set_hold_2015(tmp_path: Path) -> None:
     command = ["synthetic", "--out", str(tmp_path), "--years", "2016:2020"]
     refused = CliRunner().invoke(cli.main, command)
     assert refused.exit_code == 2
-    assert "anchored in 2015; choose years that include it" in refused.output
+    assert "anchored in 2015; choose a range of years that includes 2015" in refused.output
 
 
 def test_every_row_carries_the_synthetic_mark_and_the_names_and_codes_of_the_seeds(

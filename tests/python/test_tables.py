@@ -307,7 +307,7 @@ def run(build: Build, *arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["table_7"], "'table_7' is not a printed table. Choose from table_1"),
+        (["table_7"], "'table_7' is not a printed table. Choose from the tables table_1"),
         (["table_1", "--siunitx"], "--siunitx applies to LaTeX, not to html."),
     ],
 )
@@ -323,8 +323,11 @@ def test_the_command_ends_with_two_and_writes_nothing_where_a_choice_does_not_ex
     ("choice", "said"),
     [
         ({"readings": [PLAIN, PLAIN]}, f"'{PLAIN}' is named twice"),
-        ({"readings": []}, "No reading of table_1 was named. Choose from table_1_col_1, "),
-        ({"readings": ["table_2_col_1"]}, "'table_2_col_1' is not a reading of table_1. Choose "),
+        ({"readings": []}, "No specification of table_1 was named. Choose from table_1_col_1, "),
+        (
+            {"readings": ["table_2_col_1"]},
+            "'table_2_col_1' is not a specification of table_1. Choose ",
+        ),
         (
             {"errors": ["hc3"]},
             "'hc3' is not a kind of standard error. Choose from city, province, wild, or",

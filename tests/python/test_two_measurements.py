@@ -116,14 +116,17 @@ def test_a_source_that_was_not_delivered_is_named_with_its_provider(
         ),
         (
             {"providers": "fdi_1m_usd=vendor"},
-            "does not use the series 'fdi_1m_usd'. Name one of gdp_100m_cny",
+            "does not use the series 'fdi_1m_usd'. Name one of the series gdp_100m_cny",
         ),
         (
             INSTRUMENTED | {"options": "instrument=ai_firms"},
             "'ai_firms', but the value must be measure@provider",
         ),
         (INSTRUMENTED | {"options": ""}, "instrument is missing"),
-        (INSTRUMENTED | {"covariance": "robust"}, "covariance 'robust' is not supported"),
+        (
+            INSTRUMENTED | {"covariance": "robust"},
+            "does not support the value 'robust' in the column covariance",
+        ),
     ],
 )
 def test_a_source_that_cannot_be_read_names_its_row(

@@ -429,7 +429,7 @@ def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project)
             [*lines[:2], lines[3], lines[2], *lines[4:]],
             f"{written}, line 3 was altered or damaged",
         ),
-        (written, [*lines, *lines[:2]], f"{written} has 8 lines, but {head} records 6"),
+        (written, [*lines, *lines[:2]], f"{written} has 8 lines, but {head} records only 6 lines"),
         (written, [], f"{cut} 0 lines"),
         (written, None, f"{cut} 0 lines"),
         (head, None, f"{written} has 6 lines, but {head} is missing"),

@@ -114,8 +114,8 @@ def test_a_sentence_names_tables_first_whose_values_they_hold_and_who_sees_them(
     (wages,) = [row for row in rows if row["table_name"] == "marts.wages"]
     assert withholding.describe_withheld_rows([wages]) == (
         "This public copy withholds marts.wages (all 936 rows), because they contain or would"
-        " reveal values of vendor, office that may not be passed on. The private release shows"
-        " them."
+        " reveal values of vendor, office that may not be passed on. The private release"
+        " contains all values."
     )
     assert withholding.describe_extent(wages) == ("all 936 rows", "全部936行")
     parts = "marts.cities (3 of its rows), marts.wages (all 936 rows), marts.cities.area (all 2 val"

@@ -64,8 +64,8 @@ def resolve_city(connection: duckdb.DuckDBPyConnection, city: str) -> str:
     if city_ids:
         matches = ", ".join(labels[city_id][0] for city_id in city_ids)
         raise NoSuchCityError(
-            f"{city!r} is the name of {len(city_ids)} cities: {matches}. Give the six-digit"
-            " code of one of them."
+            f"{city!r} is the name of {len(city_ids)} cities: {matches}. Name one of these cities"
+            " by its six-digit code."
         )
     plain_names = [name for _, name in labels.values()]
     completions = [
@@ -84,8 +84,8 @@ def resolve_city(connection: duckdb.DuckDBPyConnection, city: str) -> str:
     if suggestions:
         hint = f"Similar names: {', '.join(suggestions)}."
     raise NoSuchCityError(
-        f"marts.dim_city has no city {city!r}. Give its six-digit code, or its Chinese or"
-        f" English name. {hint}"
+        f"marts.dim_city has no city {city!r}. Name the city by its six-digit code, or by its"
+        f" Chinese or English name. {hint}"
     )
 
 

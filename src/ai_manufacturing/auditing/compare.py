@@ -94,8 +94,8 @@ def compare_databases(old: Database, new: Database, *landing: Path) -> list[Sect
     """
     if old.origin != new.origin:
         raise CompareError(
-            f"{old.path} belongs to {old.origin}, but {new.path} belongs to {new.origin}."
-            " Compare files of the same extract set."
+            f"{old.path} belongs to extract set {old.origin}, but {new.path} belongs to"
+            f" {new.origin}. Compare files of the same extract set."
         )
     try:
         return _compare_sections(old, new, landing)

@@ -128,16 +128,17 @@ def read_reference(connection: duckdb.DuckDBPyConnection) -> Reference:
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             if copy_query:
                 return read_table(copy_query)
-            message = f"The file lacks tables or columns that the comparison needs ({error})."
             raise PanelError(
-                f"{message} Build the warehouse again, or name another file with --database."
+                f"The file lacks tables or columns that the comparison needs ({error}). Build the"
+                " warehouse again, or name another file with --database."
             ) from error
 
     warehouse_values = _add_precision(read_table(SQL["ours"]))
     if warehouse_values.empty:
         raise PanelError(
-            "The file contains no panel values to compare with; a public copy may withhold all"
-            " of them. Name a release or a warehouse that contains them with --database."
+            "The file contains no panel values to compare with. A public copy may withhold all"
+            " values of the panel; in that case, use --database to name a release or a warehouse"
+            " that contains the values."
         )
     delivered_values = _add_precision(read_table(DELIVERED_QUERY, COPY_DELIVERED_QUERY))
     first_rows = warehouse_values.drop_duplicates("series")

@@ -75,7 +75,7 @@ def read_panel(path: Path) -> pd.DataFrame:
         endings = ", .".join(formats.ENDINGS)
         raise PanelError(
             f"{path}: the file name does not end in .{endings}. Save the panel in one of these"
-            " formats."
+            " file formats."
         )
     roles = dict.fromkeys(YEAR_HEADINGS, "year") | dict.fromkeys(CITY_HEADINGS, "city")
     try:
@@ -84,7 +84,9 @@ def read_panel(path: Path) -> pd.DataFrame:
         sheet = max(sheets, key=lambda sheet: (not sheet.is_hidden, sheet.rows.num_rows))
     except (OSError, FileFault, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise PanelError(f"{path} cannot be read ({reason}). Name another file.") from error
+        raise PanelError(
+            f"{path} cannot be read ({reason}). Correct the file, or name another one."
+        ) from error
     rows = sheet.rows.to_pandas().fillna("").set_axis(sheet.headings, axis=1)
     rows = rows.set_axis(sheet.row_numbers)[sheet.row_numbers > (sheet.header_row or 0)]
     return rows.loc[:, (rows.columns != "") & ~rows.columns.duplicated()]
@@ -148,16 +150,16 @@ def find_row_keys(
             if candidates[name].count() > MIN_PARSED_SHARE * cell_counts[name]
         ]
         if not fitting:
-            things = {"city": "cities", "year": "years"}[kind]
+            values = {"city": "cities", "year": "years"}[kind]
             problem = (
-                f"column {user_heading!r} contains too few {things}"
+                f"column {user_heading!r} contains too few {values}"
                 if user_heading
-                else f"no column contains enough {things}"
+                else f"no column contains enough {values}"
             )
             raise PanelError(
-                f"{path}: {problem}. Name the column with the {things} with --{kind}. The file"
-                " needs one row per city and year, and identifies a city by its code (440300,"
-                " 4403) or by its Chinese or English name."
+                f"{path}: {problem}. Use --{kind} to name the column that contains the {values}."
+                " The file needs one row per city and year, and must identify each city by its code"
+                " (440300 or 4403) or by its Chinese or English name."
             )
         # Prefer the column with most cities: a province column matches only four municipalities.
         best = max(

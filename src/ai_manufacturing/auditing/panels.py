@@ -57,8 +57,10 @@ def judge_panel(
     rows = panel_columns.read_panel(path)
     for heading in filter(None, (city, year, *series_by_heading)):
         if heading not in rows:
+            headings = join_first([*rows], MAX_NAMES)
             raise PanelError(
-                f"{path} has no column {heading!r}. Name one of {join_first([*rows], MAX_NAMES)}."
+                f"{path} has no column {heading!r}. Name one of the columns of the file:"
+                f" {headings}."
             )
     with duckdb_client.open_read_only(database) as connection:
         reference = panel_causes.read_reference(connection)
@@ -75,12 +77,14 @@ def judge_panel(
             f" {missing_series}."
         )
     if not columns:
-        raise PanelError(
-            "\n".join(lines)
-            + f"\n{path}: no column resembles a series of the years {years.min()} to {years.max()}."
-            " Assign a series to a column with --column COLUMN=SERIES. Series with values:"
-            f" {', '.join(sorted(reference.labels)) or 'none'}."
+        first_year, last_year = years.min(), years.max()
+        series_names = ", ".join(sorted(reference.labels)) or "none"
+        lines.append(
+            f"{path}: no column resembles a series of the warehouse in the years {first_year} to"
+            f" {last_year}. Assign a series to a column with --column COLUMN=SERIES. The warehouse"
+            f" has values of these series: {series_names}."
         )
+        raise PanelError("\n".join(lines))
     others = [name for name in rows if name not in {column.heading for column in columns}]
     lines.append(f"These columns are not compared: {join_first(others, MAX_NAMES)}.")
     panel = panel_causes.build_cells(rows, row_keys, columns)

@@ -107,11 +107,12 @@ class _Reader:
         try:
             return duckdb_client.fetch_rows(self._connection, query, **values)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
+            reason = str(error).splitlines()[0]
             raise TraceError(
-                "The file lacks a table or a column that the trace needs"
-                f" ({str(error).splitlines()[0]}). If the gate failed, there are no estimates:"
-                " see gates.gate_results. If the file is a public copy, name the private"
-                " release with --database."
+                f"The file lacks a table or a column that `trace` needs ({reason}). If the quality"
+                " gate failed, no estimates were computed; the table gates.gate_results lists the"
+                " failed checks. If the file is a public copy, use --database to name the private"
+                " release."
             ) from error
 
     def find_specification(self, specification_id: str) -> Row:
@@ -125,10 +126,10 @@ class _Reader:
             close = get_close_matches(
                 specification_id, [row["specification_id"] for row in specifications], n=5, cutoff=0
             )
+            similar_names = ", ".join(close)
             raise NoSuchThingError(
-                f"There is no specification {specification_id!r}. Similar names:"
-                f" {', '.join(close)}. seeds.regression_specifications lists all"
-                " specifications."
+                f"There is no specification {specification_id!r}. Similar names: {similar_names}."
+                " The table seeds.regression_specifications lists all specifications."
             )
         return rows[0]
 
@@ -138,9 +139,10 @@ class _Reader:
         except city_names.NoSuchCityError as error:
             raise NoSuchThingError(str(error)) from error
         except (duckdb.CatalogException, duckdb.BinderException) as error:
+            reason = str(error).splitlines()[0]
             raise TraceError(
-                "The city names in marts.dim_city cannot be read"
-                f" ({str(error).splitlines()[0]}). Run `dbt build`."
+                f"The city names cannot be read from the table marts.dim_city ({reason}). Run"
+                " `dbt build`."
             ) from error
 
     def read_coefficients(self, specification_id: str) -> tuple[list[Row], list[str]]:
@@ -180,7 +182,10 @@ class _Reader:
         name = specification["specification_id"]
         coefficients, term_lines = shown_reader.read_coefficients(name)
         if not coefficients:
-            raise TraceError(f"reports.rpt_coefficients has no row for {name}. Run `dbt build`.")
+            raise TraceError(
+                f"The table reports.rpt_coefficients has no row for the specification {name}. Run"
+                " `dbt build`."
+            )
         head = coefficients[0]
         lines = [
             f"{name}: {specification['description']}",
@@ -319,9 +324,10 @@ class _Reader:
             (years,) = self.read_rows(
                 "select min(year) as first, max(year) as last from marts.fct_city_year_panel"
             )
+            first_year, last_year = years["first"], years["last"]
             raise NoSuchThingError(
-                f"The panel has no row for {city_id} in {year}; it covers the years"
-                f" {years['first']} to {years['last']}."
+                f"The panel has no row for city {city_id} in {year}; it covers the years"
+                f" {first_year} to {last_year}."
             )
         panel[0] |= {
             row["variable"]: row["value"]

@@ -70,10 +70,9 @@ class Command(click.Command):
                 raise
             if type(error).__name__ == "RefusedError":
                 raise UsageError(str(error)) from error
-            first = str(error).splitlines()[0].rstrip(".!")
-            raise CommandError(
-                f"The file cannot be read: {first}. {_advise(type(error).__name__)}"
-            ) from error
+            reason = str(error).splitlines()[0].rstrip(".!")
+            advice = _advise(type(error).__name__)
+            raise CommandError(f"The file cannot be read: {reason}. {advice}") from error
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Append examples and exit codes to the help text."""
@@ -125,13 +124,17 @@ def _write_exit_codes(
 
 
 JSON_OPTION = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md)."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the result as one JSON document; docs/json.md lists its keys.",
 )
 REPLACE_OPTION = click.option(
     "--replace-extract-set",
     "replaces",
     is_flag=True,
-    help="Replace the published release even if it belongs to another extract set or kind.",
+    help="Replace the published release even if the new release contains another extract set, or"
+    " if only one of the two releases is synthetic.",
 )
 
 
@@ -151,12 +154,12 @@ class FormatChoice(click.Choice[str]):
         return tuple(formats.list_formats(*self.kinds) if self.kinds else formats.FORMATS)
 
 
-def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def database_option(file_kinds: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a Click option for the database file to read.
 
     Parameters
     ----------
-    what : str
+    file_kinds : str
         Kinds of files that the command can read, for its help.
     """
     return click.option(
@@ -164,8 +167,9 @@ def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., 
         "--release",
         "path",
         type=FILE,
-        help=f"{what}. Default: the first of these that the command can read: WAREHOUSE_PATH,"
-        " RELEASE_PATH or RELEASE_DIR, the published release, build/warehouse.duckdb.",
+        help=f"{file_kinds} to read. Default: the first of these files that the command can read:"
+        " the file that WAREHOUSE_PATH names, the release that RELEASE_PATH or RELEASE_DIR names,"
+        " the published release, or build/warehouse.duckdb.",
     )
 
 

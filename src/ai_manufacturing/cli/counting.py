@@ -15,16 +15,16 @@ from ai_manufacturing.cli.console import FOLDER, command, convert_errors
     "--registers",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help=(
-        "Folder with the registers (only with --engine spark). Default: EXTRACTS_DIR, which DuckDB"
-        " always uses."
+        "Folder that contains the register files (only with --engine spark). The default is"
+        " EXTRACTS_DIR, the folder that DuckDB always reads."
     ),
 )
 @click.option(
     "--out",
     type=FOLDER,
     help=(
-        "Folder for the counts (only with --engine spark). Default: COUNTS_DIR, or register_counts"
-        " in EXTRACTS_DIR."
+        "Folder to write the counts to (only with --engine spark). The default is COUNTS_DIR or, if"
+        " that is not set, the folder register_counts in EXTRACTS_DIR."
     ),
 )
 def counts(engine: str, registers: Path | None, out: Path | None) -> None:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=FILE,
-    help="File to write. Default, for the synthetic sample only: docs/questions.md.",
+    help="Markdown file to write. The default, docs/questions.md, is only for the synthetic sample."
+    "",
 )
 def queries(path: Path | None, out: Path | None) -> None:
     """Write example queries and their answers from a release or a warehouse to a file."""
@@ -44,8 +45,8 @@ def queries(path: Path | None, out: Path | None) -> None:
     book = settings.project_root() / "docs/questions.md"
     if out is None and not database.origin.is_synthetic:
         raise click.UsageError(
-            f"{book} contains the answers for the synthetic sample. For another extract set,"
-            " name a file with --out."
+            f"{book} contains the answers for the synthetic sample. For another extract set, name"
+            " a different file with --out."
         )
     with convert_errors(duckdb.Error, OSError):
         text = query_book.update_answers(book.read_text(encoding="utf-8"), database.path)
@@ -60,7 +61,7 @@ def queries(path: Path | None, out: Path | None) -> None:
     type=FILE,
     default=Path("site/catalogue.html"),
     show_default=True,
-    help="File to write.",
+    help="Path of the HTML file to write.",
 )
 def catalogue(path: Path | None, out: Path) -> None:
     """Write dbt's documentation of models, columns and lineage to one HTML file."""
@@ -74,18 +75,19 @@ def catalogue(path: Path | None, out: Path) -> None:
 
 
 @command(examples=["report --out site"])
-@database_option("A release, or a built warehouse")
-@click.option("--out", type=FOLDER, required=True, help="Folder of the site.")
+@database_option("A release or a built warehouse")
+@click.option("--out", type=FOLDER, required=True, help="Folder to write the site to.")
 @click.option(
     "--catalogue",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Page from `ai-manufacturing catalogue` to include. Default: the page in --out, if any.",
+    help="Catalogue page to include in the site, written by `ai-manufacturing catalogue`. Default:"
+    " the catalogue page that the --out folder already contains, if there is one.",
 )
 @click.option(
     "--with-restricted",
     is_flag=True,
-    help="Show values that may not be passed on, for a site that only authorised people can open."
-    " Each page carries a notice.",
+    help="Show values that may not be passed on, and add a notice to each page. Use this option"
+    " only if access to the site is limited to authorised people.",
 )
 def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted: bool) -> None:
     """Build the static site of a release or a warehouse, without restricted values."""
@@ -93,7 +95,7 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
         raise CommandError(
-            f"{error.name} is not installed. Install it with `make .venv/.site`."
+            f"The Python package {error.name} is not installed. Install it with `make .venv/.site`."
         ) from error
     from ai_manufacturing.releases import citation
     from ai_manufacturing.site import catalogue as catalogues
@@ -102,14 +104,14 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
     database = choose_database(path)
     present_page = out / catalogues.NAME
     included_page = catalogue or (present_page if present_page.is_file() else None)
-    note = "The site lacks dbt's catalogue. To write it: `make catalogue`."
+    note = "The site does not contain dbt's catalogue. Run `make catalogue` to write the catalogue."
     try:
         if included_page is not None:
             catalogues.require_origin(included_page, database.origin)
     except catalogues.CatalogueError as error:
         if catalogue is not None:
             raise UsageError(str(error)) from error
-        included_page, note = None, f"The site lacks dbt's catalogue. {error}"
+        included_page, note = None, f"The site does not contain dbt's catalogue. {error}"
     with (
         convert_errors(site.SiteError),
         exit_on_refresh_error(print_event),
@@ -121,9 +123,12 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
     if included_page is None:
         click.echo(note)
     if "query" not in pages:
-        click.echo("The site lacks the query page. To build it with npm: `make query-page`.")
-    if absence := citation.read_citation(settings.project_root()).absence:
-        click.echo(f"The site lacks a citation. {absence}")
+        click.echo(
+            "The site does not contain the query page. Run `make query-page` to build the query"
+            " page with npm."
+        )
+    if reason := citation.read_citation(settings.project_root()).absence:
+        click.echo(f"The site does not contain a citation of the project. {reason}")
 
 
 def _prepare_release(database: "Database", folder: Path) -> Path:
@@ -138,12 +143,12 @@ def _prepare_release(database: "Database", folder: Path) -> Path:
 
 
 @command(examples=["mcp", "mcp --database build/releases/ai_manufacturing.duckdb"])
-@database_option("A release, or a built warehouse")
+@database_option("A release or a built warehouse")
 @click.option(
     "--with-restricted",
     is_flag=True,
-    help="Answer with values that may not be passed on, for an assistant that only authorised"
-    " people can use.",
+    help="Allow answers to contain values that may not be passed on. Use this option only if access"
+    " to the assistant is limited to authorised people.",
 )
 def mcp(path: Path | None, with_restricted: bool) -> None:
     """Run an MCP server on standard input and output for an AI assistant's questions.
@@ -154,7 +159,8 @@ def mcp(path: Path | None, with_restricted: bool) -> None:
         from ai_manufacturing.question_door import server, tools
     except ModuleNotFoundError as error:
         raise CommandError(
-            f"{error.name} is not installed. Install it with `python -m pip install -e '.[mcp]'`."
+            f"The Python package {error.name} is not installed. Install it with"
+            " `python -m pip install -e '.[mcp]'`."
         ) from error
     database = choose_database(path, err=True)
     with exit_on_refresh_error(print_event), TemporaryDirectory() as folder:
@@ -175,40 +181,43 @@ def mcp(path: Path | None, with_restricted: bool) -> None:
 )
 @database_option("A release")
 @click.option(
-    "--out", type=FILE, help="Zip to write. Default: build/replication_<set>_<release>.zip."
+    "--out",
+    type=FILE,
+    help="Path of the zip to write. Default: build/replication_<set>_<release>.zip.",
 )
 @click.option(
     "--with-restricted",
     is_flag=True,
-    help="Include restricted files and the tables with their values.",
+    help="Add the restricted files to the package, and the tables that contain their values.",
 )
 @click.option(
     "--without-run",
     is_flag=True,
-    help="Write the package without running it first; it then contains no log.",
+    help="Write the package without running it first. The package then contains no log.",
 )
 @click.option(
     "--signed",
     type=FILE,
-    help="Completed form that certifies the rights to the data. The package's README contains"
-    " the empty form.",
+    help="Completed form in which a person certifies the rights to the data. The README of the"
+    " package contains the empty form.",
 )
 @click.option(
     "--check",
     "archive",
     type=FILE,
-    help="Unpack this zip in an empty folder, run it, and compare every number.",
+    help="Check this replication package: unpack the zip in an empty folder, run its code, and"
+    " compare every number.",
 )
 @click.option(
     "--yes",
     is_flag=True,
-    help="With --check: run the code of the zip without asking. Use it only if you trust the"
-    " zip's author.",
+    help="With --check: run the code in the zip without asking for confirmation. Use this option"
+    " only if you trust the author of the zip.",
 )
 @click.option(
     "--extracts",
     type=FOLDER,
-    help="With --check: folder of the restricted files, which you obtained separately.",
+    help="With --check: folder that contains the restricted files, which you obtained separately.",
 )
 @click.option(
     "--new-environment",
@@ -237,7 +246,11 @@ def replication_package(
     ):
         if archive is not None:
             result = replication.check_package(
-                archive, click.echo, lambda what: _confirm_run(what, yes), extracts, new_environment
+                archive,
+                click.echo,
+                lambda programs: _confirm_run(programs, yes),
+                extracts,
+                new_environment,
             )
             click.echo(
                 "\n".join([*result.faults, *result.signature_faults])
@@ -258,13 +271,13 @@ def replication_package(
     click.echo(archive_path)
 
 
-def _confirm_run(what: str, yes: bool) -> bool:
+def _confirm_run(programs: str, yes: bool) -> bool:
     """Ask for confirmation before running the package's code, unless --yes was given."""
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
-            f"This would run {what} Without a terminal, the command cannot ask for"
-            " confirmation. Read run.sh and the code in the zip; if you trust its author, add"
-            " --yes."
+            "The package was not run, because the command cannot ask for confirmation without a"
+            " terminal. Read run.sh and the code in the zip; if you trust the author of the zip,"
+            f" add --yes. The command would run {programs}"
         )
-    click.echo(f"This runs {what}", err=True)
+    click.echo(f"This runs {programs}", err=True)
     return yes or click.confirm("Run it?", err=True)

@@ -30,13 +30,14 @@ from ai_manufacturing.system.exit_codes import ExitCode
 @click.option(
     "--years",
     callback=parse_years,
-    help="Read the files of these years (such as 2018:2020) again, and publish the result.",
+    help="Read the input files of these years (such as 2018:2020) again, and publish the result.",
 )
 @REPLACE_OPTION
 @click.option(
     "--without-estimates",
     is_flag=True,
-    help="Publish a build without headline estimates. Allowed only until a release has had one.",
+    help="Publish the build even if it contains no headline estimates. This is allowed only if no"
+    " earlier release contains a headline estimate.",
 )
 def refresh(years: range | None, replaces: bool, without_estimates: bool) -> None:
     """Build a release from the input files, and publish it if all checks pass."""
@@ -63,7 +64,11 @@ def refresh(years: range | None, replaces: bool, without_estimates: bool) -> Non
     exit_codes=(*DEFAULT_EXIT_CODES, ExitCode.BUILD_FAILED, ExitCode.LOCKED),
 )
 @click.argument("release_id")
-@click.option("--reason", required=True, help="Why you publish the build; the manifest records it.")
+@click.option(
+    "--reason",
+    required=True,
+    help="Reason for publishing the build. The reason is recorded in the manifest of the release.",
+)
 @REPLACE_OPTION
 def publish(release_id: str, reason: str, replaces: bool) -> None:
     """Publish a build that the automatic checks held back."""
@@ -87,18 +92,19 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
     "revisions",
     multiple=True,
     metavar="PROVIDER,SERIES,SCOPE,YEARS",
-    help="Values that the next release may change, and years that the gate may find unusual. Write"
-    " YEARS as 2018:2019; * matches every provider, series or scope.",
+    help="Declare that the next release may change these values, and that the quality gate may find"
+    " these years unusual. Write YEARS as 2018:2019. Write * for every provider, series or scope.",
 )
 @click.option(
     "--by",
     default=getpass.getuser,
-    help="Person who declares the revisions. Default: the current user.",
+    help="Name of the person who declares the revisions. Default: the current user.",
 )
 @click.option(
     "--reason",
     required=True,
-    help="Why the numbers are right; the log and the next releases record it.",
+    help="Explanation of why the numbers are right. The explanation is recorded in the log and in"
+    " later releases.",
 )
 def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: str) -> None:
     """Accept the published release as the baseline for drift, or declare revisions."""

@@ -24,14 +24,16 @@ from ai_manufacturing.system.exit_codes import ExitCode
 
 @command(examples=study_package.read_constant("EXAMPLES", {}).get("trace", []))
 @click.option(
-    "--specification", required=True, help="A specification_id of regression_specifications.csv."
+    "--specification",
+    required=True,
+    help="Regression to trace: a specification_id from the file regression_specifications.csv.",
 )
 @click.option(
     "--city",
-    help="Six-digit code, or Chinese or English name, of a city. Together with --year, traces one"
-    " cell to its delivered rows.",
+    help="City to trace: its six-digit code, or its Chinese or English name. Use --city and --year"
+    " together to trace one cell of the panel to the delivered rows.",
 )
-@click.option("--year", type=int, help="Year of the cell to trace.")
+@click.option("--year", type=int, help="Year to trace; use it together with --city.")
 @database_option("A release or a built warehouse")
 def trace(specification: str, city: str | None, year: int | None, path: Path | None) -> None:
     """Trace an estimate to its sample, or one city-year to source files and corrections."""
@@ -52,8 +54,9 @@ def trace(specification: str, city: str | None, year: int | None, path: Path | N
     "file_format",
     type=FormatChoice(),
     required=True,
-    help="parquet, csv, xlsx and dta export the panel, the estimates, the specification curve and"
-    " the data dictionary. The other formats export the paper's tables.",
+    help="Export format. The formats parquet, csv, xlsx and dta contain the panel, the estimates,"
+    " the specification curve and the data dictionary; the other formats contain the paper's"
+    " tables.",
 )
 @click.option("--out", type=FOLDER, default=Path("build/exports"), show_default=True)
 @database_option("A release or a built warehouse")
@@ -84,9 +87,9 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
     "--format",
     "file_format",
     type=FormatChoice("rows", "book"),
-    help="Default: the ending of the file name in --out.",
+    help="Export format. By default, the ending of the file name in --out determines the format.",
 )
-@click.option("--out", type=FILE, help="File to write. Default: standard output.")
+@click.option("--out", type=FILE, help="File to write the panel to. Default: standard output.")
 @database_option("A release or a built warehouse")
 def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     """Export the city-year panel to a file or to standard output.
@@ -98,10 +101,12 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     stdout = click.get_binary_stream("stdout")
     if file_format is None:
         file_format = out.suffix.lower().removeprefix(".") if out else ""
-        if file_format not in (panel_formats := formats.list_formats("rows", "book")):
+        panel_formats = formats.list_formats("rows", "book")
+        if file_format not in panel_formats:
+            endings = ", .".join(panel_formats)
             raise click.UsageError(
-                "Name a format with --format, or name a file with --out that ends in"
-                f" .{', .'.join(panel_formats)}."
+                "Name a format with --format, or use --out with a file name that ends in"
+                f" .{endings}."
             )
     if out is None and file_format != "csv" and stdout.isatty():
         raise click.UsageError(
@@ -128,9 +133,9 @@ def _write_output(out: Path, content: bytes) -> None:
     try:
         disk.replace_bytes(out, content)
     except OSError as error:
-        what, remedy = disk.describe_failure(error, out)
+        reason, remedy = disk.describe_failure(error, out)
         raise CommandError(
-            f"The file could not be written: {what}. {remedy}, or name another file with --out."
+            f"The file could not be written ({reason}). {remedy}, or name another file with --out."
         ) from error
     click.echo(out)
 
@@ -146,26 +151,30 @@ def _write_output(out: Path, content: bytes) -> None:
 @click.option(
     "--readings",
     callback=parse_names,
-    help="Specifications of regression_specifications.csv to show as columns, separated by commas."
-    " Default: the paper's columns.",
+    help="Specifications to show as columns of the table, separated by commas. The file"
+    " regression_specifications.csv lists all specifications. Default: the columns of the paper.",
 )
 @click.option(
     "--errors",
     callback=parse_names,
     default="city,province",
     show_default=True,
-    help="Lines below each estimate, separated by commas: standard errors by city ( ) and by"
-    " province [ ], and wild { }, the p-value of the wild bootstrap. Write none for no such lines.",
+    help="Statistics to print below each estimate, separated by commas: city is the standard error"
+    " clustered by city, printed in parentheses; province is the standard error clustered by"
+    " province, printed in square brackets; wild is the p-value of the wild bootstrap, printed in"
+    " braces. Write none to omit all of them.",
 )
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 @click.option("--decimals", type=click.IntRange(2, 4), default=3, show_default=True)
 @click.option(
     "--siunitx",
     is_flag=True,
-    help="LaTeX only: align numbers at the decimal point with siunitx (version 3).",
+    help="Align numbers at the decimal point with siunitx (version 3). Only for LaTeX.",
 )
 @click.option(
-    "--out", type=FILE, help="File to write. Default: build/exports/TABLE with the format's ending."
+    "--out",
+    type=FILE,
+    help="File to write the table to. Default: build/exports/TABLE, with the ending of the format.",
 )
 @database_option("A release or a built warehouse")
 def table(
@@ -209,10 +218,11 @@ def sources(path: Path | None, as_json: bool) -> None:
         with convert_errors(LandingError), duckdb_client.open_read_only(database.path) as release:
             overview = known_sources.read_sources(release)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
+        reason = str(error).splitlines()[0]
         raise CommandError(
             f"{database.path} was built by an earlier version of the code, or its build did not"
-            f" finish ({str(error).splitlines()[0]}). Build or refresh it, or name another file"
-            " with --database."
+            f" finish ({reason}). Build the warehouse or refresh the release again, or name another"
+            " file with --database."
         ) from error
     if as_json:
         print_json(overview)
@@ -227,7 +237,8 @@ def sources(path: Path | None, as_json: bool) -> None:
             click.echo(f"    {row['link']}, looked up {row['looked_up_on']}")
     if not overview["is_judged"]:
         click.echo(
-            "No estimates have been computed yet. If the gate failed, see gates.gate_results."
+            "No estimates have been computed yet. If the quality gate failed, the table"
+            " gates.gate_results lists the failed checks."
         )
     click.echo("Not delivered:")
     for row in overview["absent"]:
@@ -242,22 +253,27 @@ def sources(path: Path | None, as_json: bool) -> None:
             )
         )
         if row["last_missing_of"]:
-            click.echo(f"    the only missing series of {', '.join(row['last_missing_of'])}")
-        for place in row["sources"]:
-            click.echo(
-                f"    {place['provider']}.{place['source_name']}: {place['link']}, looked up"
-                f" {place['looked_up_on']}"
+            name, specifications = (
+                f"{row['series']} ({row['scope']})",
+                ", ".join(row["last_missing_of"]),
             )
+            click.echo(f"    The specifications {specifications} lack only the series {name}.")
+        for place in row["sources"]:
+            source = f"{place['provider']}.{place['source_name']}"
+            click.echo(f"    {source}: {place['link']}, looked up {place['looked_up_on']}")
+            folder, file_name = place["folder"], place["file_name"]
             click.echo(
-                f"      Put the file into the folder {place['folder']} of the extracts, with the"
-                f" name {place['file_name']}."
+                f"      Save the file as {file_name} in the folder {folder} of EXTRACTS_DIR."
             )
             if place["estimable"]:
+                specifications = ", ".join(place["estimable"])
                 click.echo(
-                    f"      It contains every missing series of {', '.join(place['estimable'])}."
+                    f"      The source {source} contains every series that the specifications"
+                    f" {specifications} lack."
                 )
         if not row["sources"]:
-            click.echo(f"    {row['absence_reason'] or 'no known public source'}")
+            reason = row["absence_reason"] or "no public source is known"
+            click.echo(f"    {reason}")
 
 
 @command(
@@ -271,7 +287,9 @@ def sources(path: Path | None, as_json: bool) -> None:
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
 @click.option(
-    "--markdown", is_flag=True, help="Print Markdown tables, for example for a code review."
+    "--markdown",
+    is_flag=True,
+    help="Print the differences as Markdown tables, for example for a code review.",
 )
 @JSON_OPTION
 def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
@@ -284,7 +302,7 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     from ai_manufacturing.system import settings
 
     if markdown and as_json:
-        raise click.UsageError("--markdown and --json exclude each other. Give only one of them.")
+        raise click.UsageError("--markdown and --json cannot be combined. Give only one of them.")
     before, after = (choose_database(path, print_description=not as_json) for path in (old, new))
     with convert_errors(comparing.CompareError, to=UsageError):
         sections = comparing.compare_databases(before, after, settings.landing_dir())
@@ -307,17 +325,24 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
 )
 @click.argument("panel", type=FILE)
 @click.option(
-    "--city", help="Column with codes or names of cities. Default: detected from the cells."
+    "--city",
+    help="Column of the file that contains codes or names of cities. Default: detected from the"
+    " cells.",
 )
-@click.option("--year", help="Column with years. Default: detected from the cells.")
+@click.option(
+    "--year", help="Column of the file that contains years. Default: detected from the cells."
+)
 @click.option(
     "--column",
     "column_options",
     multiple=True,
     metavar="COLUMN=SERIES",
-    help="Compare only these columns.",
+    help="Compare the given column of the file with the given series. If you use this option, other"
+    " columns are not compared.",
 )
-@click.option("--out", type=FILE, help="File for one row per compared cell (.csv or .xlsx).")
+@click.option(
+    "--out", type=FILE, help="File to write, with one row for each compared cell (.csv or .xlsx)."
+)
 @database_option("A release or a built warehouse")
 def judge(
     panel: Path,
@@ -338,7 +363,8 @@ def judge(
     pairs = dict(pair.rpartition("=")[::2] for pair in column_options)
     if not all(map(all, pairs.items())) or (out and out.suffix not in (".csv", ".xlsx")):
         raise click.UsageError(
-            "Give --column as COLUMN=SERIES, and --out as a file that ends in .csv or .xlsx."
+            "Write --column as COLUMN=SERIES, and give --out a file name that ends in .csv or"
+            " .xlsx."
         )
     database = choose_database(path)
     with convert_errors(panel_columns.PanelError, to=UsageError):

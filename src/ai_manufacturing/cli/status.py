@@ -64,11 +64,11 @@ def status(as_json: bool) -> None:
             for line, colour in [*lines, *_describe_activity(document)]:
                 click.secho(line, fg=colour)
         if manifest is None:
-            way_out = "Run `ai-manufacturing refresh`."
+            next_step = "Run `ai-manufacturing refresh`."
             if running:
-                way_out = f"A refresh has been running {_describe_run(running)}."
+                next_step = f"A refresh has been running {_describe_run(running)}."
             raise RefreshError(
-                f"{store.published_path}: no release has been published yet. {way_out}"
+                f"{store.published_path}: no release has been published yet. {next_step}"
             )
 
 

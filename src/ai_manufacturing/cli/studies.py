@@ -18,4 +18,6 @@ def new_study(folder: Path, replace: bool) -> None:
         paths = write_study(folder, replace=replace)
     except DeclarationError as error:
         raise UsageError(str(error)) from error
-    click.echo(f"Wrote {len(paths)} files to {folder}. Next: cd {folder}; ai-manufacturing refresh")
+    click.echo(
+        f"Wrote {len(paths)} files to {folder}. Next, run: cd {folder}; ai-manufacturing refresh"
+    )

@@ -173,9 +173,10 @@ class PublishedNumbers:
         self._by_column: defaultdict[tuple[str, str], list[SeedRow]] = defaultdict(list)
         for row in rows:
             if row.rule not in RULES:
+                rules = ", ".join(RULES)
                 raise UndeclaredNumberError(
                     f"{SEED}, table {row.table_name}, columns {row.columns!r}: the rule"
-                    f" {row.rule!r} is unknown. Choose one of {', '.join(RULES)}."
+                    f" {row.rule!r} is unknown. Choose one of the rules {rules}."
                 )
             for column in row.columns.split():
                 self._by_column[row.table_name, column].append(row)
@@ -208,10 +209,10 @@ class PublishedNumbers:
             rows = own_rows or self._by_column.get((EVERY_TABLE, column))
             if not rows:
                 raise UndeclaredNumberError(
-                    f"{table}, column {column}: a public copy cannot be made, because no"
-                    f" precision is declared for these numbers. Add the column to {SEED}, with"
-                    " the rule `exact` if the numbers do not depend on restricted values, or"
-                    " otherwise with a rule that keeps the digits that readers need."
+                    f"{table}, column {column}: the public copy cannot be written, because {SEED}"
+                    " does not declare how these numbers are rounded. Add the column to this file."
+                    " Use the rule `exact` if the numbers do not depend on restricted values;"
+                    " otherwise choose a rule that keeps the digits that readers need."
                     " docs/decisions/disclosure.md explains which digits are safe."
                 )
             precisions[column] = _combine_rows(quote_identifier(column), type_, rows)
@@ -265,10 +266,12 @@ def require_short_numbers(connection: duckdb.DuckDBPyConnection, table: str) -> 
     (numbers,) = connection.execute(f"select {', '.join(expressions)} from {table}").fetchall()
     for name, number in zip(texts, numbers, strict=True):
         if number:
+            table_name = table.partition(".")[2]
             raise UndeclaredNumberError(
-                f"{table.partition('.')[2]}, column {name}: a public copy cannot be made,"
-                f" because a text in this column contains the number {number}. Print the number"
-                f" with at most {MAX_DIGITS} digits, or withhold the column in {SEED}."
+                f"{table_name}, column {name}: the public copy cannot be written, because a text in"
+                f" this column contains the number {number}, which has more than {MAX_DIGITS}"
+                f" digits. Print the number with at most {MAX_DIGITS} digits, or withhold the"
+                f" column in {SEED}."
             )
 
 

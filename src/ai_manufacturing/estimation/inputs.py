@@ -258,23 +258,24 @@ class Inputs:
         quantities = dict.fromkeys(row.quantity for row in rows if row.role != "grouping")
         for series, _ in specification.providers:
             if series not in quantities:
+                names = ", ".join(str(name) for name in quantities)
                 raise SpecificationError(
                     f"{where}, column providers: the specification does not use the series"
-                    f" {series!r}. Name one of {', '.join(str(name) for name in quantities)}."
+                    f" {series!r}. Name one of the series {names}."
                 )
         for row in rows:
             if row.series is None and row.role != "grouping":
                 raise SpecificationError(
-                    f"{where}: {row.variable!r} is not a variable of series.csv (column series"
-                    " or log_variable) or derived_variables.csv. Add it to one of these files,"
-                    " or correct the specification."
+                    f"{where}: {row.variable!r} is not a variable that series.csv (column series or"
+                    " log_variable) or derived_variables.csv declares. Add the variable to one of"
+                    " these files, or correct the specification."
                 )
         groupings = {row.variable for row in rows if row.role == "grouping"}
         for grouping in specification.groupings:
             if grouping not in groupings:
                 raise SpecificationError(
-                    f"{where}: city_groupings.csv has no grouping {grouping!r}. Add it, or"
-                    " correct the specification."
+                    f"{where}: city_groupings.csv has no grouping {grouping!r}. Add the"
+                    " grouping, or correct the specification."
                 )
         return rows
 

@@ -36,7 +36,8 @@ class SpecificationError(Exception):
 def _require_one_of(names: Iterable[str]) -> AfterValidator:
     def check_name(text: str) -> str:
         if text not in names:
-            raise ValueError(f"the value must be one of {', '.join(names)}")
+            allowed_values = ", ".join(names)
+            raise ValueError(f"the value must be one of {allowed_values}")
         return text
 
     return AfterValidator(check_name)
@@ -56,7 +57,7 @@ def _parse_pair(text: str) -> tuple[str, ...]:
 def _parse_lag_limits(text: str) -> tuple[str, str | None]:
     first, separator, last = text.partition("-")
     if not separator:
-        raise ValueError("the value must have the form first-last")
+        raise ValueError("the value must be a range of lags in the form first-last, such as 2-4")
     return first, last or None
 
 
@@ -180,7 +181,7 @@ class Specification(Row):
         has_clusters = COVARIANCES[covariance][0] == "clustered"
         is_panel, is_other = estimator == "dynamic_panel", estimator != "fixed_effects"
         has_years = is_other and estimator != "iv_fixed_effects"
-        for column, way_out, has_no_effect in (
+        for column, advice, has_no_effect in (
             ("covariance", "use city", is_panel and covariance != "city"),
             ("covariance", "use city", estimator == "iv_fixed_effects" and not has_clusters),
             ("fixed_effects", "use city year", has_years and effects != "city year"),
@@ -189,12 +190,13 @@ class Specification(Row):
             if has_no_effect:
                 value = getattr(self, column)
                 raise ValueError(
-                    f"{column} {value!r} is not supported by the estimator {estimator}; {way_out}"
+                    f"the estimator {estimator} does not support the value {value!r} in the column"
+                    f" {column}; {advice}"
                 )
         if effects == "city group-year" and not self.grouping:
             raise ValueError(
-                "fixed_effects 'city group-year' requires a grouping; name one in the column"
-                " grouping"
+                "the value 'city group-year' in the column fixed_effects requires a grouping of"
+                " cities; name one in the column grouping"
             )
         return self
 

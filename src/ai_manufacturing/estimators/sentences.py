@@ -39,7 +39,8 @@ def sentence(key: str, **values: Value) -> Sentence:
     """
     if key not in _catalogue():
         raise SentenceError(
-            f"{CATALOGUE.name} has no sentence {key!r}. Add it in English and Chinese."
+            f"{CATALOGUE.name} has no sentence with the key {key!r}. Add the sentence in English"
+            " and Chinese."
         )
     english, chinese = _catalogue()[key]
     names = {name for _, name, _, _ in Formatter().parse(english) if name}

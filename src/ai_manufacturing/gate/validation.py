@@ -339,18 +339,20 @@ def check_gate(
         if compute_fingerprint(relation) != fingerprints.get(name)
     ]
     if changed_names:
-        command = " ".join(f"{name}+" for name in changed_names)
+        tables, selection = ", ".join(changed_names), " ".join(f"{name}+" for name in changed_names)
         raise GateFailedError(
-            "These tables changed or were rebuilt after the gate checked them:"
-            f" {', '.join(changed_names)}. No estimates are computed from them. Run `dbt build`, or"
-            f" `dbt build --select {command}`."
+            "These tables changed or were rebuilt after the quality gate had checked them:"
+            f" {tables}. No estimates are computed from unchecked tables. Run `dbt build`, or"
+            f" `dbt build --select {selection}`."
         )
     failures = results[(results["severity"] == "critical") & results["success"].eq(False)]
     if len(failures) and not os.environ.get("ACCEPTED_GATE_FAILURES"):
-        expectations = "\n".join(f"{row.suite}: {row.description}" for row in failures.itertuples())
+        failed_checks = "\n".join(
+            f"{row.suite}: {row.description}" for row in failures.itertuples()
+        )
         raise GateFailedError(
-            "The gate withholds these estimates, because critical expectations failed (see"
-            f" gates.gate_results):\n{expectations}"
+            "The estimates are withheld, because these critical expectations failed (see"
+            f" gates.gate_results):\n{failed_checks}"
         )
 
 

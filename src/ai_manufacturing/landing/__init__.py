@@ -48,5 +48,5 @@ Importing pyarrow takes longer than a refresh that finds nothing new.
 
 def __getattr__(name: str) -> Any:
     if name not in LAZY_IMPORTS:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{LAZY_IMPORTS[name]}"), name)

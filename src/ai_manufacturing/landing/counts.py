@@ -89,8 +89,8 @@ def count_registers(
     if engine == "duckdb":
         if registers or out:
             raise CountsError(
-                "--registers and --out require --engine spark. DuckDB counts the registers in"
-                " EXTRACTS_DIR and stores the counts in the warehouse."
+                "--registers and --out require --engine spark. DuckDB always counts the registers"
+                " in EXTRACTS_DIR and stores the counts in the warehouse."
             )
         _run_dbt(["run", "--select", "raw_declared_sources", "+raw_deliveries"], {}, echo)
         _run_dbt(["build", *SELECTION], {}, echo)
@@ -108,20 +108,21 @@ def count_registers(
     master = os.environ.get("SPARK_MASTER") or "local[*]"
     check_master(master)
     check_folders()
-    echo(
-        f"Counting the registers of {settings.extracts_dir()} into {counts}, with Spark {master}"
-        f" and Java {java}."
-    )
+    folder = settings.extracts_dir()
+    echo(f"Counting the registers in {folder} with Spark ({master}) and Java {java}.")
     landing.land_deliveries()
     storage.mkdir(parents=True, exist_ok=True)
     _run_dbt(["build", "--target", "spark", *SELECTION], {"COUNTS_DIR": str(spark_folder)}, echo)
     for name in COUNT_FOLDERS:
         copy_counts(spark_folder / name, counts / name)
-    echo(f"The city-year counts are in {counts}.")
+    echo(f"Wrote the counts by city and year to {counts}.")
     if counts == duckdb_folder:
-        echo("The next build of the warehouse reads them with the other deliveries.")
+        echo("The next build of the warehouse reads these counts with the other deliveries.")
     else:
-        echo(f"Move them to {duckdb_folder}, so that the next build of the warehouse reads them.")
+        echo(
+            f"Move the counts to {duckdb_folder}, so that the next build of the warehouse reads"
+            " the counts."
+        )
 
 
 def copy_counts(source: Path, target: Path) -> None:
@@ -181,26 +182,25 @@ def check_java() -> str:
     CountsError
         If Java is missing or too old.
     """
-    install = (
+    remedy = (
         f"Install Java {OLDEST_JAVA} or later (on Debian with `apt-get install"
-        f" openjdk-{OLDEST_JAVA}-jre-headless`)"
+        f" openjdk-{OLDEST_JAVA}-jre-headless`), or set JAVA_HOME."
     )
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin/java") if home else "java"
     path = shutil.which(java)
     if path is None:
-        raise CountsError(
-            f"Spark needs Java, but {java} was not found. {install}, or set JAVA_HOME."
-        )
+        raise CountsError(f"Spark needs Java, but the program {java} was not found. {remedy}")
     version_text = subprocess.run(
         [path, "-version"], capture_output=True, text=True, check=False
     ).stderr
     # Skip a leading "1.", because Java 8 reports its version as 1.8.
     version = re.search(r'version "(?:1\.)?(\d+)', version_text)
     if version is None or int(version[1]) < OLDEST_JAVA:
+        printed_text = version_text.strip()[:200]
         raise CountsError(
-            f"{path}: `java -version` printed {version_text.strip()[:200]!r}, but Spark needs"
-            f" Java {OLDEST_JAVA} or later. {install}, or set JAVA_HOME."
+            f"{path}: `java -version` printed {printed_text!r}, but Spark needs Java {OLDEST_JAVA}"
+            f" or later. {remedy}"
         )
     return version[1]
 
@@ -219,9 +219,10 @@ def check_folders() -> None:
     ):
         marks = sorted(set(str(folder)) & set('`*?[]{}"\\;'))
         if marks:
+            characters = " ".join(marks)
             raise CountsError(
-                f"{variable} is {folder}, but Spark does not support the characters"
-                f" {' '.join(marks)} in a path. Rename the folder."
+                f"The setting {variable} is {folder}, but Spark does not support the characters"
+                f" {characters} in a path. Rename the folder."
             )
 
 
@@ -257,10 +258,11 @@ def check_master(master: str) -> None:
             faults.append(f"{address} ({error})")
         else:
             return
+    attempts = ", ".join(faults)
     raise CountsError(
-        f"SPARK_MASTER is {master}, but no Spark master answers there: {', '.join(faults)}."
-        " Start the master, or correct SPARK_MASTER; local[*] runs Spark on this machine"
-        " without a cluster."
+        f"SPARK_MASTER is {master}, but no Spark master answers there: {attempts}. Start the"
+        " master, or correct SPARK_MASTER. The value local[*] runs Spark on this machine without a"
+        " cluster."
     )
 
 

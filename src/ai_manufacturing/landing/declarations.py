@@ -106,7 +106,7 @@ class Source(Declared):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        self._require_columns({*self.file_name_columns, *self.key}, "`key` or `file_name` names")
+        self._require_columns({*self.file_name_columns, *self.key}, "`key` or `file_name`")
         if self.period is not None and self.period not in self.key:
             raise ValueError(f'period must name a column of the key, but it names "{self.period}"')
         if self.period is not None and self.columns[self.period] == "number":
@@ -117,25 +117,28 @@ class Source(Declared):
         for column, others in self.headings.items():
             if column not in self.read_columns:
                 raise ValueError(
-                    f"`headings` names {column}, but no such column is read from the file"
+                    f"`headings` names the column {column}, but no such column is read from the"
+                    " file"
                 )
-            for other in others:
-                if other in column_by_heading:
-                    owner = column_by_heading[other]
+            for heading in others:
+                if heading in column_by_heading:
+                    owner = column_by_heading[heading]
                     raise ValueError(
-                        f"headings.{column}: {other} is already a heading of {owner}; delete"
-                        " one of them"
+                        f"headings.{column}: {heading} is already a heading of the column {owner};"
+                        " delete one of the two headings"
                     )
-                column_by_heading[other] = column
+                column_by_heading[heading] = column
         if not self.read_key:
-            why = "so records cannot be distinguished from notes"
-            raise ValueError(f"no key column is read from the file, {why}; declare at least one")
+            raise ValueError(
+                "no key column is read from the file, so records cannot be distinguished from"
+                " notes; declare at least one key column that the file contains"
+            )
         return self
 
-    def _require_columns(self, names: Iterable[str], use: str) -> None:
-        if missing := sorted({*names} - self.columns.keys()):
+    def _require_columns(self, names: Iterable[str], field: str) -> None:
+        if missing := ", ".join(sorted({*names} - self.columns.keys())):
             raise ValueError(
-                f"{use} {', '.join(missing)}, which the table `columns` does not declare"
+                f"{field} names columns that the table `columns` does not declare: {missing}"
             )
 
 
@@ -170,45 +173,50 @@ class Register(Source):
     @classmethod
     def _check_covers(cls, covers: str) -> str:
         if covers not in COVERS:
-            choice = ", ".join(f'"{name}" ({meaning})' for name, meaning in COVERS.items())
-            raise ValueError(f"the value must be one of {choice}")
+            allowed_values = ", ".join(f'"{name}" ({text})' for name, text in COVERS.items())
+            raise ValueError(f"the value must be one of {allowed_values}")
         return covers
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        if others := sorted(self.model_fields_set & SOURCE_ONLY_FIELDS):
-            raise ValueError(f"a register cannot have the fields {', '.join(others)}; delete them")
-        self._require_columns(self.optional, "`optional` names")
-        if overlap := sorted({*self.personal} & self.columns.keys()):
+        if fields := ", ".join(sorted(self.model_fields_set & SOURCE_ONLY_FIELDS)):
             raise ValueError(
-                f"{', '.join(overlap)} is listed in both `columns` and `personal`, but personal"
-                " columns are never landed; delete it from one of them"
+                f"the declaration of a register must not contain the fields {fields}; delete them"
+            )
+        self._require_columns(self.optional, "`optional`")
+        if columns := ", ".join(sorted({*self.personal} & self.columns.keys())):
+            raise ValueError(
+                f"the column {columns} is listed in both `columns` and `personal`, but personal"
+                " columns are never stored; delete the column from one of the two lists"
             )
         if self.entity != "firm_register" and (self.lacks or self.covers != "complete"):
             raise ValueError(
-                f'the records of a {self.entity} are counted, so `covers` must be "complete"'
-                " and `lacks` must be empty"
+                f'all records of a {self.entity} are counted, so `covers` must be "complete" and'
+                " `lacks` must be empty"
             )
-        lacks_exit = "exit" in self.lacks
-        if self.covers != "sample" and (self.covers == "survivors") != lacks_exit:
-            names = "names" if lacks_exit else "does not name"
+        if self.covers == "complete" and "exit" in self.lacks:
             raise ValueError(
-                f'covers is "{self.covers}", but `lacks` {names} exit. A register that lacks'
-                ' exit covers "survivors" or a "sample"; any other register is "complete" or a'
-                ' "sample"'
+                '`lacks` contains "exit", so `covers` must be "survivors" or "sample", not'
+                ' "complete"'
             )
-        self._require_columns(self.place.values(), "`place` names")
+        if self.covers == "survivors" and "exit" not in self.lacks:
+            raise ValueError(
+                '`covers` is "survivors", so `lacks` must contain "exit"; if the register contains'
+                ' exits, `covers` must be "complete" or "sample"'
+            )
+        self._require_columns(self.place.values(), "`place`")
         for column in self.place.values():
             roles = [role for role, other in self.place.items() if other == column]
             if len(roles) > 1:
+                uses = " and ".join(roles)
                 raise ValueError(
-                    f"`place` uses {column} for {' and '.join(roles)}; name a separate column"
-                    " for each"
+                    f"`place` uses the column {column} for {uses}; name a separate column for each"
+                    " of them"
                 )
         if ("name" in self.place) != ("province" in self.place):
             raise ValueError(
-                "`place` must give both name and province, because units in different"
-                " provinces can have the same name"
+                "`place` must give both name and province, because places in different provinces"
+                " can have the same name"
             )
         return self
 
@@ -339,10 +347,10 @@ def find_matching_sources(
         len({source.entity for source in matches}) < len(matches)
         or len({source.provider for source in matches}) > 1
     ):
-        names_of_both = " and ".join(f"{source.provider}.{source.name}" for source in matches)
+        declarations = " and ".join(f"{source.provider}.{source.name}" for source in matches)
         raise FileFault(
-            f"more than one declaration matches this file: {names_of_both}. Change their"
-            " `files` patterns so that only one matches."
+            f"more than one declaration matches this file: {declarations}. Change the `files`"
+            " patterns of these declarations so that only one of them matches."
         )
     return [(source, _parse_file_name(names, source)) for source in matches]
 
@@ -353,10 +361,10 @@ def _parse_file_name(names: list[str], source: Source) -> dict[str, str]:
     for name in names:
         if match := source.file_name.fullmatch(name.rsplit("/", 1)[-1]):
             return match.groupdict(default="")
+    pattern, declaration = source.file_name.pattern, f"{source.provider}.{source.name}"
     raise FileFault(
-        "the file name does not match the file_name pattern of"
-        f" {source.provider}.{source.name}, {source.file_name.pattern}. Rename the file, or"
-        " correct the declaration."
+        f"the file name does not match the pattern {pattern} in the declaration {declaration}."
+        " Rename the file, or correct `file_name` in the declaration."
     )
 
 

@@ -58,7 +58,9 @@ class Declaration(Row):
     @model_validator(mode="after")
     def _check_span(self) -> Self:
         if self.last_year < self.first_year:
-            raise ValueError(f"last_year {self.last_year} is before first_year {self.first_year}")
+            raise ValueError(
+                f"the last year, {self.last_year}, is before the first year, {self.first_year}"
+            )
         return self
 
     def __str__(self) -> str:

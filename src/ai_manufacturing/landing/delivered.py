@@ -157,12 +157,12 @@ def describe_extract_set(current_set: pa.Table | None) -> pa.Table:
 
 def _refuse_other_set(name: str, current_set: pa.Table | None) -> None:
     for other in set(current_set["extract_set"].to_pylist() if current_set else []) - {name}:
+        warehouse = os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb"
         raise LandingError(
-            f"{os.environ.get('WAREHOUSE_PATH') or 'build/warehouse.duckdb'} contains the"
-            f' extract set "{other}", but EXTRACTS_DIR now contains "{name}". No files were'
-            f' landed. If the files in EXTRACTS_DIR belong to that set, write name: "{other}"'
-            f" into their {DESCRIPTION}. Otherwise set WAREHOUSE_PATH to another file, or"
-            " delete the warehouse."
+            f'{warehouse} contains the extract set "{other}", but EXTRACTS_DIR now contains the'
+            f' extract set "{name}". No files were read. If the files in EXTRACTS_DIR belong to'
+            f' "{other}", add the line `name: "{other}"` to {DESCRIPTION} in that folder. Otherwise'
+            " set WAREHOUSE_PATH to another file, or delete the warehouse."
         )
 
 
@@ -205,10 +205,10 @@ def find_store_key(
         if store.is_landed(folder, store_key):
             return store_key, False
         if is_in_folder:
+            path, declaration = event["file_path"], f"{source.provider}.{source.name}"
             raise LandingError(
-                f"{event['file_path']}: the file has not been landed with the current"
-                f" declaration of {source.provider}.{source.name}. Run the build once without"
-                " as_of_delivery."
+                f"{path}: the file has not been read with the current declaration {declaration}."
+                " Run the build once without the variable as_of_delivery."
             )
     return event["store_key"], True
 
@@ -238,11 +238,12 @@ def _build_delivery_row(
 
 
 @contextmanager
-def _convert_write_errors(what: str) -> Iterator[None]:
+def _convert_write_errors(content: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        folder = settings.landing_dir()
         raise LandingError(
-            f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Free disk"
-            " space there, or correct the permissions."
+            f"{folder}: {content} cannot be written ({error.strerror}). Free disk space in this"
+            " folder, or correct the permissions of the folder."
         ) from error

@@ -48,10 +48,9 @@ class Period(Declared):
             and earliest <= self.base_year <= latest
         ):
             raise ValueError(
-                f"first_year is {self.first_year}, last_year {self.last_year} and base_year"
-                f" {self.base_year}. Years must be between {earliest} and {latest}, and"
-                " first_year must not be after last_year; dbt_project.yml supplies the years"
-                " that you omit"
+                f"first_year is {self.first_year}, last_year is {self.last_year}, and base_year is"
+                f" {self.base_year}. Years must be between {earliest} and {latest}, and first_year"
+                " must not be after last_year. Any year that you omit is read from dbt_project.yml"
             )
         return self
 
@@ -75,11 +74,11 @@ class ExtractSet(Declared):
         if not name.strip() or any(
             unicodedata.category(mark) in INVISIBLE_CATEGORIES for mark in name
         ):
-            raise ValueError("the value must be a single line of text")
+            raise ValueError("the value must be a single line of text without invisible characters")
         if len(quote(name)) > NAME_LIMIT:
             raise ValueError(
-                f"the value must have at most {NAME_LIMIT} bytes when it is encoded as a folder"
-                " name"
+                f"the value must have at most {NAME_LIMIT} bytes when it is percent-encoded as a"
+                " folder name"
             )
         return name
 
@@ -201,7 +200,7 @@ def _read_description(path: Path) -> dict[str, Any]:
     except (YAMLError, ValueError) as error:
         reason = getattr(error, "problem", None) or " ".join(str(error).split())
         raise LandingError(
-            f"{DESCRIPTION} is not a YAML mapping ({reason}). Correct or delete the file."
+            f"{DESCRIPTION} is not a YAML mapping ({reason}). Correct the file, or delete it."
         ) from error
     if not isinstance(description, dict):
         raise LandingError(
@@ -262,9 +261,9 @@ def find_delivered_files(
     if not faults and not any(file.source for file in files):
         hints = [f"{file.file_path}: {file.hint}" for file in files if file.hint]
         raise LandingError(
-            f"{folder}: none of its {len(files)} files matches a declaration in"
-            " models/staging/<provider>/<provider>.toml. Set EXTRACTS_DIR to the folder of the"
-            " deliveries, or declare the files.",
+            f"{folder}: none of the {len(files)} files in this folder matches a declaration in"
+            " models/staging/<provider>/<provider>.toml. Set EXTRACTS_DIR to the folder that"
+            " contains the deliveries, or declare the files.",
             *hints,
         )
     return sorted(files, key=lambda file: file.file_path), faults

@@ -73,13 +73,18 @@ class Provenance(Declared):
     def _check_consistency(self) -> Self:
         if self.provenance_class == "republished" and not self.republished_by:
             raise ValueError(
-                "class is republished, but republished_by is missing. Name the republisher"
+                'class is "republished", but republished_by is missing. Add republished_by with the'
+                " name of the republisher"
             )
         if self.republished_by and not self.source_address:
-            raise ValueError("republished_by is given without an address. Add address")
+            raise ValueError(
+                "republished_by is given without an address. Add the web page of the source in the"
+                " field address"
+            )
         if self.source_address and not self.looked_up_on:
             raise ValueError(
-                "address is given without the date of access. Add looked_up, such as 2026-11-28"
+                "address is given without the date on which the address was looked up. Add the"
+                " field looked_up with a date such as 2026-11-28"
             )
         return self
 

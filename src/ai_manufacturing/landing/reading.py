@@ -55,7 +55,7 @@ def read_rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
         names = ", ".join(sorted({source.entity for source in sources.values()})) or "none"
         raise LandingError(
             f'no declaration names the entity "{entity}". The declared entities are {names}.'
-            " Declare the entity, or correct its name."
+            " Declare the entity, or correct the name of the entity."
         )
     schema = pa.schema(
         [
@@ -118,10 +118,11 @@ def _read_batches(
         for batch in store.read_rows(folder, delivery["store_key"], "rows"):
             matches_declaration = source is not None and [*source.columns] == batch.schema.names[2:]
             if not matches_declaration and not delivery["is_of_earlier_declaration"]:
+                path = delivery["file_path"]
+                declaration = f"{delivery['provider']}.{delivery['source_name']}"
                 raise LandingError(
-                    f"{delivery['file_path']}: the file was landed with another declaration of"
-                    f" {delivery['provider']}.{delivery['source_name']}. Run the build again"
-                    " from raw_deliveries."
+                    f"{path}: the file was landed with another version of the declaration"
+                    f" {declaration}. Run the build again, starting with the model raw_deliveries."
                 )
             origin = _repeat_delivery(delivery, batch.num_rows) | _compute_validity(
                 batch, delivery, source

@@ -198,11 +198,16 @@ def _find_repeated_keys(
         if is_valid[row] and values not in [others for others, _ in earlier[key]]:
             others, place = earlier[key][0]
             column = next(name for name in values if values[name] != others[name])
+            key_text, value, other_value = (
+                key_texts[row],
+                _quote(values[column]),
+                _quote(others[column]),
+            )
             raise FileFault(
-                f"two sheets contradict each other: for {key_texts[row]} the value is"
-                f" {_quote(values[column])} here, but {_quote(others[column])} in {place}. Name"
-                f" the sheet to read in {source.provider}.toml, source {source.name}: sheets ="
-                ' ["…"]; or ask the provider which value is right.',
+                f"two sheets contradict each other: for {key_text} the value is {value} in"
+                f" this sheet, but {other_value} in {place}. Name the sheet to read in"
+                f' {source.provider}.toml, source {source.name}, as in `sheets = ["…"]`, or ask'
+                " the provider which value is right.",
                 sheet=sheet.name,
                 row=int(sheet.row_numbers[row]),
                 column=column,
@@ -226,11 +231,12 @@ def _split_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], lis
 
     declared_sheets = [sheet for sheet in sheets if matches(sheet)]
     if not declared_sheets:
+        expected_names = " or ".join(source.sheets)
+        names = ", ".join(str(sheet.name) for sheet in sheets)
         raise FileFault(
-            f"no sheet is named {' or '.join(source.sheets)}; the sheets of the"
-            f" workbook are {', '.join(str(sheet.name) for sheet in sheets)}. Correct `sheets` in"
-            f" {source.provider}.toml, source {source.name}, or ask the provider for the file"
-            " again."
+            f"no sheet is named {expected_names}; the sheets of the workbook are {names}. Correct"
+            f" `sheets` in {source.provider}.toml, source {source.name}, or ask the provider for"
+            " the file again."
         )
     return declared_sheets, [sheet for sheet in sheets if sheet not in declared_sheets]
 
@@ -310,8 +316,9 @@ def _name_character(mark: str) -> str:
 def _parse_file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
     values, reasons = _parse_column(pa.array([text], pa.string()), source.columns[column])
     if reasons[0].is_valid:
+        reason = reasons[0]
         raise FileFault(
-            f'the value "{text}" in the file name is invalid: {reasons[0]}. Rename the file.',
+            f'the value "{text}" in the file name is invalid: {reason}. Rename the file.',
             column=column,
         )
     return values[0]
@@ -324,11 +331,14 @@ def _land_sheet(
     for column in source.read_columns:
         if sheet.header.count(column) > 1:
             pairs = zip(sheet.header, sheet.headings, strict=True)
-            headings = dict.fromkeys(heading for name, heading in pairs if name == column)
+            count = sheet.header.count(column)
+            headings = ", ".join(
+                dict.fromkeys(heading for name, heading in pairs if name == column)
+            )
             raise FileFault(
-                f"{sheet.header.count(column)} columns have this name (headings:"
-                f" {', '.join(headings)}). Ask the provider which one is meant, or correct"
-                f" [sources.headings] in {source.provider}.toml, source {source.name}.",
+                f"{count} columns have this name (headings: {headings}). Ask the provider which"
+                f" column is meant, or correct [sources.headings] in {source.provider}.toml, source"
+                f" {source.name}.",
                 sheet=sheet.name,
                 row=sheet.header_row,
                 column=column,
@@ -482,8 +492,8 @@ def _check_sums(rows: pa.Table, source: Source) -> None:
         total = pc.sum(rows[column]).as_py() or 0.0
         if not np.isclose(total, source.column_sum, rtol=_SUM_TOLERANCE):
             raise FileFault(
-                f"the {rows.num_rows} numbers of this column add up to {total:.10g}, but"
-                f" column_sum in {source.provider}.toml declares {source.column_sum:g}. Ask the"
+                f"the {rows.num_rows} numbers in this column add up to {total:.10g}, but"
+                f" column_sum in {source.provider}.toml requires {source.column_sum:g}. Ask the"
                 " provider for the file again.",
                 column=column,
             )

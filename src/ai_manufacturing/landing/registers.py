@@ -74,7 +74,8 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, in
             _write_register(file, register, draft)
             if file_signature(file.path) != before:
                 raise FileFault(
-                    "the file changed while it was read. Build again when the delivery is complete."
+                    "the file changed while it was read. Run the build again when the delivery is"
+                    " complete."
                 )
     return delivery_id, size, store_key
 
@@ -171,13 +172,13 @@ def _write_register(file: DeliveredFile, register: Register, folder: Path) -> No
     if containers.is_gzip(head) or containers.is_zip(head):
         raise FileFault(
             "a register cannot be read from a gzip file, a workbook or a nested zip. Deliver"
-            " CSV or Parquet."
+            " the register as CSV or Parquet."
         )
     file_format = formats.detect_format(head)
     if file_format not in ("csv", "parquet"):
         raise FileFault(
-            f"the file is {file_format.upper()}, but a register must be CSV or Parquet. Convert"
-            " the file."
+            f"the file format is {file_format.upper()}, but a register must be CSV or Parquet."
+            " Convert the file."
         )
     rows, path = folder / "rows.parquet", file.path
     if file.member is not None:
@@ -217,9 +218,9 @@ def _copy_declared_columns(path: Path, target: Path, register: Register) -> list
                 for batch in delivery.iter_batches(columns=columns):
                     writer.write_batch(batch)
     except pa.ArrowInvalid as error:
+        reason = str(error).splitlines()[0]
         raise FileFault(
-            f"the file cannot be read as Parquet ({str(error).splitlines()[0]}). Ask the"
-            " provider for it again."
+            f"the file cannot be read as Parquet ({reason}). Ask the provider for the file again."
         ) from error
     return [name for name in names if name not in columns]
 
@@ -300,9 +301,9 @@ def _convert_csv(path: Path, target: Path, register: Register) -> tuple[str, str
         except duckdb.IOException as error:
             raise OSError(errno.EIO, str(error).splitlines()[0]) from error
         except duckdb.Error as error:
-            first = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0]
             raise FileFault(
-                f"the file cannot be read as CSV ({first}). Correct the file, or deliver Parquet."
+                f"the file cannot be read as CSV ({reason}). Correct the file, or deliver Parquet."
             ) from error
     utf_8_path.unlink(missing_ok=True)
     return (
@@ -355,9 +356,9 @@ def _write_rejected_rows(
     ).fetchall()
     if errors:
         ((row, message),) = errors
+        reason = message.splitlines()[0]
         raise FileFault(
-            f"the line cannot be read as CSV ({message.splitlines()[0]}). Correct the line, or"
-            " deliver Parquet.",
+            f"the line cannot be read as CSV ({reason}). Correct the line, or deliver Parquet.",
             row=row,
         )
     line = "trim(csv_line, chr(10) || chr(13))"
@@ -456,17 +457,19 @@ def _describe_rows(rows: Path, register: Register, left_out: list[str]) -> dict[
             texts = [name for name in names if count and register.columns.get(name) == "text"]
             marks = [name for name in texts if _is_marked_synthetic(connection, table, name)]
         except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
             raise FileFault(
-                f"the file cannot be read as Parquet ({str(error).splitlines()[0]}). Ask the"
-                " provider for it again."
+                f"the file cannot be read as Parquet ({reason}). Ask the provider for the file"
+                " again."
             ) from error
-    missing = [
+    missing = ", ".join(
         name for name in register.columns if name not in names and name not in register.optional
-    ]
+    )
     if missing:
+        present = ", ".join(names)
         raise FileFault(
-            f"the file lacks {', '.join(missing)}; its columns are {', '.join(names)}. Ask"
-            " the provider for the missing columns."
+            f"the file lacks the columns {missing}; its columns are {present}. Ask the provider for"
+            " the missing columns."
         )
     rejected_path = rows.with_name("rejected.parquet")
     rejected_count = pq.read_metadata(rejected_path).num_rows if rejected_path.is_file() else 0

@@ -69,9 +69,9 @@ def lock(store: Path) -> Iterator[list[str]]:
                 f"{error.filename} cannot be read ({error.strerror}). Correct its permissions."
             ) from error
         if has_landed_files and not has_log:
+            log_path = log.open_chain(store).path
             raise LandingError(
-                f"{log.open_chain(store).path} is missing, but {store} contains landed files."
-                f" {log.WAY_OUT}"
+                f"The log {log_path} is missing, but {store} contains landed files. {log.WAY_OUT}"
             )
         yield messages
     finally:
@@ -254,6 +254,7 @@ def open_connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConn
 def _require_file(path: Path) -> Path:
     if not path.is_file():
         raise LandingError(
-            f"{path} is missing from the landing store. Run the build again from raw_deliveries."
+            f"{path} is missing from the landing store. Run the build again, starting with the"
+            " model raw_deliveries."
         )
     return path

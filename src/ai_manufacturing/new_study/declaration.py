@@ -80,7 +80,8 @@ class File(Declared):
     def _check_region(self) -> Self:
         if not self.region_headings:
             raise ValueError(
-                "region_code or region_name must name the column heading of the region"
+                "region_code or region_name must give the heading of the column that identifies the"
+                " region"
             )
         return self
 
@@ -141,7 +142,9 @@ class Split(Bilingual):
     @model_validator(mode="after")
     def _check_year(self) -> Self:
         if (self.by == "region") == (self.year is not None):
-            raise ValueError("a split by a series must give a year, and a split by region must not")
+            raise ValueError(
+                "a split by a series requires a year, but a split by region must not have a year"
+            )
         return self
 
 
@@ -188,9 +191,13 @@ class Study(Bilingual):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if not self.files or not all(file.series for file in self.files):
-            raise ValueError("declare at least one file, and at least one series in each file")
+            raise ValueError(
+                "the study must declare at least one file, and at least one series in each file"
+            )
         if not self.tables or not all(table.columns for table in self.tables):
-            raise ValueError("declare at least one table, and at least one column in each table")
+            raise ValueError(
+                "the study must declare at least one table, and at least one column in each table"
+            )
         if self.first_year >= self.last_year:
             raise ValueError(
                 f"first_year {self.first_year} must be before last_year {self.last_year}"
@@ -199,21 +206,23 @@ class Study(Bilingual):
         for series in self.log_series:
             if series.between[0] <= 0:
                 raise ValueError(
-                    f"series {series.name} is used in logarithms, so the lower limit in"
-                    " `between` must be above zero; set rows with zero aside with a correction"
+                    f"series {series.name} is used in logarithms, so the lower limit in `between`"
+                    " must be above zero; use a correction to set aside rows whose value is zero"
                 )
         if self.tables[0].columns[0].printed is None:
             raise ValueError(
-                f"column 1 of table {self.tables[0].name} is the headline claim, so it needs"
-                " the printed estimate with which the data are compared"
+                f"column 1 of table {self.tables[0].name} is the headline claim, so the column"
+                " needs the printed estimate, in the field `printed`, to compare with the data"
             )
         return self
 
     def _check_series(self) -> None:
         all_names = [series.name for file in self.files for series in file.series]
-        if duplicates := sorted({name for name in all_names if all_names.count(name) > 1}):
+        duplicates = ", ".join(sorted({name for name in all_names if all_names.count(name) > 1}))
+        if duplicates:
             raise ValueError(
-                f"declared more than once: {', '.join(duplicates)}; declare each series only once"
+                f"these series are declared more than once: {duplicates}; declare each series only"
+                " once"
             )
         names_by_place = {"measure.series": [self.measure.series]}
         for table, number, column in self.columns:
@@ -226,9 +235,9 @@ class Study(Bilingual):
         if self.split and self.split.by != "region":
             names_by_place["split.by"] = [self.split.by]
         for place, names in names_by_place.items():
-            if unknown_names := sorted({*names} - {*all_names}):
+            if unknown_names := ", ".join(sorted({*names} - {*all_names})):
                 raise ValueError(
-                    f"{place} names {', '.join(unknown_names)}, but no such series is declared"
+                    f"{place} names the series {unknown_names}, but no such series is declared"
                 )
 
 
@@ -251,8 +260,8 @@ def read_declaration(folder: Path) -> Study:
         return Study.model_validate(document)
     except FileNotFoundError as error:
         raise DeclarationError(
-            f"{path} is missing. Copy studies/robots/{NAME} there and adapt it;"
-            " docs/how_to/another_study.md explains it."
+            f"{path} is missing. Copy studies/robots/{NAME} to this path, and adapt the copy;"
+            " docs/how_to/another_study.md explains the file."
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{path} is not valid TOML: {error}. {WAY_OUT}") from error

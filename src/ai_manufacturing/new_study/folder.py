@@ -68,10 +68,11 @@ def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
             files[name] = _write_csv(seed, rows.get(seed.stem, []))
     existing = [name for name in files if (folder / name).exists()]
     if existing and not replace:
+        count, example = len(existing), existing[0]
         raise DeclarationError(
-            f"{folder} already contains files that this command writes ({len(existing)} in all,"
-            f" such as {existing[0]}). Use --replace to overwrite them; changes made by hand will"
-            " be lost."
+            f"{folder} already contains {count} of the files that this command writes, such as"
+            f" {example}. Use --replace to overwrite these files; changes made by hand will then be"
+            " lost."
         )
     for name, text in files.items():
         path = folder / name
@@ -158,11 +159,11 @@ def _write_csv(path: Path, rows: list[Row]) -> str:
     writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        if unknown_columns := sorted({*row} - {*header}):
-            limits = [name for name in header if name.endswith(("_min", "_max"))]
+        if unknown_limits := ", ".join(sorted({*row} - {*header})):
+            limits = ", ".join(name for name in header if name.endswith(("_min", "_max")))
             raise DeclarationError(
-                f"{NAME}: unknown limits of a series: {', '.join(unknown_columns)}. Choose"
-                f" from {', '.join(limits)}."
+                f"{NAME}: the limits {unknown_limits} of a series are unknown. Choose from these"
+                f" limits: {limits}."
             )
         writer.writerow(row)
     return text.getvalue()

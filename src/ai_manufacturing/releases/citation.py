@@ -12,7 +12,7 @@ from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.system import settings
 
 FILE = "CITATION.cff"
-FORMAT = "https://citation-file-format.github.io"
+FORMAT_GUIDE = "https://citation-file-format.github.io"
 PRINT_FIELDS = ("volume", "start", "end", "doi")  # fields required to cite a printed paper
 ONLINE_FIELDS = ("url", "date-published")  # fields that suffice to cite an online paper
 IDENTIFIERS = {"url": "url", "identifier": "doi"}  # CITATION.cff key by schema.org property
@@ -76,16 +76,17 @@ def read_citation(folder: Path) -> Citation:
         )
     except FileNotFoundError:
         return Citation(
-            f"There is no {path}. Write one for your study ({FORMAT}).", url=url, doi=doi
+            f"There is no {path}. Write one for your study ({FORMAT_GUIDE}).", url=url, doi=doi
         )
     except KeyError as error:
+        field = error.args[0]
         raise BadConfigurationError(
-            f"{path} lacks the field {error.args[0]}. See {FORMAT}."
+            f"{path} lacks the required field {field}. {FORMAT_GUIDE} describes the format."
         ) from error
     except (AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
-        what = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise BadConfigurationError(
-            f"{path} is not a valid citation file ({what}). See {FORMAT}."
+            f"{path} is not a valid citation file ({reason}). {FORMAT_GUIDE} describes the format."
         ) from error
 
 
@@ -100,8 +101,8 @@ def read_site_url() -> str | None:
     url = settings.site_url()
     if url and not re.fullmatch(r"https?://[^\s/{}\\]+(/[^\s{}\\]*)?", url):
         raise BadConfigurationError(
-            f"SITE_URL is {url!r}, which is not a web address. Set it to an address such as"
-            " https://example.org/ai/, or unset it."
+            f"SITE_URL is {url!r}, which is not a web address. Set the variable to an address such"
+            " as https://example.org/ai/, or unset it."
         )
     return url
 
@@ -111,7 +112,7 @@ def _read_doi() -> str | None:
     doi = settings.release_doi()
     if doi and not re.fullmatch(r"10\.\d{4,9}/[^\s{}\\]+", doi):
         raise BadConfigurationError(
-            f"RELEASE_DOI is {doi!r}, which is not a DOI. Set it to a DOI such as"
+            f"RELEASE_DOI is {doi!r}, which is not a DOI. Set the variable to a DOI such as"
             " 10.5281/zenodo.1234567, without https://doi.org/, or unset it."
         )
     return doi

@@ -38,7 +38,7 @@ def read_store() -> Store:
     count = _read_number("RELEASES_KEPT", 10)
     if count < 2 or count != int(count):
         raise BadConfigurationError(
-            f"RELEASES_KEPT is {count:g}. Give a whole number of 2 or more, because the"
+            f"The setting RELEASES_KEPT is {count:g}. Give a whole number of 2 or more, because the"
             " published release and the one before it are always kept."
         )
     return Store(settings.release_dir(), settings.release_path(), int(count))
@@ -67,5 +67,5 @@ def _read_number(name: str, default: float) -> float:
         number = math.nan
     # Reject NaN as a limit, because comparisons with NaN are false and any change would pass.
     if not math.isfinite(number) or number < 0:
-        raise BadConfigurationError(f"{name} is {text!r}. Give a number of 0 or more.")
+        raise BadConfigurationError(f"The setting {name} is {text!r}. Give a number of 0 or more.")
     return number

@@ -75,8 +75,8 @@ def read_database(path: Path) -> Database:
     """
     if not path.exists():
         raise DatabaseError(
-            f"{path}: the file does not exist. Run `make build`, or name a release or a"
-            " warehouse with --database."
+            f"{path}: the file does not exist. Run `make build`, or use --database to name a"
+            " release or a warehouse."
         )
     releases = Store(settings.release_dir(), settings.release_path())
     try:
@@ -87,16 +87,16 @@ def read_database(path: Path) -> Database:
             origin = read_origin(connection)
             if origin is None:
                 raise DatabaseError(
-                    f"{path} is neither a release nor a warehouse with landed files. Name one"
-                    " with --database."
+                    f"{path} is neither a release nor a warehouse with landed files. Use --database"
+                    " to name a release or a warehouse."
                 )
             release_id = None
             if is_release(connection):
                 rows = connection.execute("select release_id from release.manifest").fetchall()
                 if len(rows) != 1:
                     raise DatabaseError(
-                        f"{path}: release.manifest has {len(rows)} rows, but a release has exactly"
-                        " one. Name another file with --database."
+                        f"{path}: the table release.manifest has {len(rows)} rows, but a release"
+                        " has exactly one. Use --database to name another file."
                     )
                 ((release_id,),) = rows
                 place = path.resolve()
@@ -113,14 +113,15 @@ def read_database(path: Path) -> Database:
         raise DatabaseError(str(error)) from error
     except integrity.DamagedError as error:
         raise DatabaseError(
-            f"{error}. Restore the file from a backup, or publish a past release with"
-            " `ai-manufacturing rollback ID`."
+            f"The file is damaged: {error}. Restore the file from a backup, or publish a past"
+            " release with `ai-manufacturing rollback ID`."
         ) from error
     except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
         raise DatabaseError(
-            f"{path} cannot be opened as a release or a warehouse"
-            f" ({str(error).splitlines()[0]}). If a build is writing to it, wait until the"
-            " build ends; otherwise name another file with --database."
+            f"{path} cannot be opened as a release or a warehouse ({reason}). If a build is writing"
+            " to the file, wait until the build ends; otherwise use --database to name another"
+            " file."
         ) from error
 
 
@@ -163,11 +164,12 @@ def select_database(option: Path | None, reads: Collection[str] = (RELEASE, WARE
     database = read_database(places[index].path)
     for place in places[:index]:
         if place.path.exists() and (other := read_database(place.path)).origin != database.origin:
+            kinds = " or a ".join(reads)
             raise DatabaseError(
-                f"This command needs a {' or a '.join(reads)}, so it cannot read {place.path}"
-                f" ({place.setting}, extract set {other.origin}). The next file,"
-                f" {database.path}, belongs to {database.origin}. Name the file to read with"
-                " --database."
+                f"This command needs a {kinds}, so it cannot read {place.path} ({place.setting},"
+                f" extract set {other.origin}). The next file that it can read, {database.path},"
+                f" belongs to another extract set, {database.origin}. Use --database to name the"
+                " file to read."
             )
     if not user_places and os.environ.get("EXTRACTS_DIR"):
         try:
@@ -175,10 +177,11 @@ def select_database(option: Path | None, reads: Collection[str] = (RELEASE, WARE
         except landing.LandingError as error:
             raise DatabaseError(str(error)) from error
         if name != database.origin.extract_set:
+            folder = os.environ["EXTRACTS_DIR"]
             raise DatabaseError(
-                f"EXTRACTS_DIR is {os.environ['EXTRACTS_DIR']} with extract set {name}, but"
-                f" {database.path} belongs to {database.origin}. Set WAREHOUSE_PATH or"
-                f" RELEASE_DIR to a file or folder of {name}, or name the file with --database."
+                f"EXTRACTS_DIR is {folder}, which contains extract set {name}, but {database.path}"
+                f" belongs to extract set {database.origin}. Set WAREHOUSE_PATH or RELEASE_DIR to a"
+                f" file or folder of {name}, or use --database to name the file to read."
             )
     return database
 

@@ -99,9 +99,10 @@ def open_release(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnecti
         except duckdb_client.RefusedError as error:
             raise RefreshError(str(error)) from error
         except (duckdb.Error, IndexError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0]
             raise RefreshError(
-                f"{path} is not a release ({str(error).splitlines()[0]}). `ai-manufacturing"
-                " rollback ID` replaces it with a past release."
+                f"{path} is not a release ({reason}). Run `ai-manufacturing rollback ID` to replace"
+                " the published file with a past release."
             ) from error
         yield manifest, connection
 

@@ -163,9 +163,10 @@ def run_checks(
     settings: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in requested_checks.itertuples():
         if row.method not in table_of:
+            methods = ", ".join(table_of)
             raise SpecificationError(
                 f"inference_checks.csv, column method: the method {row.method!r} is unknown."
-                f" Choose one of {', '.join(table_of)}."
+                f" Choose one of the methods {methods}."
             )
         if table_of[row.method] == table:
             settings[str(row.specification_id)].append((row.method, row.setting))
@@ -228,9 +229,9 @@ def _parse_options(method: str, setting: str, check: Check) -> dict[str, str]:
     ]
     if sorted(parameters) != sorted(options):
         form = " ".join(f"{name}=…" for name in parameters)
-        requirement = f"have the form {form}" if form else "be empty"
+        required_setting = f"a setting of the form {form}" if form else "an empty setting"
         raise SpecificationError(
-            f"inference_checks.csv, method {method}: the setting is {setting!r}, but it must"
-            f" {requirement}."
+            f"inference_checks.csv, method {method}: the setting is {setting!r}, but the method"
+            f" requires {required_setting}."
         )
     return options

@@ -75,7 +75,7 @@ def build_table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
     )
     for duplicate in key_counts.filter(pc.field("row_count") > 1).slice(length=1).to_pylist():
         values = ", ".join(f"{name} {value}" for name, value in duplicate.items())
-        raise ValueError(f"{model} has more than one row with the same key: {values}")
+        raise ValueError(f"The model {model} has more than one row with the same key: {values}")
     return result
 
 

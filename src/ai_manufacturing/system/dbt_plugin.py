@@ -40,8 +40,8 @@ class Plugin(BasePlugin):
         if "'" in root:
             raise DbtRuntimeError(
                 f"{root}: dbt cannot load seeds from a path that contains a quotation mark (')."
-                " Rename the folder, or move the project. Folders named in settings may"
-                " contain one."
+                " Rename the folder, or move the project. This restriction does not apply to the"
+                " folders that settings name."
             )
         # The profile contains only the file name, because dbt re-parses the whole project whenever
         # a path in the profile changes.
@@ -52,8 +52,8 @@ class Plugin(BasePlugin):
         if set(path.name) & set(UNESCAPED):
             raise DbtRuntimeError(
                 f"WAREHOUSE_PATH: dbt cannot use the file name {path.name}, because it contains"
-                f" one of the characters {UNESCAPED}. Rename the file; folder names may contain"
-                " them."
+                f" one of the characters {UNESCAPED}. Rename the file; only folder names may"
+                " contain these characters."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         creds.path = str(path)
@@ -65,7 +65,7 @@ class Plugin(BasePlugin):
         # traceback.
         if process := duckdb_client.find_lock_holder(path, config):
             raise DbtRuntimeError(
-                f"{path} is open in {process}, so dbt cannot write to it. Close it there, or"
+                f"{path} is open in {process}, so dbt cannot write to the file. Close it there, or"
                 " name another file in WAREHOUSE_PATH (in DEV_WAREHOUSE_PATH for the target"
                 " dev)."
             )

@@ -218,7 +218,7 @@ def read_processor_limit() -> float:
         seconds = math.nan
     if not 0 < seconds < math.inf:
         raise RefusedError(
-            f"WAREHOUSE_PROCESSOR_LIMIT is {text!r}. Give a number of seconds above 0."
+            f"The setting WAREHOUSE_PROCESSOR_LIMIT is {text!r}. Give a number of seconds above 0."
         )
     return seconds
 
@@ -258,9 +258,11 @@ def require_file(path: Path) -> None:
         If a path is not a regular file; the message names it.
     """
     logs = [path.with_name(path.name + ending) for ending in LOG_SUFFIXES]
-    for each in (path, *logs):
-        if os.path.lexists(each) and not each.is_file():
-            raise RefusedError(f"{each} is not a regular file. Name a release or a warehouse.")
+    for file in (path, *logs):
+        if os.path.lexists(file) and not file.is_file():
+            raise RefusedError(
+                f"{file} is not a regular file. Name the file of a release or a warehouse."
+            )
 
 
 def _require_no_log(path: Path) -> None:
@@ -278,7 +280,7 @@ def _require_no_log(path: Path) -> None:
         if log.is_file() and log.stat().st_size:
             raise RefusedError(
                 f"{log} contains changes that are not in {path.name} yet. Run `checkpoint` on"
-                f" {path.name} in DuckDB to merge them, and name the file again."
+                f" {path.name} in DuckDB to merge these changes, and run the command again."
             )
 
 
@@ -298,8 +300,8 @@ def _require_data(
     ).fetchall()
     for kind, schema, name in objects:
         raise RefusedError(
-            f"{path}: {schema}.{name} is {kind}, which is not accepted in an untrusted file."
-            " Ask the file's author for plain tables."
+            f"{path}: the object {schema}.{name} is {kind}, which is not accepted in an untrusted"
+            " file. Ask the author of the file for a file that contains only plain tables."
         )
 
 
@@ -336,19 +338,19 @@ def require_views(
         try:
             columns = connection.execute(f"describe {relation}").fetchall()
         except (duckdb.IOException, duckdb.PermissionException) as error:
+            reason = str(error).splitlines()[0]
             raise RefusedError(
-                f"{path}: the view {view} reads files that cannot be accessed"
-                f" ({str(error).splitlines()[0]}). Move the landing store back to its folder at"
-                " the time of the build. If it is there and you trust its author, set"
-                " WAREHOUSE_PATH to the warehouse and LANDING_DIR to the store, or build"
-                " again."
+                f"{path}: the view {view} reads files that cannot be accessed ({reason}). Move the"
+                " landing store back to the folder that it was in when the warehouse was built. If"
+                " the store is in that folder and you trust its author, set WAREHOUSE_PATH to the"
+                " warehouse and LANDING_DIR to the store, or build the warehouse again."
             ) from error
         row_limit = LARGEST_TABLE // len(columns)
         exceeding_rows = f"select 1 from {relation} limit 1 offset {row_limit}"
         if not trusted_files.is_trusted(path) and connection.execute(exceeding_rows).fetchall():
             raise RefusedError(
-                f"{path}: the view {view} has more than {LARGEST_TABLE:,} cells, the limit for"
-                " an untrusted file. Ask the file's author for a smaller file."
+                f"{path}: the view {view} has more than {LARGEST_TABLE:,} cells, which is the limit"
+                " for an untrusted file. Ask the author of the file for a smaller file."
             )
 
 
@@ -389,12 +391,12 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     ).fetchall()
     for name, column, length, number in columns:
         if number > LARGEST_TABLE:
-            what = f"{number:,} values, above the limit of {LARGEST_TABLE:,}"
+            content = f"{number:,} values, above the limit of {LARGEST_TABLE:,}"
         else:
-            what = f"a text of {length:,} characters, above the limit of {LONGEST_TEXT:,}"
+            content = f"a text of {length:,} characters, above the limit of {LONGEST_TEXT:,}"
         raise RefusedError(
-            f"{path}: column {column} of {name} contains {what}. Ask the file's author for a"
-            " smaller file."
+            f"{path}: column {column} of table {name} contains {content}. Ask the author of the"
+            " file for a smaller file."
         )
 
 

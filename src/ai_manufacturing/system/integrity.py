@@ -91,8 +91,9 @@ def check_file(path: Path) -> str | None:
         if expected in (None, digest):
             return expected
         if file_signature(path) == before:
+            checksum_file = checksum_path(path)
             raise DamagedError(
-                f"{path}: its SHA-256 is {digest}, but {checksum_path(path)} records {expected}"
+                f"{path}: its SHA-256 is {digest}, but {checksum_file} records {expected}"
             )
 
 
@@ -156,14 +157,16 @@ def _write_sums(path: Path, digests: dict[str, str]) -> None:
 
 def _read_sums(path: Path) -> dict[str, str]:
     if path.exists() and not path.is_file():  # opening a named pipe would block the process
-        raise DamagedError(f"{path} is not a regular file")
+        raise DamagedError(f"{path} is not a regular file, so the checksums cannot be read")
     try:
         lines = path.read_bytes().decode("utf-8").split("\n")
         matches = [CHECKSUM_LINE.fullmatch(line) for line in lines[:-1]]
     except UnicodeDecodeError as error:
-        raise DamagedError(f"{path} does not have the format that sha256sum writes") from error
+        raise DamagedError(
+            f"{path} is not a list of checksums in the format of sha256sum"
+        ) from error
     if lines[-1] or not matches or None in matches:
-        raise DamagedError(f"{path} does not have the format that sha256sum writes")
+        raise DamagedError(f"{path} is not a list of checksums in the format of sha256sum")
     return {match[2]: match[1] for match in matches if match}
 
 
@@ -300,11 +303,15 @@ class Chain:
         if len(texts) < line_count:
             raise self.make_error(
                 f"{self.path} was truncated: it has {len(texts)} lines, but {self.head} records"
-                f" {line_count}"
+                f" {line_count} lines"
             )
         if len(texts) > line_count + 1:
-            what = "is missing" if head is None else f"records {line_count}"
-            raise self.make_error(f"{self.path} has {len(texts)} lines, but {self.head} {what}")
+            raise self.make_error(
+                f"{self.path} has {len(texts)} lines, but {self.head} is missing"
+                if head is None
+                else f"{self.path} has {len(texts)} lines, but {self.head} records only"
+                f" {line_count} lines"
+            )
         lines: list[Line] = []
         last_hash, size, running_hash = None, 0, hashlib.sha256()
         for number, text in enumerate(texts, start=1):
@@ -316,7 +323,8 @@ class Chain:
                 raise self.make_error(f"{self.path}, line {number} was altered or damaged")
             if number == line_count and seal != head_hash:
                 raise self.make_error(
-                    f"{self.path}, line {line_count} is not the line that {self.head} records"
+                    f"{self.path}, line {line_count}: the line does not have the SHA-256 that"
+                    f" {self.head} records, so one of the two files was altered or replaced"
                 )
             lines.append(line)
             last_hash, size = seal, size + len(text) + 1

@@ -34,8 +34,8 @@ def record_file(path: Path, landing: Path | None = None) -> None:
         disk.replace_bytes(folder / integrity.sha256(path), os.fsencode(landing or ""), mode=0o600)
     except (OSError, RuntimeError) as error:
         warnings.warn(
-            f"{path} could not be recorded as your own file ({error}), so it will be read as an"
-            " untrusted file unless WAREHOUSE_PATH names it. Set XDG_STATE_HOME to a folder"
+            f"{path} could not be recorded as your own file ({error}). The file will therefore be"
+            " treated as untrusted unless WAREHOUSE_PATH names it. Set XDG_STATE_HOME to a folder"
             " that you can write to.",
             stacklevel=2,
         )

@@ -82,8 +82,9 @@ class Pool:
         except BrokenProcessPool as error:
             executor = _make_executor("forkserver")
             raise WorkerDiedError(
-                f"The process that computed {path} ended. If memory is short, set"
-                " WAREHOUSE_THREADS=1 to compute every model in dbt's own process."
+                f"The process that computed the model {path} ended unexpectedly. If memory is"
+                " short, set WAREHOUSE_THREADS=1, so that dbt computes every model in its own"
+                " process."
             ) from error
         finally:
             self._idle.put(executor)

@@ -24,7 +24,6 @@ SUCCESS_MARKER = "_SUCCESS"
 SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
 # Names of zip members that point outside the archive or contain control characters.
 OUTSIDE_NAME = re.compile(r"/|[A-Za-z]:|(?:.*/)?\.\.(?:/|$)|.*[\x00-\x1f\x7f-\x9f]", re.DOTALL)
-ASK_UNPACKED = "Ask the provider for the unpacked files."
 
 
 def is_zip(head: bytes) -> bool:
@@ -73,7 +72,9 @@ def refuse_nested_archive(content: bytes, holder: str) -> None:
     if is_gzip(content[:4]) or (
         is_zip(content[:4]) and not _is_document(_open_zip(io.BytesIO(content)))
     ):
-        raise FileFault(f"{holder} contains another archive. {ASK_UNPACKED}")
+        raise FileFault(
+            f"{holder} contains another archive. Ask the provider for the unpacked files."
+        )
 
 
 def open_archive(path: Path) -> zipfile.ZipFile | None:
@@ -112,13 +113,19 @@ def list_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if name.endswith("/"):
             continue
         if OUTSIDE_NAME.match(name):
-            raise FileFault(f"the member {name!r} points outside the archive. {ASK_UNPACKED}")
+            raise FileFault(
+                f"the path of the member {name!r} points outside the archive. Ask the provider for"
+                " the unpacked files."
+            )
         if name in files:
-            raise FileFault(f'the archive contains "{name}" twice. {ASK_UNPACKED}')
+            raise FileFault(
+                f'the archive contains the file "{name}" twice. Ask the provider for the unpacked'
+                " files."
+            )
         if info.flag_bits & 1:
             raise FileFault(
-                f'the member "{name}" is encrypted. Ask the provider for an archive without a'
-                " password."
+                f'the member "{name}" of the archive is encrypted. Ask the provider for an'
+                " archive without a password."
             )
         files[name] = info
     return files
@@ -136,8 +143,10 @@ def stream_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[b
         with archive.open(info) as stream:
             yield from read_chunks(stream)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+        name = _decode_member_name(info)
         raise FileFault(
-            f'the member "{_decode_member_name(info)}" cannot be unpacked ({error}). {ASK_UNPACKED}'
+            f'the member "{name}" of the archive cannot be unpacked ({error}). Ask the provider for'
+            " the unpacked files."
         ) from error
 
 
@@ -156,13 +165,13 @@ def _check_members(archive: zipfile.ZipFile, size: int, what: str) -> None:
     check_expansion(sum(info.file_size for info in archive.infolist()), size, what)
 
 
-def check_expansion(size: int, compressed_size: int, what: str) -> None:
+def check_expansion(size: int, compressed_size: int, archive: str) -> None:
     """Raise FileFault if content expands beyond the limits on size or compression ratio."""
     if size > EXPANDED_LIMIT or (size > RATIO_FLOOR and size > RATIO_LIMIT * compressed_size):
         raise FileFault(
-            f"{what} expands from {compressed_size:,} to {size:,} bytes or more. The limits"
-            f" are {EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times the compressed size. If this"
-            " size is correct, deliver the file unpacked."
+            f"{archive} expands from {compressed_size:,} bytes to at least {size:,} bytes. The"
+            f" limits are {EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times the compressed size. If"
+            " this size is correct, deliver the file without compression."
         )
 
 
@@ -170,9 +179,9 @@ def check_size(size: int) -> None:
     """Raise FileFault if a file is too large to be read into memory at once."""
     if size > WHOLE_LIMIT:
         raise FileFault(
-            f"the file has {size:,} bytes, above the limit of {WHOLE_LIMIT:,} bytes. If this"
-            " size is correct, deliver the file in parts; if each row is a firm or a patent,"
-            " declare a register."
+            f"the file has {size:,} bytes, which exceeds the limit of {WHOLE_LIMIT:,} bytes. If"
+            " this size is correct, deliver the file in parts. If each row describes a firm or a"
+            " patent, declare the file as a register instead."
         )
 
 

@@ -58,7 +58,6 @@ LINE_LIMIT = 2**24  # maximum bytes in a line of a text file
 NOTE_BELOW = "prose: note"
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
-ASK_AGAIN = "Ask the provider for the file again."
 # Cells of firm registers may exceed the csv module's default limit of 131,072 characters.
 csv.field_size_limit(2**31 - 1)
 # Beginning of a footnote below a table, such as "Source:", in English or Chinese.
@@ -155,7 +154,7 @@ def read_sheets(
     if compression:
         content = containers.ungzip(content, check=check_line_lengths)
     if not content:
-        raise FileFault(f"the file is empty. {ASK_AGAIN}")
+        raise FileFault("the file is empty. Ask the provider for the file again.")
     file_format = detect_format(content)
     try:
         if file_format == "csv":
@@ -182,9 +181,10 @@ def read_sheets(
         # Parsers may raise any exception; a panic in a Rust library derives from BaseException.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
+        reason = f"{type(error).__name__}: {error}"
         raise FileFault(
-            f"the file is not a complete {file_format} file ({type(error).__name__}: {error})."
-            f" {ASK_AGAIN}"
+            f"the file is not a complete {file_format} file ({reason}). Ask the provider for the"
+            " file again."
         ) from error
 
 
@@ -209,11 +209,11 @@ def detect_format(content: bytes) -> str:
     FileFault
         If landing does not read the format.
     """
-    for what, magic in NOT_READ.items():
+    for file_kind, magic in NOT_READ.items():
         if magic.match(content):
             raise FileFault(
-                f"the file is {what}. Landing reads CSV, XLSX, XLS, Stata and Parquet, also"
-                " inside gzip and zip. Convert the file."
+                f"the file is {file_kind}, which cannot be read. Convert the file to CSV, XLSX,"
+                " XLS, Stata or Parquet; gzip and zip archives of such files can also be read."
             )
     return next((name for name, magic in MAGIC.items() if magic.match(content)), "csv")
 
@@ -239,8 +239,8 @@ def check_line_lengths(chunks: Iterable[bytes]) -> Iterator[bytes]:
             length += len(part) if first < 0 else first
             if length > LINE_LIMIT:
                 raise FileFault(
-                    f"the line has more than {LINE_LIMIT:,} bytes, the limit for a text file."
-                    " Deliver a table with one line for each record.",
+                    f"the line is longer than {LINE_LIMIT:,} bytes, which is the limit for a line"
+                    " of a text file. Deliver a table with one line for each record.",
                     row=row,
                 )
             if count:
@@ -318,14 +318,15 @@ def _read_csv(content: bytes, column_by_heading: Mapping[str, str]) -> tuple[str
     encoding = detect_encoding(io.BytesIO(content))
     text = content.decode(encoding)
     if not text.strip():
-        raise FileFault(f"the file is empty. {ASK_AGAIN}")
+        raise FileFault("the file is empty. Ask the provider for the file again.")
     delimiter, header = _detect_dialect(text, column_by_heading, HEADER_ROWS)
     records, doubtful = quotation.split_doubtful(text, delimiter)
     header_row = header.last + 1
     if doubtful and doubtful[0].row <= header_row:
+        reason = doubtful[0].reason
         raise FileFault(
-            f"the header cannot be read: {doubtful[0].reason}. Correct the file, or ask the"
-            " provider for it again.",
+            f"the header cannot be read: {reason}. Correct the file, or ask the provider for the"
+            " file again.",
             row=header_row,
         )
     sheet = _build_sheet(None, records, column_by_heading)
@@ -358,10 +359,13 @@ def detect_encoding(stream: BinaryIO) -> str:
             continue
     rows = {encoding: _find_undecodable_row(stream, encoding) for encoding in (utf_8, "gb18030")}
     attempts = [f"{encoding} (which fails in row {row})" for encoding, row in rows.items()]
-    mark = "" if utf_16 else ", and there is no byte order mark of UTF-16"
+    tried = ", ".join([*attempts, *utf_16])
+    if not utf_16:
+        tried += "; the file has no byte order mark of UTF-16"
+    advice = f"{_show_as_big5(stream)} {UTF_8_ADVICE}".strip()
     raise FileFault(
-        "the encoding of the file was not recognised: landing tried"
-        f" {', '.join([*attempts, *utf_16])}{mark}.{_show_as_big5(stream)} {UTF_8_ADVICE}",
+        "the encoding of the file was not recognised. These encodings were tried:"
+        f" {tried}. {advice}",
         row=max(rows.values()),
     )
 
@@ -585,7 +589,8 @@ def _read_parquet(content: bytes) -> pa.Table:
         table.validate(full=True)  # Parquet strings may contain invalid UTF-8
     except pa.ArrowInvalid as error:
         raise FileFault(
-            f"the text of the file is not valid UTF-8 ({error}). {ASK_AGAIN}"
+            f"the file contains text that is not valid UTF-8 ({error}). Ask the provider for the"
+            " file again."
         ) from error
     return table
 

@@ -179,7 +179,7 @@ def _check_span(name: str, corners: list[tuple[int, int]]) -> None:
     if span > SPAN_LIMIT:
         raise FileFault(
             f"the cells of the sheet span rows {min(rows):,} to {max(rows):,} and {width:,}"
-            f" columns, {span:,} cells in all; the limit is {SPAN_LIMIT:,}. Delete cells far"
-            " from the table, or deliver CSV.",
+            f" columns. This range has {span:,} cells, but the limit is {SPAN_LIMIT:,} cells."
+            " Delete the cells that are far from the table, or deliver CSV.",
             sheet=name,
         )
