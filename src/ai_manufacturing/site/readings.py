@@ -200,7 +200,8 @@ def draw_coefficients(
         return alt.layer(*layers, width="container", height=row_height * len(data))
 
     low, high = (f"{value:.3f}" for value in (data["estimate"].min(), data["estimate"].max()))
-    descriptions = text.format_words("alt_readings", count=len(data), low=low, high=high)
+    key = "alt_readings" if len(data) > 1 else "alt_reading"
+    descriptions = text.format_words(key, count=len(data), low=low, high=high)
     notes = [_render_substitutions(estimates)]
     if printed_number is not None:
         notes.insert(0, text.render_text("printed_line", value=f"{printed_number:g}"))
