@@ -291,11 +291,13 @@ def _draw_city_chart(years: list[int], text: Catalogue) -> Figure:
         return alt.layer(
             base.transform_filter("datum.who == 'range'")
             .mark_area(opacity=0.5)
-            .encode(y=alt.Y("value:Q"), y2=alt.Y2("high:Q")),
+            .encode(y=alt.Y("value:Q").scale(), y2=alt.Y2("high:Q")),
             peers.mark_line(strokeWidth=1).encode(tooltip=make_tooltips(name, year, value)),
             base.transform_filter("isValid(datum.label_height)")
             .mark_text(align="left", dx=6, fontSize=10, limit=LABEL_WIDTH)
-            .encode(y=alt.Y("label_height:Q"), text=f"name_{language}:N", color=alt.value(GREY)),
+            .encode(
+                y=alt.Y("label_height:Q").scale(), text=f"name_{language}:N", color=alt.value(GREY)
+            ),
             lines.transform_filter("datum.who == 'city' || datum.who == 'median'")
             .mark_line(point=alt.OverlayMarkDef(size=35, cursor="pointer"))
             .encode(tooltip=make_tooltips(name, year, value)),

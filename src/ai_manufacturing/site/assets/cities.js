@@ -82,11 +82,15 @@ const shown = document.getElementById("series");
 function redraw() {
   chart.figure.dataset.chosen = `${shown.value}_${chosen}`;
   const who = hasValues(shown.value) ? ["city", "peer", "median", "range"] : ["city", "peer"];
+  const lines = chosen ? linesOf(shown.value) : [];
+  // The domain is explicit, because Vega warns of a layer without rows, such as the peers of a city that has none.
+  const heights = lines.flatMap(({ value, high, label_height }) => [value, high, label_height]).filter(Number.isFinite);
+  const [low, top] = [Math.min(...heights), Math.max(...heights)];
   const scales = {
-    y: hasValues(shown.value) ? {} : { reverse: true, zero: false, nice: false },
+    y: hasValues(shown.value) ? { domain: [Math.min(0, low), top] } : { domain: [low, top], reverse: true, zero: false, nice: false },
     color: { domain: who, range: who.map((one) => COLOURS[one]) },
   };
-  return chart.redraw(chosen ? linesOf(shown.value) : [], scales, shown.selectedOptions[0].text);
+  return chart.redraw(lines, scales, shown.selectedOptions[0].text);
 }
 
 const input = document.getElementById("city");

@@ -78,12 +78,17 @@ function offerRankings() {
       return label;
     }),
   );
+  if (!yearChoice.min) offerYears(address.get("ranked-year"));
   listRanks();
 }
 
-const rankedYears = rankings.map(({ year }) => year);
-Object.assign(yearChoice, { min: Math.min(...rankedYears), max: Math.max(...rankedYears), value: address.get("ranked-year") ?? Math.max(...rankedYears) });
-variableChoice.addEventListener("change", () => (address.set({ ranked: variableChoice.value }), listRanks()));
+// The slider covers the years in which the variable has ranks.
+function offerYears(wanted) {
+  const found = rankings.filter((one) => one.variable === variableChoice.value).map(({ year }) => year);
+  Object.assign(yearChoice, { min: Math.min(...found), max: Math.max(...found), value: wanted ?? Math.max(...found) });
+}
+
+variableChoice.addEventListener("change", () => (address.set({ ranked: variableChoice.value }), offerYears(yearChoice.value), listRanks()));
 yearChoice.addEventListener("input", () => (address.set({ "ranked-year": yearChoice.value }), listRanks()));
 document.addEventListener("spoken", offerRankings);
 offerRankings();
