@@ -147,7 +147,7 @@ def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
     expect(page).to_have_url(re.compile(address))
     page.locator("#series").select_option("firm_count")
     page.locator("#trace-year").select_option("2010")
-    expect(reason).to_have_text("duhe1123 delivers no value for any city in 2010")
+    expect(reason).to_have_text("duhe1123 delivers no value for any city in 2010.")
     # Traced rows show the city code that was delivered: a merged city has rows of both former
     # cities, and a correction reassigned a row of Jiamusi (230800) for 2011.
     for city, year, codes in (("370100", 2015, ["", "371200"]), ("230900", 2011, ["230800"])):
