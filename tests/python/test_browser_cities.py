@@ -46,7 +46,7 @@ def test_hefei_is_found_in_two_clicks_on_the_public_site_in_both_languages(
     lines = page.locator("#figure-city svg .mark-line path")
     expect(lines).to_have_count(1 + 8)
     expect(page.locator(f"#figure-city {LEGEND}")).to_have_text(
-        ["This city", "Peers of similar rank"]
+        ["This city", "Peers nearest in rank"]
     )
     expect(page.locator("#trace")).to_have_count(0)
     page.get_by_role("button", name="中文").click()
@@ -71,7 +71,7 @@ def test_a_city_is_found_by_name_pinyin_and_code_and_stays_in_the_address(
     page.locator("#series").select_option("gdp_100m_cny")
     chart = page.locator("#figure-city")
     expect(chart.locator(LEGEND)).to_have_text(
-        ["This city", "Peers of similar rank", "Median of the peers", "Range of all peers"]
+        ["This city", "Peers nearest in rank", "Median of the peers", "Range of all peers"]
     )
     _, file = reader.downloaded(chart, "CSV")
     assert file == "city_gdp_100m_cny_320500_sample.csv"

@@ -69,6 +69,7 @@ SCRIPT_TEXTS = (
     "province",
     "any_city",
     "first_city",
+    "growth_rank",
 )
 
 

@@ -58,7 +58,7 @@ function listRanks() {
   const made = table(["rank", "city", "province", ...(values ? ["used"] : []), "growth_all"], lines);
   const heads = [...made.querySelectorAll("th")];
   heads[0].replaceChildren(sortButton("ranks", phrase("rank")));
-  heads.at(-1).replaceChildren(sortButton("growth", `${phrase("since")} ${first_year}`));
+  heads.at(-1).replaceChildren(sortButton("growth", phrase("growth_rank", { year: first_year })));
   if (values) heads[3].textContent = inLanguage(labels[units[variable]]);
   document.getElementById("ranks").replaceChildren(made);
   const first = [...found].sort((a, b) => a.ranks - b.ranks)[0];
@@ -73,9 +73,8 @@ function offerRankings() {
       const select = element("select", "", { onchange: listRanks });
       const groups = Object.keys(strata).filter((one) => one.startsWith(`${grouping}=`));
       options(select, [["", phrase("any_city")], ...groups.map((one) => [one, inLanguage(strata[one])])], chosenGroups[i]);
-      const label = element("label", `${inLanguage(labels[grouping])} `);
-      label.append(select);
-      return label;
+      select.setAttribute("aria-label", inLanguage(labels[grouping]));
+      return select;
     }),
   );
   if (!yearChoice.min) offerYears(address.get("ranked-year"));
