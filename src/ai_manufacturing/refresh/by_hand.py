@@ -90,9 +90,9 @@ def publish_held_build(
         if failed_gate and build.run_dbt(
             store, work, "build", "--select", "gate_results+", accepted_reason=reason
         ):
-            reason = build.explain_failure(work)
+            cause = build.explain_failure(work)
             raise BuildFailedError(
-                f"The estimates of held build {release_id} could not be computed. {reason}"
+                f"The estimates of held build {release_id} could not be computed. {cause}"
             )
         # Update the gate summary with the checks of the estimates, which have just been computed.
         with duckdb_client.open_read_only(work / WAREHOUSE) as warehouse:

@@ -259,7 +259,7 @@ def hold_build(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
     incoming = store.work / f"{release_id}.held"
     incoming.mkdir()
     (store.work / release_id / WAREHOUSE).replace(incoming / WAREHOUSE)
-    move_dbt_files(store.work / release_id, incoming)
+    move_dbt_files(store.work / release_id, f"{incoming}/")
     (incoming / "report.json").write_text(
         json.dumps(report, ensure_ascii=False, indent=2), encoding="utf-8"
     )

@@ -410,7 +410,7 @@ class Store:
             {"releases": {release_id: {"file_sha256": digest} | read_manifest(new_file).summary}}
         )
         integrity.record_checksum(path, digest)
-        move_dbt_files(new_file.parent, path.with_suffix(""), ".")
+        move_dbt_files(new_file.parent, f"{path.with_suffix('')}.")
         new_file.replace(path)
         sync(path.parent)
 
@@ -540,15 +540,15 @@ def _list_numbers(folder: Path, ending: str = "") -> list[str]:
     return sorted(name for name in names if ID.fullmatch(name))
 
 
-def move_dbt_files(build: Path, target: Path, separator: str = "/") -> None:
-    """Move dbt's manifest and run results from the folder of a build to its release or held build.
+def move_dbt_files(build: Path, prefix: str) -> None:
+    """Move dbt's manifest and run results from the folder of a build to `prefix` plus their names.
 
-    Does nothing for a warehouse that dbt did not build in that folder.
+    A warehouse that was copied into the folder has no such files.
     """
     for name in (MANIFEST_FILE, RESULTS_FILE):
         source = build / "target" / name
         if source.exists():
-            source.replace(f"{target}{separator}{name}")
+            source.replace(f"{prefix}{name}")
 
 
 def require_id(release_id: str) -> str:

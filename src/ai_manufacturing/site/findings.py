@@ -158,7 +158,6 @@ def _draw_strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Fig
 
     descriptions = text.format_words(
         "alt_strip",
-        count=len(data),
         low=f"{data['estimate'].min():.3f}",
         high=f"{data['estimate'].max():.3f}",
     )

@@ -113,7 +113,7 @@ function translate() {
   for (const element of document.querySelectorAll("[data-zh]")) element.textContent = element.dataset[language()];
 }
 
-// Colours of charts on a dark page. Each keeps its hue and has a contrast of at least 4.5 with the page.
+// Colours of charts on a dark page, which keep their hue: lighter for lines and texts, darker for areas.
 const DARK_COLOURS = {
   "#1f5a96": "#7db3ea", "#5e9bd1": "#4d7fb0", "#b8500b": "#f09552", "#6b6b6b": "#a7aeb6", "#2c7a4b": "#63bf8c", "#a3161a": "#f0807a",
   "#cfd4da": "#4b535c", "#dfe2e6": "#3c434b", "#f6f4ef": "#23282d", "#f0eeea": "#23282d", "#99a1a9": "#6d7680", "#e7e7e7": "#2f353b", "#333": "#d5dae0", "#999": "#7b848d", "#fff": "#15181b",
