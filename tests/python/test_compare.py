@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from ai_manufacturing.auditing.changes import build_inequality
 from ai_manufacturing.auditing.compare import CompareError, Section, compare_databases
 from ai_manufacturing.releases import databases
 from tests.python import release_store
@@ -32,6 +33,25 @@ def compared(old: Path, new: Path) -> list[Section]:
 
 def of(sections: list[Section]) -> dict[str, list[tuple]]:
     return {section.title: section.rows for section in sections}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "differs"),
+    [
+        # Pairs that two OpenBLAS kernels computed for one column of the sample.
+        ("1.339361184096533e-63", "1.339361170380674e-63", False),
+        ("0e0", "5.5e-17", False),
+        ("9.3e-5", "9.3e-5 + 3.9e-13", False),
+        ("9.3e-5", "9.3e-5 + 2e-12", True),
+        ("3e6", "3e6 * (1 + 5e-10)", False),
+        ("3e6", "3e6 * (1 + 2e-9)", True),
+        ("null::double", "0e0", True),
+    ],
+)
+def test_numbers_that_only_rounding_separates_count_as_equal(
+    old: str, new: str, differs: bool
+) -> None:
+    assert duckdb.sql(f"select {build_inequality(old, new)}").fetchall() == [(differs,)]
 
 
 @pytest.mark.soak

@@ -17,7 +17,12 @@ PANEL = "marts.fct_city_year_panel"
 COEFFICIENTS = "reports.rpt_coefficients"
 LOGARITHMS = ("ln_", "ln1p_", "asinh_")  # prefixes of log-transformed columns
 MAX_RELATIVE_CHANGE = 10  # larger changes are reported as absolute, not relative, changes
-RELATIVE_TOLERANCE = 1e-9  # allows for differences due to the order of summation
+
+# Two numbers count as equal if their difference is within either tolerance. Processors round sums
+# differently, which changes the last digits of an estimate, and more digits of a number near zero,
+# such as a p-value of 1e-60 or the difference between two estimates of the same coefficient.
+RELATIVE_TOLERANCE = 1e-9
+ABSOLUTE_TOLERANCE = 1e-12
 
 COLUMNS = {
     "change_kind": (
@@ -158,8 +163,8 @@ def read_changes(release: DuckDBPyConnection, condition: str = "true", *values: 
 def build_inequality(old: str, new: str) -> str:
     """Return SQL that tests whether two numbers differ beyond rounding, or one is null."""
     return (
-        f"(abs({old} - {new}) > {RELATIVE_TOLERANCE} * greatest(abs({old}), abs({new})) or"
-        f" ({old} is null) <> ({new} is null))"
+        f"(abs({old} - {new}) > greatest({ABSOLUTE_TOLERANCE}, {RELATIVE_TOLERANCE} *"
+        f" greatest(abs({old}), abs({new}))) or ({old} is null) <> ({new} is null))"
     )
 
 

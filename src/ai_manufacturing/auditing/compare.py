@@ -71,8 +71,8 @@ def compare_databases(old: Database, new: Database, *landing: Path) -> list[Sect
     """Compare the released tables of two warehouse or release files.
 
     The files must belong to the same extract set. Rows are matched by the primary key that
-    data_dictionary declares. Floating-point numbers count as equal within
-    changes.RELATIVE_TOLERANCE, because the order of a summation affects the last digits.
+    data_dictionary declares. Floating-point numbers count as equal within the tolerances of
+    changes.build_inequality.
 
     Parameters
     ----------

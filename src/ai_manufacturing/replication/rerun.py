@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ai_manufacturing.auditing import compare
-from ai_manufacturing.auditing.changes import RELATIVE_TOLERANCE
+from ai_manufacturing.auditing.changes import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 from ai_manufacturing.disclosure import terms
 from ai_manufacturing.releases import databases
 from ai_manufacturing.replication import contents, withheld
@@ -159,7 +159,7 @@ def _compare_tables(release: Path, warehouse: Path, summary_path: Path) -> list[
             f"{before['table']}, column {before['column']}: {figure} is {after[figure]} instead"
             f" of {before[figure]}."
             for figure in withheld.SUMMARY[2:]
-            if not _is_same(before[figure], after[figure], SAME_SUMMARY)
+            if not _is_same(before[figure], after[figure], SAME_SUMMARY, SAME_SUMMARY)
         ]
     return differences
 
@@ -191,14 +191,12 @@ def _read_cells(path: Path, is_table: bool) -> list[list[str]]:
 
 def _is_same_number(old: str, new: str) -> bool:
     try:
-        return _is_same(float(old), float(new), RELATIVE_TOLERANCE)
+        return _is_same(float(old), float(new), RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE)
     except ValueError:
         return False
 
 
-def _is_same(old: float | None, new: float | None, tolerance: float) -> bool:
+def _is_same(old: float | None, new: float | None, relative: float, absolute: float) -> bool:
     if old is None or new is None:
         return old is new
-    return math.isclose(
-        old, new, rel_tol=tolerance, abs_tol=0 if tolerance == RELATIVE_TOLERANCE else tolerance
-    )
+    return math.isclose(old, new, rel_tol=relative, abs_tol=absolute)
