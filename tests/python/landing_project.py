@@ -115,7 +115,7 @@ class Project:
 
 def made_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Create a minimal project in a folder, and point the environment variables to it."""
-    listed = "vars: {providers: {firms: [vendor]}, register_providers: {}}\n"
+    listed = "vars: {providers: {firms: [vendor]}, register_providers: {firm_register: []}}\n"
     (folder / "dbt_project.yml").write_text(listed, encoding="utf-8")
     monkeypatch.setenv("DBT_PROJECT_DIR", str(folder))
     monkeypatch.setenv("EXTRACTS_DIR", "extracts")

@@ -50,7 +50,7 @@ SECOND_SOURCE = {
     **dict.fromkeys(range(2010, 2021), 1.0),
     **dict.fromkeys((2010, 2011, 2012, 2014, 2015, 2017), 1.35),
 }
-"""First source divided by the second, by year. The second has no value for 2016."""
+"""First source divided by the second, by year. The second has no value for 2010 and 2016."""
 
 
 def planted_values(series: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +79,7 @@ def second_source(series: pd.DataFrame) -> pd.DataFrame:
     """Return pairs of values from two population sources that disagree in one city."""
     rows = series[series["series"].eq("registered_population_10k")].dropna(subset="value")
     differs = rows["city_id"].eq(OTHER_POPULATION)
-    rows = rows[~(differs & rows["year"].eq(2016))]
+    rows = rows[~(differs & rows["year"].isin((2010, 2016)))]
     factors = rows["year"].map(SECOND_SOURCE).where(differs, 1.0)
     return judged_samples.source_pairs(rows, rows["value"] / factors)
 
@@ -167,7 +167,8 @@ def test_a_second_source_marks_the_years_in_which_it_differs_and_none_that_it_re
 ) -> None:
     """Values are flagged in the years in which a second source differs, and in no others.
 
-    A year without a second value is marked if the sources differ before and after it.
+    A year without a second value is marked if the sources differ before and after it, and the first
+    year if they differ in the next.
     """
     of_source = marks[marks["rules"].str.contains("second source")]
     assert {*of_source["city_id"]} == {OTHER_POPULATION}

@@ -169,6 +169,9 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(
         match=r'no declaration names the entity "patents"\. The declared entities are firms',
     ):
         landing.read_rows("patents", deliveries)
+    # dbt_project.yml lists this entity without a provider.
+    register = landing.read_rows("firm_register", deliveries).read_all()
+    assert (register.column_names, register.num_rows) == (["origin"], 0)
 
 
 def test_missing_markers_are_null(project: Project) -> None:
