@@ -273,14 +273,14 @@ worded as (
         map {
             'figure': case
                 when starts_with(checked.figure, 'p_') then {{ p_text('checked.value') }}
-                when checked.figure = 'moved_share' then printf('%.2f', checked.value)
+                when checked.figure = 'moved_share' then printf('%.0f', 100 * checked.value)
                 else format('{:.3g}', checked.value)
             end,
             'low': printf('%.3f', checked.conf_low),
             'high': printf('%.3f', checked.conf_high),
             'printed': printf('%.3f', checked.printed_value),
             'statistic': printf('%.2f', checked.statistic),
-            'furthest': printf('%.2f', checked.furthest),
+            'furthest': printf('%.0f', 100 * checked.furthest),
             'left': printf('%.2f', 1 - checked.value),
             'unflagged': case when checked.statistic is null then format('{:,}', checked.observation_count) end
         } as texts

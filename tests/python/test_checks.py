@@ -615,8 +615,8 @@ def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
     sentence = "select sentence from reports.rpt_credibility where check_id = 'without_flagged'"
     sentence += f" and specification_id = '{HEADLINE}'"
     assert public_build.value(sentence) == (
-        "Without the city-years that data checks flag, the estimate changes by 0.05 times the"
-        " printed value (at most 0.19 times with 95 % confidence; t -0.74, CRV3 by province)."
+        "Without the city-years that data checks flag, the estimate changes by 5 % of the"
+        " printed value (at most 19 % with 95 % confidence, CRV3 by province)."
     )
 
 

@@ -54,6 +54,11 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     colours = [page.all(f"#answer-{name}")[0].get("class") for name in text]
     colours += [cell.get("class") for cell in page.all("#design-table//tbody/tr/td[5]")]
     assert " ".join(colours) == "bad open good open open good bad bad"
+    # Each verdict belongs to one of two claims.
+    assert [cells[:2] for cells in page.rows("#design-table//tbody/tr")][::3] == [
+        ["GDP rises with the measure"],
+        ["AI counts matter beyond total counts"],
+    ]
     # The strip chart shows the estimates of the other readings in ascending order, with intervals.
     strip = page.drawn("strip").round(2)
     assert [*strip["estimate"]] == [0.07, 0.15, 0.16, 0.20, 0.37]

@@ -89,8 +89,12 @@ read_values as (
 
 identity as (
     select
-        abs(
-            max(case when figure_number = 1 then value end) - max(case when figure_number = 2 then value end)
+        -- Rounded, because processors differ in the sixteenth decimal of an estimate.
+        round(
+            abs(
+                max(case when figure_number = 1 then value end) - max(case when figure_number = 2 then value end)
+            ),
+            12
         ) as identity_difference,
         string_agg(distinct substitutions, '; ' order by substitutions) as substitutions,
         string_agg(distinct substitutions_zh, '；' order by substitutions_zh) as substitutions_zh,

@@ -227,6 +227,10 @@ def _write_explanations(study: Study) -> dict[str, tuple[str, str]]:
             f"We re-estimate the claim of “{study.paper.title}” for {{first_year}}–{{last_year}}.",
             f"以交付文件重新估计“{study.paper.title}”的论断（{{first_year}}—{{last_year}}年）。",
         ),
+        "claim_association": (
+            f"{outcome.en} rises or falls with {measure_name} as printed",
+            f"{outcome.zh}随{measure.zh}的变动与论文一致",
+        ),
         "designs_declared": ("The designs were declared on {day}.", "研究设计声明于{day}。"),
         "how_measure": (
             f"The measure is {measure_name}, as delivered each year.",
