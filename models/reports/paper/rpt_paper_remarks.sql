@@ -89,12 +89,8 @@ read_values as (
 
 identity as (
     select
-        -- Rounded, because processors differ in the sixteenth decimal of an estimate.
-        round(
-            abs(
-                max(case when figure_number = 1 then value end) - max(case when figure_number = 2 then value end)
-            ),
-            12
+        abs(
+            max(case when figure_number = 1 then value end) - max(case when figure_number = 2 then value end)
         ) as identity_difference,
         string_agg(distinct substitutions, '; ' order by substitutions) as substitutions,
         string_agg(distinct substitutions_zh, '；' order by substitutions_zh) as substitutions_zh,
@@ -228,11 +224,14 @@ found as (
     left join computed_values using (computed)
 ),
 
+-- An estimate that equals zero or one by construction does so up to rounding, which depends on the processor.
 figures_in_words as (
     select
         {%- for column in ['value', 'std_error'] %}
         case
-            when {{ column }} = round({{ column }}) or abs({{ column }}) >= 1000 then format('{:,.0f}', {{ column }})
+            when contains(column_name, 'p_value') and {{ column }} < 0.0005 then '< 0.001'
+            when abs({{ column }} - round({{ column }})) < 1e-12 or abs({{ column }}) >= 1000
+                then format('{:,.0f}', round({{ column }}) + 0)
             when abs({{ column }}) < 0.0005 then '< 0.001'
             else format(case when abs({{ column }}) < 1 then '{:.3f}' else '{:.3g}' end, {{ column }})
         end as {{ column }}_text,
