@@ -17,7 +17,8 @@ from tests.lib import in_memory, samples
 from tests.python.conftest import PROJECT
 
 Row = dict[str, Any]
-LIMITS = tomllib.loads((PROJECT / "tests/fixtures/limits.toml").read_text(encoding="utf-8"))
+LISTED = tomllib.loads((PROJECT / "tests/fixtures/limits.toml").read_text(encoding="utf-8"))
+LIMITS = LISTED["limits"]
 RULES = LIMITS.pop("verdict_rules")
 SIDES = ("inside", "outside")
 SEVERITIES = ("critical", "warning")
@@ -75,7 +76,14 @@ def columns_of(suite: suites.Suite) -> set[str]:
 def test_every_limit_has_a_value_on_each_side() -> None:
     for name in suites.list_files():
         listed = [(*asked_by(row), limit_of(row)) for row in LIMITS.get(name, [])]
-        assert sorted(listed) == sorted(numeric_limits(suites.read_suite(name))), name
+        suite = suites.read_suite(name)
+        limits = [*numeric_limits(suite)]
+        assert sorted(listed) == sorted(limits), name
+        with_limit = {column for severity, column, _ in limits if severity == "warning"}
+        warnings = [one["kwargs"] for one in suite.expectations if one["severity"] == "warning"]
+        columns = [one.get("column") or one["column_A"] for one in warnings]
+        without_limit = [column for column in columns if column not in with_limit]
+        assert without_limit == LISTED["warnings"].get(name, []), name
     rules = samples.seed_table("verdict_rules").set_index("check_id")
     declared = [(check, name) for name in OF_RULES for check in rules[name].dropna().index]
     assert sorted((row["check"], limit_of(row)) for row in RULES) == sorted(declared)
