@@ -31,7 +31,13 @@ CONFIG = {
         "titleFontWeight": 500,
         "gridColor": "#e7e7e7",
     },
-    "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500, "orient": "top"},
+    "legend": {
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": 500,
+        "orient": "top",
+        "layout": {"anchor": "end"},
+    },
     "view": {"stroke": None},
 }
 

@@ -46,6 +46,8 @@ MEANINGS = {
 }
 # Colours of specifications by the conclusion from their confidence intervals.
 READINGS = {"differs": BLUE, "open": GREY, "excludes": ORANGE}
+# Legends are stacked on a phone.
+LEGEND_COLUMNS = alt.ExprRef("windowSize()[0] < 600 ? 1 : 3")
 COMMA = {"en": ", ", "zh": "，"}
 HALF_WIDTH = stats.norm.ppf(0.975)  # half-width of a 95 % confidence interval, in standard errors
 
@@ -125,6 +127,7 @@ def _draw_strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Fig
             labelExpr=build_label_expression("datum.label", names),
             labelLimit=300,
             orient="top",
+            columns=LEGEND_COLUMNS,
         )
         base = CHART.encode(
             y=alt.Y(
@@ -147,6 +150,7 @@ def _draw_strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Fig
         x = alt.X("conf_low:Q", title=text.format_text("estimate_with_interval", language))
         return alt.layer(
             make_rule(GREY, x=0),
+            make_rule(GREY, 4, 3, x=claim["printed_value"]),
             base.mark_rule(strokeWidth=2).encode(x=x, x2=alt.X2("conf_high:Q")),
             base.mark_point(filled=True, size=60, opacity=1).encode(x="estimate:Q"),
             base.mark_text(dy=-9, fontSize=12).encode(
@@ -160,6 +164,7 @@ def _draw_strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Fig
         "alt_strip",
         low=f"{data['estimate'].min():.3f}",
         high=f"{data['estimate'].max():.3f}",
+        printed=f"{claim['printed_value']:.3f}",
     )
     return draw_figure(
         "strip",
@@ -199,12 +204,11 @@ def _draw_forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
             alt.Scale(domain=[*POINTS], range=[*part])
             for part in zip(*POINTS.values(), strict=True)
         )
-        columns = alt.ExprRef("windowSize()[0] < 600 ? 1 : 3")
         legend = alt.Legend(
             title=None,
             labelExpr=build_label_expression("datum.label", names),
             labelLimit=300,
-            columns=columns,
+            columns=LEGEND_COLUMNS,
         )
         estimate, interval = (
             text.format_text(key, language) for key in ("estimate_with_interval", "interval")
