@@ -4,13 +4,14 @@ import argparse
 import json
 import subprocess
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from scipy.stats import binomtest
 
-from tests.mutants.places import CYCLE, draws
+from tests.mutants.places import CYCLE, Mutant, draws
 from tests.mutants.trial import Trial
 from tests.project_copy import PROJECT
 
@@ -27,11 +28,26 @@ def run(seed: int, number: int, trial: Trial, log: Path) -> Entry:
         seconds = round(monotonic() - began)
         result = {"outcome": outcome, "killed_by": finder, "seconds": seconds}
         entry = {"seed": seed, "number": number, "commit": commit, **vars(mutant), **result}
-        with log.open("a", encoding="utf-8") as file:
-            print(json.dumps(entry, ensure_ascii=False), file=file)
+        write(entry, log)
         if outcome != "refused":
             break
     return entry
+
+
+def write(entry: Entry, log: Path) -> None:
+    """Append a result to the log file; it replaces earlier results of the same mutant."""
+    with log.open("a", encoding="utf-8") as file:
+        print(json.dumps(entry, ensure_ascii=False), file=file)
+
+
+def decide(entries: list[Entry], trial: Trial, log: Path) -> None:
+    """Run all quick tests for the undecided mutants, and log whether each survives."""
+    names = [field.name for field in fields(Mutant)]
+    mutants = {Mutant(*(one[name] for name in names)): one for one in entries}
+    for mutant, finder in (trial.decide([*mutants]) if mutants else {}).items():
+        entry = mutants[mutant]
+        entry |= {"outcome": "killed" if finder else "survived", "killed_by": finder}
+        write(entry, log)
 
 
 def show(one: Entry) -> None:
@@ -71,6 +87,7 @@ def main() -> None:
         trial = Trial(Path(folder), PROJECT / "build/mutants.coverage")
         for number in sorted({*range(asked.count)} - done.keys()):
             done[number] = run(asked.seed, number, trial, asked.log)
+        decide([one for one in done.values() if one["outcome"] == "undecided"], trial, asked.log)
     report([done[number] for number in range(asked.count)])
 
 

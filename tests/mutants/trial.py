@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests import project_copy
@@ -44,18 +46,49 @@ class Trial:
         project_copy.stamp(self.clean)
 
     def outcome(self, mutant: Mutant) -> tuple[str, str]:
-        """Return whether a mutant was killed, survived or was refused, and by which check."""
-        path = self.copy / mutant.path
-        text = path.read_text(encoding="utf-8")
-        path.write_text(mutant.applied(text), encoding="utf-8")
-        try:
+        """Return whether a mutant was killed, survived or was refused, and by which check.
+
+        The mutant is undecided if tests that were not run may also run the changed line.
+        """
+        in_source = mutant.path.startswith("src/")
+        seen = reach(self.contexts, mutant) if in_source else Reach(set())
+        with self._planted([mutant]):
             if refusal := self._refusal(mutant):
                 return "refused", refusal
-            found = self._found(mutant)
-            is_invalid = found.startswith("dbt") and INVALID.search(found)
-            return ("refused" if is_invalid else "killed" if found else "survived"), found
+            found = self._found(mutant, seen)
+        if found.startswith("dbt") and INVALID.search(found):
+            return "refused", found
+        return ("killed" if found else "undecided" if seen.is_shared else "survived"), found
+
+    def decide(self, mutants: list[Mutant], tests: Sequence[str] = ()) -> dict[Mutant, str]:
+        """Return the first of the given tests, or of all quick tests, that finds each mutant.
+
+        All tests run for many mutants at once, because they take minutes and find few of the
+        mutants that the nearest tests missed. If a test fails, it runs for either half of them.
+        """
+        with self._planted(mutants):
+            failure = self._build([mutant.path for mutant in mutants], [])
+            failures = [failure] if failure else self._failures(tests)
+        if not failures or len(mutants) == 1:
+            return dict.fromkeys(mutants, failures[0] if failures else "")
+        tests, half = (tests if failure else failures), len(mutants) // 2
+        return self.decide(mutants[:half], tests) | self.decide(mutants[half:], tests)
+
+    @contextmanager
+    def _planted(self, mutants: list[Mutant]) -> Iterator[None]:
+        """Plant mutants in the copy, and restore its files and its build afterwards."""
+        texts: dict[Path, str] = {}
+        # Later places first, because a change moves the places after it.
+        for mutant in sorted(mutants, key=lambda one: one.start, reverse=True):
+            path = self.copy / mutant.path
+            text = path.read_text(encoding="utf-8")
+            texts.setdefault(path, text)
+            path.write_text(mutant.applied(text), encoding="utf-8")
+        try:
+            yield
         finally:
-            path.write_text(text, encoding="utf-8")
+            for path, text in texts.items():
+                path.write_text(text, encoding="utf-8")
             shutil.rmtree(self.copy / "build")
             shutil.copytree(PROJECT / "build", self.copy / "build")
 
@@ -65,10 +98,9 @@ class Trial:
         checks = [lint, "mypy"] if mutant.operator in TYPED else [lint]
         return next((check for check in checks if run(self.copy, *check.split()).returncode), "")
 
-    def _found(self, mutant: Mutant) -> str:
-        """Return the first test or build that fails because of a mutant; cheap ones run first."""
+    def _found(self, mutant: Mutant, seen: Reach) -> str:
+        """Return the build or test near a mutant that fails because of it; cheap ones run first."""
         relations, in_source = _relations(mutant.path), mutant.path.startswith("src/")
-        seen = reach(self.contexts, mutant) if in_source else Reach(set())
         folder = [Path(mutant.path).parts[0]] if mutant.stratum == "data" else []
         names = re.compile(rf"\b(?:{'|'.join([*relations, *folder])})\b")
         texts = {
@@ -81,20 +113,15 @@ class Trial:
         is_seen = in_source or mutant.stratum == "data"
         found = self._tests(near, "functions and not soak") if is_seen else ""
         if not found and seen.is_built:
-            found = self._build(mutant.path, relations)
+            found = self._build([mutant.path], [] if in_source else relations)
         project_copy.stamp(self.copy)
-        found = found or self._tests(near, "not soak")
-        if found or not seen.is_shared:
-            return found
-        # Tests marked `functions` do not run SQL, and those that run the changed line already ran.
-        marks = "not soak" if mutant.stratum == "data" else "not soak and not functions"
-        return self._tests({*texts} - near, marks)
+        return found or self._tests(near, "not soak")
 
-    def _build(self, path: str, relations: list[str]) -> str:
-        """Run unit tests of the changed models and a build, and return the failure, if any."""
+    def _build(self, paths: list[str], relations: list[str]) -> str:
+        """Run unit tests of some models and a build, and return the failure, if any."""
         units = [f"{name},test_type:unit" for name in relations]
-        stages = [] if path.startswith("src/") else [["dbt", "test", "--select", *units]]
-        is_generated = re.search(r"/synthetic/|seeds/(cities|industries)", path)
+        stages = [["dbt", "test", "--select", *units]] if units else []
+        is_generated = re.search(r"/synthetic/|seeds/(cities|industries)", " ".join(paths))
         stages += [[sys.executable, "-c", GENERATE]] if is_generated else []
         for stage in (*stages, ["dbt", "build", "--full-refresh"]):
             ended = run(self.copy, *stage, seconds=LONGEST)
@@ -121,6 +148,21 @@ class Trial:
                 return test
             self.broken.write_text("\n".join([*broken, test]))
         return ""
+
+    def _failures(self, tests: Sequence[str]) -> list[str]:
+        """Return the given tests, or quick tests if none are given, that fail only in the copy."""
+        project_copy.stamp(self.copy)
+        broken = self.broken.read_text(encoding="utf-8").splitlines()
+        left_out = [f"--deselect={test}" for test in (UNIT_TESTS, *broken)]
+        files = (self.copy / "tests/python").glob("test_*.py")
+        left_out += [f"--ignore={file}" for file in files if LEFT_OUT.fullmatch(file.name)]
+        options = ("-rfE", "--maxfail=1000", "-m", "not soak", *left_out)
+        ended = run(self.copy, *pytest_command(*options, *tests, workers=2), seconds=LONGEST)
+        failures = list_failures(ended.stdout)
+        if not failures:
+            return []
+        control = run(self.clean, *pytest_command("-rfE", "--maxfail=1000", *failures))
+        return [test for test in failures if test not in list_failures(control.stdout)]
 
 
 def _relations(path: str) -> list[str]:
