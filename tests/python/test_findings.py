@@ -211,9 +211,9 @@ def test_a_remark_is_an_answer_and_leaves_out_what_it_cannot_say(
     answers = public_build.pairs(
         "select remark_number, any_value(answer_en) from reports.rpt_paper_remarks group by all"
     )
-    # P-values have three digits, and a negligible difference is shown as "< 0.001".
+    # P-values have three digits, and a difference that is only rounding is shown as 0.
     for number, words in {
-        1: "The two slopes differ by < 0.001. Errors in [ ]: CRV3 by province.",
+        1: "The two slopes differ by 0. Errors in [ ]: CRV3 by province.",
         3: "p-value of Hansen's test is 0.007",
         # The public data lack R&D personnel, so two of four sentences are omitted.
         5: "The effect on log science spending is 0.524 [0.450] (p 0.253).",

@@ -225,7 +225,7 @@ def _write_explanations(study: Study) -> dict[str, tuple[str, str]]:
     return {
         "findings_lead": (
             f"We re-estimate the claim of “{study.paper.title}” for {{first_year}}–{{last_year}}.",
-            f"以交付文件重新估计“{study.paper.title}”的论断（{{first_year}}—{{last_year}}年）。",
+            f"用现有数据文件重新估计“{study.paper.title}”的论断（{{first_year}}—{{last_year}}年）。",
         ),
         "claim_association": (
             f"{outcome.en} rises or falls with {measure_name} as printed",
