@@ -280,7 +280,7 @@ worded as (
             'high': printf('%.3f', checked.conf_high),
             'printed': printf('%.3f', checked.printed_value),
             'statistic': printf('%.2f', checked.statistic),
-            'furthest': printf('%.0f', 100 * checked.furthest),
+            'furthest': case when checked.statistic is not null then printf('%.0f', 100 * checked.furthest) end,
             'left': printf('%.2f', 1 - checked.value),
             'unflagged': case when checked.statistic is null then format('{:,}', checked.observation_count) end
         } as texts
