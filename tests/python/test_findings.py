@@ -35,6 +35,8 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     # were known.
     reasons = page.text("#reasons")
     assert "declared on 2026-12-01, after their results were known" in reasons
+    # A referee who recomputed the estimate within provinces found 2,180 city-years.
+    assert "The sample has 2,180 observations and 276 cities." in reasons
     for (reason,) in public_build.rows(
         "select reason_en from seeds.claim_designs where question <> 'reading'"
     ):

@@ -1,8 +1,18 @@
 -- name: designs
-select * replace (cast(declared_on as varchar) as declared_on)
-from reports.rpt_verdicts
-where table_id = $table_id and column_number = $column_number and estimate is not null
-order by design_order;
+select
+    verdicts.* replace (cast(verdicts.declared_on as varchar) as declared_on),
+    coefficients.observation_count,
+    coefficients.city_count
+from reports.rpt_verdicts as verdicts
+inner join reports.rpt_coefficients as coefficients
+    on
+        verdicts.specification_id = coefficients.specification_id
+        and coefficients.term = coefficients.regressor
+where
+    verdicts.table_id = $table_id
+    and verdicts.column_number = $column_number
+    and verdicts.estimate is not null
+order by verdicts.design_order;
 
 -- name: strip
 select

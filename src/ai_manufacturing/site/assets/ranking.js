@@ -62,7 +62,7 @@ function listRanks() {
   if (values) heads[3].textContent = inLanguage(labels[units[variable]]);
   document.getElementById("ranks").replaceChildren(made);
   const first = [...found].sort((a, b) => a.ranks - b.ranks)[0];
-  document.getElementById("ranked-first").textContent = first ? phrase("first_city", { year, city: nameOf(first.id), place: placeOf(first) }) : phrase("no_rank");
+  document.getElementById("ranked-first").textContent = first ? phrase("first_city", { year, city: inLanguage(cities[first.id].names), place: placeOf(first) }) : phrase("no_rank");
 }
 
 function offerRankings() {
