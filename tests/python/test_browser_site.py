@@ -64,7 +64,7 @@ def test_the_language_switches_and_is_remembered_on_the_next_page(
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     expect(page.locator("#figure-gini svg")).to_contain_text("人工智能发明专利申请数")
     view = page.locator("#figure-gini .view")
-    expect(view).to_have_attribute("aria-label", re.compile("基尼系数"))
+    expect(view).to_have_accessible_name(re.compile("基尼系数"))
 
 
 def test_a_chart_shows_its_values_and_downloads_as_svg_and_csv(
