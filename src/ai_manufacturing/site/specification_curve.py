@@ -64,10 +64,12 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
     estimates = curve["standardised_estimate"].astype(float)
     curve["conf_low"] = (estimates - half_width).round(4)
     curve["conf_high"] = (estimates + half_width).round(4)
+    drawn = {axis: {*curve[axis]} for axis in AXES}
     undominated_count = int((~curve.pop("is_dominated").astype(bool)).sum())
     return {
         "figure": _draw_curve(curve, axes, text) if len(curve) else None,
-        "choices": group_rows([row for row in axes if row["estimated_count"]], "axis"),
+        # A public copy omits some combinations, and with them all estimates of some options.
+        "choices": group_rows([row for row in axes if row["value"] in drawn[row["axis"]]], "axis"),
         "script_data": _build_script_data(release, text) if len(curve) else None,
         "part_of_years": release.fetch_rows(SQL["part_of_years"]),
         "withheld_count": release.fetch_rows(SQL["withheld"])[0]["curve_count"],
