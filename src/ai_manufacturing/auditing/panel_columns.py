@@ -198,7 +198,7 @@ def parse_numbers(texts: pd.Series) -> pd.DataFrame:
     """Parse a column of strings as numbers, and count the decimals of each number."""
     text = texts.str.replace(r"[,，\s]", "", regex=True)
     values = pd.to_numeric(text, errors="coerce").replace([np.inf, -np.inf], np.nan)
-    # A value of 0.1 stored as float32 is printed as 0.10000000149011612.
+    # A value of 0.1 stored as float32 is printed with more digits: 0.10000000149 and so on.
     short = values.astype("float32")
     is_short = (short.astype("float64") == values) & (text.str.len() > MAX_EXACT_CHARS)
     text = text.where(~is_short, short.astype("str"))
