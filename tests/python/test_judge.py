@@ -54,6 +54,7 @@ WITHHELD = """
         year integer, delivered_value double);
 """
 Cells = dict[int, float]
+Causes = Callable[[dict[str, Cells]], pd.Series]
 
 
 def exchanged(digits: re.Match[str]) -> str:
@@ -83,12 +84,10 @@ PLANTED: dict[str, Callable[[Cells], Cells]] = {
     UNEXPLAINED: lambda ours: {2020: round(ours[2020] * 1.37, 2)},
 }
 AT = dict(zip(PLANTED, CITIES, strict=False))
-UNTOUCHED = CITIES[len(PLANTED) :]
 
 
-@pytest.fixture(scope="module")
-def ours() -> dict[str, Cells]:
-    """Return the warehouse's values for each city, with uneven yearly growth."""
+def invented() -> dict[str, Cells]:
+    """Return values for each city, with uneven yearly growth."""
     draw = np.random.default_rng(1)
     return {
         city: {
@@ -99,33 +98,29 @@ def ours() -> dict[str, Cells]:
     }
 
 
-@pytest.fixture(scope="module")
-def theirs(ours: dict[str, Cells]) -> dict[str, Cells]:
-    """Return the external panel: the warehouse's values, with each cause of difference planted
-    once.
-    """
-    return ours | {AT[cause]: ours[AT[cause]] | PLANTED[cause](ours[AT[cause]]) for cause in AT}
+OURS = invented()
+"""The warehouse's values for each city."""
+THEIRS = OURS | {city: OURS[city] | PLANTED[cause](OURS[city]) for cause, city in AT.items()}
+"""The external panel: the warehouse's values, with each cause of difference planted once."""
+UNTOUCHED = {city: OURS[city] for city in CITIES[len(PLANTED) :]}
+"""The warehouse's values for the cities in which no difference was planted."""
 
 
 @pytest.fixture(scope="module")
-def warehouse(
-    ours: dict[str, Cells],
-    theirs: dict[str, Cells],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a warehouse that contains the evidence for each planted cause of a difference."""
     values = {
         (series, city, year): value
         for series in ("output", "output@second")
-        for city, path in ours.items()
+        for city, path in OURS.items()
         for year, value in path.items()
     }
     values |= {("people", city, year): value**1.5 for (_, city, year), value in values.items()}
     another, other = AT[PROVEN["provider"]], AT[PROVEN["definition"]]
-    values["output@second", another, YEAR] = theirs[another][YEAR]
+    values["output@second", another, YEAR] = THEIRS[another][YEAR]
     # Turnover is a different quantity with the same unit as output and similar values.
     values |= {
-        ("turnover", other, year): round(value * 1.17, 2) for year, value in ours[other].items()
+        ("turnover", other, year): round(value * 1.17, 2) for year, value in OURS[other].items()
     }
     for city in (AT[MISSING], AT[LIKELY["ours"]], AT[LIKELY["rounding"]]):
         del values["output@second", city, YEAR]
@@ -153,7 +148,7 @@ def warehouse(
         connection.execute(SCHEMA)
         connection.execute(
             "insert into intermediate.int_series_corrected values ('output', 'first', ?, ?, ?)",
-            [AT[PROVEN["delivered"]], YEAR, theirs[AT[PROVEN["delivered"]]][YEAR]],
+            [AT[PROVEN["delivered"]], YEAR, 777.77],
         )
         connection.execute(
             "insert into marts.fct_doubtful_values values ('output', ?, ?)",
@@ -172,15 +167,9 @@ def written(
     return folder / "panel.csv", frame
 
 
-@pytest.fixture
-def untouched(ours: dict[str, Cells]) -> dict[str, Cells]:
-    """Return the warehouse's values for the cities in which no difference was planted."""
-    return {city: ours[city] for city in UNTOUCHED}
-
-
 @pytest.fixture(scope="module")
-def panel(theirs: dict[str, Cells], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("panel"), theirs)[0]
+def panel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("panel"), THEIRS)[0]
 
 
 @pytest.fixture(scope="module")
@@ -194,72 +183,67 @@ def few_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panel_causes, "SHUFFLES", 2)
 
 
-def judge(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.main, ["judge", *map(str, arguments)])
+def judge(database: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(
+        cli.main, ["judge", *map(str, arguments), "--database", str(database)]
+    )
 
 
-def cause(warehouse: Path, path: Path, city: str) -> str:
-    """Return the reported cause of a city's difference in the year of the planted differences."""
-    found = panels.judge_panel(warehouse, path, None, None, {}).cells
-    return str(found.set_index(["city_id", "year"])["cause"][city, YEAR])
+@pytest.fixture
+def causes(warehouse: Path, tmp_path: Path) -> Causes:
+    """Return a function that writes a panel, and returns the cause by city and year."""
+
+    def judged(values: dict[str, Cells]) -> pd.Series:
+        path, _ = written(tmp_path, values)
+        found = panels.judge_panel(warehouse, path, None, None, {}).cells
+        return found.set_index(["city_id", "year"])["cause"]
+
+    return judged
+
+
+EVIDENCE = {
+    PROVEN["provider"]: "output@second",
+    PROVEN["delivered"]: "output, delivered by first",
+    PROVEN["definition"]: "turnover",
+}
+CERTAINTY = {MISSING: "missing", UNEXPLAINED: "none"}
+CERTAINTY |= dict.fromkeys(PROVEN.values(), "proven") | dict.fromkeys(LIKELY.values(), "likely")
 
 
 def test_each_planted_difference_has_its_cause_and_the_others_are_the_same(
     cells: pd.DataFrame,
 ) -> None:
-    found = cells.set_index(["city_id", "year"])["cause"]
-    planted = {name: 2020 if name == UNEXPLAINED else YEAR for name in PLANTED}
-    assert {name: found[AT[name], year] for name, year in planted.items()} == {
-        name: name for name in PLANTED
-    }
-    assert {*cells["cause"][cells["city_id"].isin(UNTOUCHED)]} == {SAME}
+    found = cells.set_index(["city_id", "year"])[["cause", "certainty", "evidence"]]
+    for cause, city in AT.items():
+        expected = (cause, CERTAINTY[cause], EVIDENCE.get(cause, ""))
+        assert (*found.loc[city, 2020 if cause == UNEXPLAINED else YEAR],) == expected
+    assert {*cells["cause"][cells["city_id"].isin([*UNTOUCHED])]} == {SAME}
     assert len(cells) == len(CITIES) * len(YEARS)
-
-
-def test_proven_causes_name_the_value_that_proves_them(cells: pd.DataFrame) -> None:
-    by_cause = cells.drop_duplicates("cause").set_index("cause")
-    for kind, certainty in ((PROVEN, "proven"), (LIKELY, "likely")):
-        assert {*by_cause.loc[by_cause.index.isin(kind.values()), "certainty"]} == {certainty}
-    evidence = by_cause["evidence"][by_cause["evidence"] != ""].to_dict()
-    assert evidence == {
-        PROVEN["provider"]: "output@second",
-        PROVEN["delivered"]: "output, delivered by first",
-        PROVEN["definition"]: "turnover",
-    }
 
 
 @pytest.mark.parametrize(("places", "is_found"), [((0,), True), ((1,), True), ((0, 1), False)])
 def test_a_single_wrong_digit_is_found(
-    places: tuple[int, ...],
-    is_found: bool,
-    warehouse: Path,
-    untouched: dict[str, Cells],
-    tmp_path: Path,
+    places: tuple[int, ...], is_found: bool, causes: Causes
 ) -> None:
-    city = next(city for city, at in untouched.items() if "9" not in f"{at[YEAR]:.2f}"[:3])
-    digits = [*f"{untouched[city][YEAR]:.2f}"]
+    city = next(city for city, at in UNTOUCHED.items() if "9" not in f"{at[YEAR]:.2f}"[:3])
+    digits = [*f"{UNTOUCHED[city][YEAR]:.2f}"]
     for place in places:
         digits[place] = str(int(digits[place]) + 1)
-    wrong = untouched | {city: untouched[city] | {YEAR: float("".join(digits))}}
-    found = cause(warehouse, written(tmp_path, wrong)[0], city)
-    assert (found == LIKELY["digit"]) == is_found
+    wrong = UNTOUCHED | {city: UNTOUCHED[city] | {YEAR: float("".join(digits))}}
+    assert (causes(wrong)[city, YEAR] == LIKELY["digit"]) == is_found
 
 
-def test_a_value_near_to_another_providers_is_rounded(
-    warehouse: Path, theirs: dict[str, Cells], tmp_path: Path
-) -> None:
+def test_a_value_near_to_another_providers_is_rounded(causes: Causes) -> None:
     city = AT[PROVEN["provider"]]
-    near = theirs[city] | {YEAR: round(theirs[city][YEAR] * 1.004, 2)}
-    path, _ = written(tmp_path, theirs | {city: near})
-    assert cause(warehouse, path, city) == LIKELY["rounding"]
+    near = THEIRS[city] | {YEAR: round(THEIRS[city][YEAR] * 1.004, 2)}
+    assert causes(THEIRS | {city: near})[city, YEAR] == LIKELY["rounding"]
 
 
-def test_values_printed_with_fewer_digits_are_the_same(
-    warehouse: Path, untouched: dict[str, Cells], tmp_path: Path
-) -> None:
-    path, rows = written(tmp_path, untouched)
-    rows.assign(**{COLUMN: rows[COLUMN].round().astype(int)}).to_csv(path)
-    assert {*panels.judge_panel(warehouse, path, None, None, {}).cells["cause"]} == {SAME}
+def test_values_printed_with_fewer_digits_are_the_same(causes: Causes) -> None:
+    printed = {
+        city: {year: round(value) for year, value in at.items()} for city, at in UNTOUCHED.items()
+    }
+    assert {*causes(printed)} == {SAME}
 
 
 def test_shuffled_panels_are_drawn_alike_and_give_a_city_one_donor_or_one_for_each_year(
@@ -278,24 +262,21 @@ def test_shuffled_panels_are_drawn_alike_and_give_a_city_one_donor_or_one_for_ea
 
 
 def test_the_rate_of_chance_rises_where_many_values_are_equal(
-    warehouse: Path, untouched: dict[str, Cells], tmp_path: Path
+    warehouse: Path, tmp_path: Path
 ) -> None:
-    rate = {}
+    rate = []
     for digits in (2, -2):
-        path, rows = written(tmp_path, untouched)
+        path, rows = written(tmp_path, UNTOUCHED)
         rows.assign(**{COLUMN: rows[COLUMN].round(digits)}).to_csv(path, index=False)
         # Round the warehouse's values as well, so that many values match by chance.
-        copy = tmp_path / f"{digits}.duckdb"
-        shutil.copyfile(warehouse, copy)
+        copy = shutil.copyfile(warehouse, tmp_path / f"{digits}.duckdb")
         with duckdb.connect(str(copy)) as connection:
             connection.execute(
                 f"update marts.fct_city_year_values set value = round(value, {digits})"
             )
-        printed = judge(path, "--column", f"{COLUMN}=output", "--database", copy).output
-        (percent,) = re.findall(r"chance gives ([\d.]+)% of the cells a proven", printed)
-        rate[digits] = float(percent)
-    assert rate[2] < 0.5
-    assert rate[-2] > 5
+        printed = judge(copy, path, "--column", f"{COLUMN}=output").output
+        rate += re.findall(r"chance gives ([\d.]+)% of the cells a proven", printed)
+    assert float(rate[0]) < 0.5 < 5 < float(rate[1])
 
 
 def as_english(city: str) -> str:
@@ -314,9 +295,9 @@ def as_english(city: str) -> str:
     ids=["four digits", "district of a municipality", "name", "English name"],
 )
 def test_cities_are_recognised_by_code_and_name(
-    city: Callable[[str], object], warehouse: Path, ours: dict[str, Cells], tmp_path: Path
+    city: Callable[[str], object], warehouse: Path, tmp_path: Path
 ) -> None:
-    run = judge(written(tmp_path, ours, city)[0], "--database", warehouse)
+    run = judge(warehouse, written(tmp_path, OURS, city)[0])
     assert (
         f"Column '城市' contains {len(CITIES)} cities, and column '年份' the years 2010 to 2020"
         in run.output
@@ -344,10 +325,9 @@ def test_formats_are_read_alike(
     ending: str,
     write: Callable[[pd.DataFrame, Path], object],
     warehouse: Path,
-    untouched: dict[str, Cells],
     tmp_path: Path,
 ) -> None:
-    _, rows = written(tmp_path, untouched)
+    _, rows = written(tmp_path, UNTOUCHED)
     rows = rows.set_axis(["place", "when", "worth"], axis="columns")
     rows["worth"] /= 1000
     path = tmp_path / f"other.{ending}"
@@ -358,52 +338,52 @@ def test_formats_are_read_alike(
 
 
 def test_a_column_is_compared_as_the_user_says(warehouse: Path, panel: Path) -> None:
-    run = judge(panel, "--column", f"{COLUMN}=output@second", "--database", warehouse)
+    run = judge(warehouse, panel, "--column", f"{COLUMN}=output@second")
     assert f"{COLUMN} is output@second (Output (second)), as named with --column" in run.output
 
 
-def test_cities_that_are_not_here_are_named(
-    warehouse: Path, ours: dict[str, Cells], tmp_path: Path
-) -> None:
-    path, rows = written(tmp_path, ours | {"999900": ours["110000"]})
+def test_cities_that_are_not_here_are_named(warehouse: Path, tmp_path: Path) -> None:
+    path, rows = written(tmp_path, OURS | {"999900": OURS["110000"]})
     pd.concat([rows, rows[rows["城市"] == "110000"]]).to_csv(path, index=False)
-    run = judge(path, "--database", warehouse)
+    run = judge(warehouse, path)
     assert "does not identify a single city: 999900." in run.output
     assert "11 rows were left out, because they repeat a city and a year." in run.output
 
 
-def test_unexplained_cells_beyond_the_limit_end_with_1(
-    warehouse: Path, untouched: dict[str, Cells], tmp_path: Path
-) -> None:
-    codes = []
-    for count in (0, 1, len(UNTOUCHED)):
-        off = {city: untouched[city] | {2020: untouched[city][2020] * 1.37} for city in UNTOUCHED}
-        some = untouched | {city: off[city] for city in UNTOUCHED[:count]}
-        codes.append(judge(written(tmp_path, some)[0], "--database", warehouse).exit_code)
-    assert codes == [0, 0, 1]
+OFF = {city: at | {2020: at[2020] * 1.37} for city, at in UNTOUCHED.items()}
 
 
-def test_a_value_of_ours_that_jumps_ends_with_1(
-    warehouse: Path, ours: dict[str, Cells], untouched: dict[str, Cells], tmp_path: Path
+@pytest.mark.parametrize(
+    ("changed", "code", "said"),
+    [
+        ({}, 0, ""),
+        (dict([*OFF.items()][:1]), 0, ""),
+        (OFF, 1, ""),
+        ({AT[LIKELY["ours"]]: OURS[AT[LIKELY["ours"]]]}, 1, f"1  likely   {LIKELY['ours']}"),
+    ],
+    ids=["same", "one unexplained cell", "unexplained beyond the limit", "a jump of ours"],
+)
+def test_unexplained_cells_beyond_the_limit_or_a_jump_of_ours_end_with_1(
+    changed: dict[str, Cells], code: int, said: str, warehouse: Path, tmp_path: Path
 ) -> None:
-    city = AT[LIKELY["ours"]]
-    path, _ = written(tmp_path, untouched | {city: ours[city]})
-    run = judge(path, "--database", warehouse)
-    assert run.exit_code == 1
-    assert f"1  likely   {LIKELY['ours']}" in run.output
+    run = judge(warehouse, written(tmp_path, UNTOUCHED | changed)[0])
+    assert (run.exit_code, said in run.output) == (code, True)
 
 
 def test_files_of_cells_have_a_row_per_cell_and_no_formula(
     cells: pd.DataFrame, tmp_path: Path
 ) -> None:
     hostile = cells.assign(column_name="=1+1")
-    for ending in ("csv", "xlsx"):
+    for ending, read, shown in (
+        ("csv", pd.read_csv, "'=1+1"),
+        ("xlsx", partial(pd.read_excel, engine="calamine"), "=1+1"),
+    ):
         path = tmp_path / f"cells.{ending}"
         path.write_bytes(panels.format_file(hostile, ending == "xlsx"))
-        rows = pd.read_csv(path) if ending == "csv" else pd.read_excel(path, engine="calamine")
+        rows = read(path)
         assert len(rows) == len(cells)
         assert {"row", "theirs", "ours", "cause", "certainty", "evidence"} <= {*rows}
-        assert {*rows["column_name"].astype(str)} == {"'=1+1" if ending == "csv" else "=1+1"}
+        assert {*rows["column_name"].astype(str)} == {shown}
 
 
 @pytest.mark.parametrize(
@@ -428,14 +408,12 @@ def test_wrong_input_names_the_way_out(
     arguments: tuple[str, ...],
     message: str,
     warehouse: Path,
-    ours: dict[str, Cells],
     tmp_path: Path,
 ) -> None:
-    path, rows = written(tmp_path, ours)
+    path, rows = written(tmp_path, OURS)
     rows.drop(columns=dropped or []).to_csv(path, index=False)
-    run = judge(path, *arguments, "--database", warehouse)
-    assert run.exit_code == 2
-    assert message in run.output
+    run = judge(warehouse, path, *arguments)
+    assert (run.exit_code, message in run.output) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -450,24 +428,23 @@ def test_a_file_that_cannot_be_read_is_named(
     name: str, content: bytes, message: str, warehouse: Path, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    run = judge(tmp_path / name, "--database", warehouse)
+    run = judge(warehouse, tmp_path / name)
     assert run.exit_code == 2
     assert f"{tmp_path / name}" in run.output
     assert message in run.output
 
 
 def test_a_copy_says_which_series_it_cannot_compare(
-    warehouse: Path, panel: Path, ours: dict[str, Cells], tmp_path: Path
+    warehouse: Path, panel: Path, tmp_path: Path
 ) -> None:
-    copy = tmp_path / "copy.duckdb"
-    shutil.copyfile(warehouse, copy)
-    path, rows = written(tmp_path, ours)
+    copy = shutil.copyfile(warehouse, tmp_path / "copy.duckdb")
+    path, rows = written(tmp_path, OURS)
     pd.read_csv(panel, dtype=str).assign(人口=rows[COLUMN] ** 1.5).to_csv(path, index=False)
 
     def after(statement: str, path: Path) -> Result:
         with duckdb.connect(str(copy)) as connection:
             connection.execute(statement)
-        return judge(path, "--database", copy)
+        return judge(copy, path)
 
     withheld = "update marts.fct_city_year_values set value = null"
     run = after(f"{WITHHELD} {withheld} where variable <> 'people'", path)
