@@ -1,7 +1,5 @@
 """Test Moran's I against hand computation and esda, and the spatial tables of the builds."""
 
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,15 +130,13 @@ def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
         "ai_firm_net_entries": [-3.0, *counted],
     }
     cities, names = cities_of_the_seed(), [*counts]
-    measures = pd.concat(
-        pd.DataFrame(
-            {
-                "measure": name,
-                "city_id": cities["city_id"].head(len(values)),
-                "measure_count": values,
-            }
-        )
-        for name, values in counts.items()
+    measures = pd.DataFrame(
+        [
+            (name, city, value)
+            for name, values in counts.items()
+            for city, value in zip(cities["city_id"], values, strict=False)
+        ],
+        columns=["measure", "city_id", "measure_count"],
     ).assign(extract_set="s", year=2020)
     weightings = pd.DataFrame({"measure": names, "weighting": "observed", "base_series": names})
     series = pd.DataFrame({"series": names, "scope": "industry"}).assign(
@@ -151,10 +147,17 @@ def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
     rows = {
         row["measure"]: row for row in spatial.estimate_global_autocorrelation(given).to_pylist()
     }
-    firms, grants = rows["ai_firms"], rows["ai_patent_grants"]
-    assert (firms["status"], firms["city_count"], firms["neighbour_count"]) == ("estimated", 20, 6)
-    substitutions = (firms["substitutions"], firms["substitutions_zh"])
-    assert substitutions == ("apples for pears", "以苹果替代梨")
+    assert (
+        rows["ai_firms"].items()
+        >= {
+            "status": "estimated",
+            "city_count": 20,
+            "neighbour_count": 6,
+            "substitutions": "apples for pears",
+            "substitutions_zh": "以苹果替代梨",
+        }.items()
+    )
+    grants = rows["ai_patent_grants"]
     assert grants["reason_zh"] == "2020年未交付：ai_patent_grants (industry)。"
     assert {name: row["reason"] for name, row in rows.items()} == {
         "ai_firms": None,
@@ -179,44 +182,22 @@ def test_the_largest_cities_of_a_class_are_named(sample_build: Build) -> None:
     assert named == {"over_200": "深圳市", "100_to_200": "苏州市、广州市、东莞市、上海市"}
 
 
-def test_concentration_is_the_same_from_the_counts_by_another_route(sample_build: Build) -> None:
+def test_the_largest_cities_share_what_their_counts_sum_to(sample_build: Build) -> None:
     counts = sample_build.frame(
         "select measure_count from marts.fct_spatial_distribution where measure = 'ai_firms' and"
         " year = 2020"
-    )["measure_count"].to_numpy(dtype=float)
-    shares = counts / counts.sum()
-    gini = np.abs(counts[:, None] - counts).sum() / (2 * len(counts) * counts.sum())
-    theil = sum(share * math.log(share * len(shares)) for share in shares if share > 0)
-    top = np.sort(shares)[::-1].cumsum()
+    )["measure_count"]
+    top = counts.sort_values(ascending=False).cumsum().to_numpy() / counts.sum()
     (ours,) = sample_build.rows(
-        "select gini, hhi, theil, top_1_share, top_5_share, top_10_share "
-        "from marts.fct_spatial_concentration where measure = 'ai_firms' and year = 2020"
+        "select top_1_share, top_5_share, top_10_share from marts.fct_spatial_concentration"
+        " where measure = 'ai_firms' and year = 2020"
     )
-    assert ours == approx((gini, (shares**2).sum(), theil, top[0], top[4], top[9]), rel=1e-12)
+    assert ours == approx(tuple(top[[0, 4, 9]]), rel=1e-12)
     sums = sample_build.rows(
         "select sum(national_share), count(*) from marts.fct_spatial_distribution group by measure,"
         " year"
     )
     assert sums == [(approx(1, abs=1e-12), 367)] * 33
-    for whole, within, between in sample_build.rows(
-        "select theil, theil_within_regions, theil_between_regions from"
-        " marts.fct_spatial_concentration"
-    ):
-        assert within + between == approx(whole, abs=1e-12)
-        assert 0 < between < within
-
-
-def test_growth_after_the_break_is_the_slope_of_logs(sample_build: Build) -> None:
-    growth = sample_build.pairs(
-        "select period, growth_per_year from marts.fct_spatial_trend where measure = 'ai_firms'"
-    )
-    totals = sample_build.pairs(
-        "select year, national_count from marts.fct_spatial_concentration where measure ="
-        " 'ai_firms'"
-    )
-    years = np.arange(2016, 2021)
-    slope = np.polyfit(years, np.log([totals[year] for year in years]), 1)[0]
-    assert growth["after_break"] == approx(slope, rel=1e-8)
 
 
 def test_every_measure_and_year_of_the_sample_has_its_autocorrelation(sample_build: Build) -> None:
