@@ -321,23 +321,3 @@ def test_a_row_that_names_what_the_seeds_do_not_list_names_itself(
 ) -> None:
     with pytest.raises(SpecificationError, match=message):
         estimated(rows_of("table_1_col_1").assign(**changed), tables)
-
-
-def test_the_paper_is_whole(sample_build: Build) -> None:
-    """The specifications cover all alternative readings of the paper's Tables 1 to 5.
-
-    Check footnote 1, column 3 of Table 5, and the readings of Tables 1 to 4.
-    """
-    columns = sample_build.rows(
-        "select table_id, column_number, list(reading),"
-        " list(distinct scope) filter (reading = 'manufacturing only')"
-        " from reports.rpt_specifications where table_id like 'table_%' group by all"
-    )
-    readings = {(table, column): {*names} for table, column, names, _ in columns}
-    for (table, _), names in readings.items():
-        if table in ("table_1", "table_2", "table_3"):
-            assert {"default", "manufacturing only", "shares of the first year"} <= names
-        if table == "table_4":
-            assert {"patent applications", "patent grants"} <= names
-    assert readings["table_5", 1] == readings["table_5", 2] == readings["table_5", 3]
-    assert {scope for *_, scopes in columns for scope in scopes or ()} == {"manufacturing"}

@@ -80,8 +80,11 @@ def test_every_limit_has_a_value_on_each_side() -> None:
         limits = [*numeric_limits(suite)]
         assert sorted(listed) == sorted(limits), name
         with_limit = {column for severity, column, _ in limits if severity == "warning"}
-        warnings = [one["kwargs"] for one in suite.expectations if one["severity"] == "warning"]
-        columns = [one.get("column") or one["column_A"] for one in warnings]
+        columns = [
+            one["kwargs"].get("column") or one["kwargs"]["column_A"]
+            for one in suite.expectations
+            if one["severity"] == "warning"
+        ]
         without_limit = [column for column in columns if column not in with_limit]
         assert without_limit == LISTED["warnings"].get(name, []), name
     rules = samples.seed_table("verdict_rules").set_index("check_id")
@@ -144,8 +147,6 @@ def evidence(figure: str, value: float) -> Row:
         "p_city": {"p_value": value},
         "is_sound": {"is_sound": bool(value)},
         "detectable_share": {"detectable_province": value},
-        "p_value": {"p_value": value},
-        "p_value_without": {"p_value_without": value},
         "moved_share": {
             "difference": value,
             "conf_low_difference": -value,
@@ -156,14 +157,13 @@ def evidence(figure: str, value: float) -> Row:
             "difference": -value,
             "p_value_difference": 0.5,
         },
-        "value": {"value": value},
         # A differential trend averages 1 + 3/2 times its slope over the four years from the event
         # on.
         "average_share": {"value": value / (1 + 3 / 2)},
         "breakdown": {"value": value},
         "excludes_zero": {"bound": 1.0, "conf_low": value - 0.5, "conf_high": 1.5},
     }
-    return columns[figure]
+    return columns.get(figure, {figure: value})
 
 
 def rows_of(number: int, side: int) -> dict[str, Row]:

@@ -138,10 +138,8 @@ def test_a_headline_sample_may_lack_a_required_city_only_where_a_gap_of_it_is_de
 def test_specifications_of_one_design_share_a_sample_and_others_have_their_own(
     sample_build: Build,
 ) -> None:
-    sample = dict(
-        sample_build.rows(
-            "select specification_id, sample_id from intermediate.int_specifications_sampled"
-        )
+    sample = sample_build.pairs(
+        "select specification_id, sample_id from intermediate.int_specifications_sampled"
     )
     for name in ("iid", "robust", "province"):
         assert sample[f"table_1_col_1_{name}"] == sample["table_1_col_1"] is not None
