@@ -86,10 +86,23 @@ def without_singletons(data: pd.DataFrame, time: str = "year") -> pd.DataFrame:
 
 
 class OnDummies:
-    """Least-squares regression with explicit city and year dummies and textbook covariances."""
+    """Least-squares regression with explicit city and period dummies and textbook covariances.
 
-    def __init__(self, data: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> None:
-        dummies = [pd.get_dummies(data[name]) for name in ("city_id", "year")]
+    City trends are added if `trends` is set.
+    """
+
+    def __init__(
+        self,
+        data: pd.DataFrame,
+        outcome: str,
+        regressors: Sequence[str],
+        time: str = "year",
+        *,
+        trends: bool = False,
+    ) -> None:
+        dummies = [pd.get_dummies(data[name]) for name in ("city_id", time)]
+        if trends:
+            dummies.append(dummies[0].mul(data["year"] - 2015, axis=0))
         self.design = np.column_stack([data[[*regressors]], *dummies]).astype(float)
         self.inverse = np.linalg.pinv(self.design, rcond=1e-12)
         slopes = self.inverse @ data[outcome].to_numpy()

@@ -1,6 +1,6 @@
 """Tests for cluster-robust standard errors against fixest, summclust and explicit refits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from ai_manufacturing.estimators.fixed_effects import (
 )
 from tests.python.estimator_tools import (
     REGRESSORS,
+    OnDummies,
     approx,
     golden,
     golden_data,
@@ -82,7 +83,7 @@ def test_fixest_and_summclust_are_matched(name: str) -> None:
 
 @pytest.mark.parametrize(("time", "years"), [("year", 8), ("province_year", 8), ("year", 40)])
 def test_leaving_out_is_refitting(time: str, years: int) -> None:
-    """Leave-one-city-out results equal regressions without that city.
+    """Results without a city are those of a regression, and without a province of a jackknife.
 
     With province-years, omitting one city of a two-city province makes the other a singleton. Forty
     years give more columns than a city has rows.
@@ -93,45 +94,21 @@ def test_leaving_out_is_refitting(time: str, years: int) -> None:
         other = fit(data[data["city_id"] != city], "y", REGRESSORS, time=time)
         numbers = (other.estimates, other.std_errors, other.p_values)
         expected.append([len(expected), *(values[0] for values in numbers)])
-    regression = regression_of(data, time=time)
+    regression, provinces = regression_of(data, time=time), codes(data)
     ours = leave_out_entities(regression, 0)
     assert_allclose(table(ours), expected, rtol=1e-9)
+
+    for answer in leave_out_groups(regression, 2, provinces):
+        rest = without_singletons(data[provinces != answer.group], time).reset_index(drop=True)
+        error = crv3(regression_of(rest, time=time), 2, codes(rest))
+        assert [answer.estimate, answer.std_error, answer.p_value] == approx(
+            [error.estimate, error.std_error, error.p_value], rel=1e-9
+        )
 
     whole = crv1(regression, 0, regression.entities).estimate
     moves = np.abs(table(ours)[:, 1] - whole)
     most = np.sort(np.argsort(-moves)[:4])
     assert leave_out_entities(regression, 0, most=4) == [ours[group] for group in most]
-
-
-@pytest.mark.parametrize("time", ["year", "province_year"])
-def test_without_a_province_the_jackknife_is_that_of_the_other_rows(time: str) -> None:
-    data = panel(5, time=time)
-    expected = []
-    for province in np.unique(data["province"]):
-        rest = without_singletons(data[data["province"] != province], time=time)
-        rest = rest.reset_index(drop=True)
-        error = crv3(regression_of(rest, time=time), 2, codes(rest))
-        expected.append([province, error.estimate, error.std_error, error.p_value])
-    ours = leave_out_groups(regression_of(data, time=time), 2, codes(data))
-    assert_allclose(table(ours), expected, rtol=1e-9)
-
-
-def slope(
-    data: pd.DataFrame,
-    time: str,
-    *,
-    outcome: str = "y",
-    regressors: Sequence[str] = REGRESSORS,
-    trends: bool = False,
-) -> float:
-    """Return the first regressor's slope from least squares on dummies, optionally with city
-    trends.
-    """
-    cities, periods = (pd.get_dummies(data[name], dtype=float) for name in ("city_id", time))
-    parts = [data[[*regressors]], cities, periods]
-    if trends:
-        parts.append(cities.mul(data["year"] - 2015, axis=0))
-    return float(np.linalg.lstsq(np.column_stack(parts), data[outcome])[0][0])
 
 
 @pytest.mark.parametrize("time", ["year", "province_year"])
@@ -162,10 +139,15 @@ def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -
     ]
 
     def refitted(rows: pd.DataFrame) -> list[float]:
-        whole, lines = slope(rows, time), slope(rows, time, trends=True)
-        unflagged = slope(rows[~flagged[rows.index]], time)
-        top, bottom = (
-            slope(rows, time, outcome=name, regressors=["x2", "x3"]) for name in ("y", "x1")
+        whole, lines, unflagged, top, bottom = (
+            OnDummies(sample, outcome, regressors, time, trends=trends).estimates[0]
+            for sample, outcome, regressors, trends in (
+                (rows, "y", REGRESSORS, False),
+                (rows, "y", REGRESSORS, True),
+                (rows[~flagged[rows.index]], "y", REGRESSORS, False),
+                (rows, "y", ["x2", "x3"], False),
+                (rows, "x1", ["x2", "x3"], False),
+            )
         )
         return [whole, lines, unflagged - whole, lines - whole, top / bottom]
 
@@ -182,10 +164,11 @@ def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -
     # Without the flagged rows, results equal a regression on the other rows.
     theirs = regression_of(data[~flagged], time=time)
     for method in (crv1, crv3):
-        ours = method(rest, 1, provinces[remaining])
-        other = method(theirs, 1, provinces[theirs.index])
-        assert ours.estimate == approx(other.estimate, rel=1e-9)
-        assert ours.std_error == approx(other.std_error, rel=1e-9)
+        ours, other = (
+            method(sample, 1, provinces[rows])
+            for sample, rows in ((rest, remaining), (theirs, theirs.index))
+        )
+        assert [ours.estimate, ours.std_error] == approx([other.estimate, other.std_error], 1e-9)
     whole = fit(data, "y", REGRESSORS, time=time, cluster="province").infer(0)
     for name, value in vars(whole).items():
         assert not value or getattr(crv1(regression, 0, provinces), name) == approx(value), name

@@ -9,14 +9,13 @@ import pytest
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.randomisation import (
     TRANSFORMS,
     PermutationTest,
     draw_permutations,
     fit_permutations,
 )
-from tests.python.estimator_tools import approx, grid
+from tests.python.estimator_tools import approx, grid, refusal
 
 
 def panel(cities: int, share: float = 1.0) -> pd.DataFrame:
@@ -125,14 +124,7 @@ def test_samples_share_a_permutation_wherever_both_have_the_donor() -> None:
                 while cities[passed := union.donors[draw, passed]] not in part:
                     pass
                 assert part[donor] == cities[passed]
-
-
-def test_the_permutations_of_a_part_are_all_equally_likely() -> None:
-    union = draw_permutations(list("abcdefg"), draws=5040)
-    part = union.restrict_to("bdeg")
-    listed, counts = np.unique(part.donors, axis=0, return_counts=True)
-    assert (len(listed), set(counts)) == (24, {210})
-    assert part.is_enumerated
+    assert draw_permutations([*"abcd"], draws=24).restrict_to("bd").is_enumerated
 
 
 def test_the_order_of_cities_does_not_matter_and_the_seed_does() -> None:
@@ -166,8 +158,7 @@ def test_in_logs_a_permutation_changes_nothing() -> None:
 def test_what_has_no_permutations_says_so(
     broken: dict[str, Any], transform: str, reason: str
 ) -> None:
-    with pytest.raises(NotEstimable, match=reason):
-        permuted(panel(6).assign(**broken), transform=transform)
+    assert reason in refusal(permuted, panel(6).assign(**broken), transform=transform)
 
 
 def test_an_identity_has_slopes_and_no_t() -> None:
@@ -176,8 +167,7 @@ def test_an_identity_has_slopes_and_no_t() -> None:
     for y, estimate in ((2 * data["m"] - data["x"], 2), (data["x"], 0)):
         found = permuted(data.assign(y=y), draws=99)
         assert found.estimate == approx(estimate, abs=1e-12)
-        with pytest.raises(NotEstimable, match="fitted exactly"):
-            found.infer_by_t()
+        assert "fitted exactly" in refusal(found.infer_by_t)
 
 
 def test_a_permutation_that_fits_the_outcome_exactly_is_as_extreme_as_can_be() -> None:
@@ -191,11 +181,10 @@ def test_a_permutation_that_fits_the_outcome_exactly_is_as_extreme_as_can_be() -
 
 
 def test_cities_that_are_each_alone_cannot_be_permuted() -> None:
-    with pytest.raises(NotEstimable, match="Each of the 3 cities is alone in its stratum"):
-        draw_permutations(["a", "b", "c"], np.array([1, 2, 3]))
-    union = draw_permutations(["a", "b", "c"], np.array([1, 1, 2]))
-    with pytest.raises(NotEstimable, match="Each of the 2 cities is alone"):
-        union.restrict_to(["a", "c"])
+    alone = refusal(draw_permutations, [*"abc"], np.array([1, 2, 3]))
+    assert alone.startswith("Each of the 3 cities is alone in its stratum")
+    union = draw_permutations([*"abc"], np.array([1, 1, 2]))
+    assert refusal(union.restrict_to, [*"ac"]).startswith("Each of the 2 cities is alone")
 
 
 def test_the_transforms_are_those_of_the_measures() -> None:
