@@ -8,7 +8,6 @@ from functools import partial
 from io import BytesIO, StringIO
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import openpyxl
@@ -304,24 +303,20 @@ def run(build: Build, *arguments: str) -> tuple[int, str]:
     return found.exit_code, found.output
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["table_7"], "'table_7' is not a printed table. Choose from the tables table_1"),
-        (["table_1", "--siunitx"], "--siunitx applies to LaTeX, not to html."),
-    ],
-)
 def test_the_command_ends_with_two_and_writes_nothing_where_a_choice_does_not_exist(
-    arguments: list[str], words: str, sample_build: Build, tmp_path: Path
+    sample_build: Build, tmp_path: Path
 ) -> None:
     out = tmp_path / "table.html"
-    code, printed = run(sample_build, "--format", "html", "--out", str(out), *arguments)
-    assert (code, words in printed, out.exists()) == (2, True, False)
+    for arguments, words in (
+        (["table_7"], "'table_7' is not a printed table. Choose from the tables table_1"),
+        (["table_1", "--siunitx"], "--siunitx applies to LaTeX, not to html."),
+    ):
+        code, printed = run(sample_build, "--format", "html", "--out", str(out), *arguments)
+        assert (code, words in printed, out.exists()) == (2, True, False)
 
 
-@pytest.mark.parametrize(
-    ("choice", "said"),
-    [
+def test_a_choice_that_does_not_exist_is_named_with_those_that_do(sample_tables: Tables) -> None:
+    for choice, said in (
         ({"readings": [PLAIN, PLAIN]}, f"'{PLAIN}' is named twice"),
         ({"readings": []}, "No specification of table_1 was named. Choose from table_1_col_1, "),
         (
@@ -332,13 +327,9 @@ def test_the_command_ends_with_two_and_writes_nothing_where_a_choice_does_not_ex
             {"errors": ["hc3"]},
             "'hc3' is not a kind of standard error. Choose from city, province, wild, or",
         ),
-    ],
-)
-def test_a_choice_that_does_not_exist_is_named_with_those_that_do(
-    choice: dict[str, Any], said: str, sample_tables: Tables
-) -> None:
-    with pytest.raises(TableError, match=re.escape(said)):
-        sample_tables["table_1"].prepare(**choice)
+    ):
+        with pytest.raises(TableError, match=re.escape(said)):
+            sample_tables["table_1"].prepare(**choice)
 
 
 @pytest.mark.soak
