@@ -204,11 +204,8 @@ def test_stock_and_flow_add_up_in_every_cell(tables: dict[str, pd.DataFrame], pr
         for name in ("企业存续数", "企业新设数", "企业注销数")
     )
     before = stock - entries + exits
-    pd.testing.assert_frame_equal(
-        before[YEARS[1:]].set_axis(YEARS[:-1], axis=1), stock[YEARS[:-1]], check_names=False
-    )
-    for table in (before, stock, entries, exits):
-        assert (table >= 0).all(axis=None)
+    np.testing.assert_array_equal(before[YEARS[1:]], stock[YEARS[:-1]])
+    assert np.min([before, stock, entries, exits]) >= 0
 
 
 def test_employment_is_within_that_of_its_whole_and_sectors_sum_to_gdp(
@@ -218,9 +215,9 @@ def test_employment_is_within_that_of_its_whole_and_sectors_sum_to_gdp(
     sectors = yearbook[["第一产业增加值(亿元)", "第二产业增加值(亿元)", "第三产业增加值(亿元)"]]
     np.testing.assert_allclose(sectors.sum(axis=1), yearbook["地区生产总值(亿元)"], atol=0.0101)
     assert (sectors > 0).all().all()
-    known = yearbook.dropna(subset=["制造业从业人员(万人)"])
-    assert (known["制造业从业人员(万人)"] <= known["第二产业从业人员(万人)"]).all()
-    assert (known["第二产业从业人员(万人)"] <= known["单位从业人员(万人)"]).all()
+    names = ["制造业从业人员(万人)", "第二产业从业人员(万人)", "单位从业人员(万人)"]
+    known = yearbook[names].dropna(subset=names[0])
+    assert (np.diff(known) >= 0).all()
 
 
 def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
