@@ -240,7 +240,7 @@ def test_a_value_near_to_another_providers_is_rounded(causes: Causes) -> None:
 
 
 def test_values_printed_with_fewer_digits_are_the_same(causes: Causes) -> None:
-    printed = {
+    printed: dict[str, Cells] = {
         city: {year: round(value) for year, value in at.items()} for city, at in UNTOUCHED.items()
     }
     assert {*causes(printed)} == {SAME}
