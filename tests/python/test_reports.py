@@ -2,6 +2,7 @@
 figure.
 """
 
+import csv
 import re
 from typing import Any
 
@@ -13,6 +14,11 @@ from scipy import stats
 from ai_manufacturing.system.sql_text import quote_literal
 from tests.lib import in_memory
 from tests.python.conftest import PROJECT, Build
+
+
+def published() -> list[dict[str, str]]:
+    with (PROJECT / "seeds/published_estimates.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def estimate(build: Build, specification: str, term: str, column: str = "estimate") -> Any:
@@ -30,7 +36,7 @@ def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is
         "select item_id, verdict in ('compatible', 'cannot_tell'), explaining_remark_number, status"
         " from reports.rpt_replication_scorecard"
     )
-    assert len(rows) == 56
+    assert len(rows) == len(published()) == 56
     assert sum(inside for _, inside, _, _ in rows) >= 48
     remarks = sample_build.pairs(
         "select remark_number, count(value) from reports.rpt_paper_remarks group by remark_number"
@@ -103,6 +109,19 @@ def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(
     )
     assert len(counts) == 16
     assert all(counted == pytest.approx(printed, rel=0.001) for printed, counted in counts)
+
+
+def test_every_printed_coefficient_stands_in_its_column(sample_build: Build) -> None:
+    numbers = sample_build.pairs(
+        "select (specification_id, term), [format('{:.3f}', estimate), format('({:.3f})',"
+        " std_error)] from reports.rpt_coefficients"
+    )
+    tables = {f"table_{place}": f"from reports.rpt_table_{place}" for place in range(1, 7)}
+    frames = {name: sample_build.frame(query).astype(str) for name, query in tables.items()}
+    for printed in published():
+        table, column, term = (printed[name] for name in ("table_id", "column_number", "term"))
+        cells = frames[table][f"column_{column}"].str.rstrip("*‡")
+        assert {*numbers[f"{table}_col_{column}", term]} <= {*cells}, printed
 
 
 def test_a_table_names_its_dependent_variables_and_its_fixed_effects(sample_build: Build) -> None:
