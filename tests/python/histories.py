@@ -39,9 +39,9 @@ def moved(errors: float, *statements: str, rows: str = MOVED) -> Act:
     return delivered(f"{estimate} where {rows}", *statements)
 
 
-def again(**limits: float) -> Act:
+def again(limits: Limits | None = None, **options: Any) -> Act:
     """Return a function that repeats a refresh without new data, optionally with other limits."""
-    return lambda refreshes: refreshes.run(Limits(**limits) if limits else None)
+    return lambda refreshes: refreshes.run(limits, **options)
 
 
 def done(function: Callable[..., object], *arguments: object) -> Act:

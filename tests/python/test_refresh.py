@@ -194,7 +194,7 @@ def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
             r"^by hand, checked with the vendor\.",
         ),
         (lambda _: refreshes.of(), None),
-        (again(warn_any_above=1), "000003", rf"{of_two}\."),
+        (again(Limits(warn_any_above=1)), "000003", rf"{of_two}\."),
         (
             delivered(lost + column),
             HeldError,
