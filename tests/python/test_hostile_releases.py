@@ -45,12 +45,13 @@ RELEASE = (
     "create schema release",
     f"create table release.manifest as select {MANIFEST}",
 )
+NAME = "hostile.duckdb"
 Made = Callable[[Path], Path]
 """Creates a hostile file in a folder that contains secret.txt, and returns its path."""
 
 
 def database(folder: Path, *statements: str, of: tuple[str, ...] = RELEASE) -> Path:
-    path = folder / "hostile.duckdb"
+    path = folder / NAME
     with duckdb.connect(str(path)) as connection:
         for statement in (*of, *statements):
             connection.execute(statement.replace("{folder}", str(folder)))
@@ -86,64 +87,39 @@ def a_view_in_a_log(folder: Path) -> Path:
     return path
 
 
-def a_pipe_beside(ending: str) -> Made:
+def at(act: Callable[[Path], object], start: Made = lambda folder: folder / NAME) -> Made:
+    """Return a function that acts on the path of a database that may not exist yet."""
+
     def made(folder: Path) -> Path:
-        path = database(folder)
-        os.mkfifo(path.with_name(path.name + ending))
+        path = start(folder)
+        act(path)
         return path
 
     return made
 
 
-def with_bytes(at: int, content: bytes) -> Made:
-    def made(folder: Path) -> Path:
-        path = database(folder)
+def damaged(act: Callable[[Path], object]) -> Made:
+    return at(act, database)
+
+
+def changed_to(content: bytes, at: int) -> Callable[[Path], object]:
+    def change(path: Path) -> None:
         with path.open("r+b") as file:
             file.seek(at)
             file.write(content)
-        return path
 
-    return made
-
-
-def truncated(folder: Path) -> Path:
-    path = database(folder)
-    os.truncate(path, path.stat().st_size // 2)
-    return path
+    return change
 
 
-def written(content: bytes) -> Made:
-    def made(folder: Path) -> Path:
-        path = folder / "hostile.duckdb"
-        path.write_bytes(content)
-        return path
-
-    return made
-
-
-def a_pipe(folder: Path) -> Path:
-    os.mkfifo(folder / "hostile.duckdb")
-    return folder / "hostile.duckdb"
-
-
-def a_folder(folder: Path) -> Path:
-    (folder / "hostile.duckdb").mkdir()
-    return folder / "hostile.duckdb"
-
-
-def a_link_to(name: str) -> Made:
-    def made(folder: Path) -> Path:
-        os.mkfifo(folder / "pipe")
-        (folder / "hostile.duckdb").symlink_to(folder / name)
-        return folder / "hostile.duckdb"
-
-    return made
+def a_link_to_a_pipe(path: Path) -> None:
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to("pipe")
 
 
 VIEW = "create view marts.dim_city as "
 HOSTILE: dict[str, Made] = {
     "a view on a text": holding(VIEW + "from read_text('{folder}/secret.txt')"),
-    "a pipe": a_pipe,
+    "a pipe": at(os.mkfifo),
     "a macro": holding("create macro marts.same(a) as a"),
     "a view on a path": holding(
         "copy (select 1 as a) to '{folder}/rows.parquet'", VIEW + "from '{folder}/rows.parquet'"
@@ -181,18 +157,18 @@ HOSTILE: dict[str, Made] = {
     "no manifest": holding("delete from release.manifest"),
     "two manifests": holding("insert into release.manifest from release.manifest"),
     "a view in a log": a_view_in_a_log,
-    "a log that is a pipe": a_pipe_beside(".wal"),
-    "another log that is a pipe": a_pipe_beside(".wal.checkpoint"),
-    "a SHA-256 that is a pipe": a_pipe_beside(integrity.SUFFIX),
-    "a version of the future": with_bytes(12, b"\xff\x7f"),
-    "a damaged header": with_bytes(4096, b"\xff" * 4096),
-    "half a file": truncated,
-    "no database": written(b"no database\n" * 10_000),
-    "an empty file": written(b""),
-    "a folder": a_folder,
-    "a link to a text": a_link_to("secret.txt"),
-    "a link to a pipe": a_link_to("pipe"),
-    "a link to nothing": a_link_to("nothing"),
+    "a log that is a pipe": damaged(lambda path: os.mkfifo(f"{path}.wal")),
+    "another log that is a pipe": damaged(lambda path: os.mkfifo(f"{path}.wal.checkpoint")),
+    "a SHA-256 that is a pipe": damaged(lambda path: os.mkfifo(f"{path}{integrity.SUFFIX}")),
+    "a version of the future": damaged(changed_to(b"\xff\x7f", 12)),
+    "a damaged header": damaged(changed_to(b"\xff" * 4096, 4096)),
+    "half a file": damaged(lambda path: os.truncate(path, path.stat().st_size // 2)),
+    "no database": at(lambda path: path.write_bytes(b"no database\n" * 10_000)),
+    "an empty file": at(Path.touch),
+    "a folder": at(Path.mkdir),
+    "a link to a text": at(lambda path: path.symlink_to("secret.txt")),
+    "a link to a pipe": at(a_link_to_a_pipe),
+    "a link to nothing": at(lambda path: path.symlink_to("nothing")),
     "a device": lambda _: Path("/dev/zero"),
 }
 QUICK = [*HOSTILE][:2]
@@ -218,19 +194,19 @@ def ended(folder: Path, commands: list[list[str]], **environment: str) -> list[t
 
 def commands_on(path: Path, out: Path) -> list[list[str]]:
     """Return the arguments of every CLI command that accepts a database, applied to this file."""
-    named = ["--database", str(path)]
-    return [
-        ["report", "--out", str(out / "site"), *named],
-        ["export", "--format", "csv", "--out", str(out / "exports"), *named],
-        ["panel", "--format", "csv", *named],
-        ["table", "table_1", "--format", "html", "--out", str(out / "table.html"), *named],
-        ["trace", "--specification", "table_1_col_1", *named],
-        ["sources", *named],
-        ["queries", "--out", str(out / "queries.md"), *named],
-        ["catalogue", "--out", str(out / "catalogue.html"), *named],
-        ["replication-package", "--out", str(out / "package.zip"), *named],
-        ["compare", str(path), str(path)],
+    of_database = [
+        f"report --out {out}/site",
+        f"export --format csv --out {out}/exports",
+        "panel --format csv",
+        f"table table_1 --format html --out {out}/table.html",
+        "trace --specification table_1_col_1",
+        "sources",
+        f"queries --out {out}/queries.md",
+        f"catalogue --out {out}/catalogue.html",
+        f"replication-package --out {out}/package.zip",
     ]
+    named = [[*line.split(), "--database", str(path)] for line in of_database]
+    return [*named, ["compare", str(path), str(path)]]
 
 
 def with_secret(folder: Path) -> Path:
@@ -306,15 +282,13 @@ def zipped(made: Made) -> Made:
 def a_member(name: str, mode: int = 0) -> Made:
     """Return a function that adds a member, such as a symbolic link, to a malicious package."""
 
-    def made(folder: Path) -> Path:
-        path = zipped(database)(folder)
+    def add(path: Path) -> None:
         with zipfile.ZipFile(path, "a") as archive:
             entry = zipfile.ZipInfo(name)
             entry.external_attr = mode << 16
-            archive.writestr(entry, str(folder / "secret.txt"))
-        return path
+            archive.writestr(entry, str(path.with_name("secret.txt")))
 
-    return made
+    return at(add, zipped(database))
 
 
 ZIPS: dict[str, Made] = {
@@ -323,11 +297,7 @@ ZIPS: dict[str, Made] = {
     "a link": a_member("output/link.csv", stat.S_IFLNK | 0o777),
     "a view on a pipe": zipped(HOSTILE["a view on a pipe"]),
     "a huge cell": zipped(HOSTILE["a huge cell"]),
-    "a pipe": a_pipe,
-    "a folder": a_folder,
-    "an empty file": written(b""),
-    "a device": lambda _: Path("/dev/zero"),
-}
+} | {name: HOSTILE[name] for name in ("a pipe", "a folder", "an empty file", "a device")}
 
 
 @pytest.mark.parametrize(
@@ -350,10 +320,7 @@ def test_check_neither_runs_nor_opens_a_hostile_zip(name: str, tmp_path: Path) -
 def test_no_release_of_a_zip_is_opened_before_somebody_says_yes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def opened(*arguments: object, **options: object) -> None:
-        raise AssertionError("opened")
-
-    monkeypatch.setattr(duckdb_client, "open_in_memory", opened)
+    monkeypatch.setattr(duckdb_client, "open_in_memory", None)
     with pytest.raises(
         replication.ReplicationError, match="was not run, so no numbers were compared"
     ):
