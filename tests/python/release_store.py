@@ -80,7 +80,7 @@ def write_dbt_files(build: Path) -> None:
     """Write stand-ins for the files that dbt leaves in its target folder."""
     (build / "target").mkdir(exist_ok=True)
     for name in DBT_FILES:
-        (build / "target" / name).write_text(build.name, encoding="utf-8")
+        (build / "target" / name).write_text(build.name, "utf-8")
 
 
 def check(path: Path) -> Manifest:
@@ -117,7 +117,7 @@ def past_release(store: Store, warehouse: Path, release_id: str = "000001", **fi
 
 def read(path: Path, query: str) -> list[tuple[Any, ...]]:
     """Return the rows of a query on a database file."""
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with duckdb.connect(path, read_only=True) as connection:
         return connection.execute(query).fetchall()
 
 
@@ -129,13 +129,17 @@ def mounted(folder: Path, size: str) -> None:
         pytest.skip("a small file system cannot be mounted here")
 
 
-def changed(warehouse: Path, to: Path, *statements: str) -> Path:
-    """Copy a warehouse, and run SQL statements on the copy."""
-    shutil.copyfile(warehouse, to)
-    with duckdb.connect(str(to)) as connection:
+def edit(database: Path, *statements: str) -> Path:
+    """Run SQL statements on a database file, and return its path."""
+    with duckdb.connect(database) as connection:
         for statement in statements:
             connection.execute(statement)
-    return to
+    return database
+
+
+def changed(warehouse: Path, to: Path, *statements: str) -> Path:
+    """Copy a warehouse, and run SQL statements on the copy."""
+    return edit(Path(shutil.copyfile(warehouse, to)), *statements)
 
 
 @pytest.fixture(scope="session")
@@ -150,13 +154,9 @@ def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -
         "marts.fct_register_rows_set_aside": "true",
     }
     as_tables = [
-        statement
+        f"create or replace temp table kept as from {view} where {kept};"
+        f" drop view {view}; create table {view} as from kept"
         for view, kept in views.items()
-        for statement in (
-            f"create or replace temp table kept as from {view} where {kept}",
-            f"drop view {view}",
-            f"create table {view} as from kept",
-        )
     ]
     light = tmp_path_factory.mktemp("light") / "sample.duckdb"
     warehouse = changed(sample_build.warehouse, light, *as_tables)
@@ -183,7 +183,7 @@ SOME = {
 def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
     """Return a copy of the sample build with all small tables and some rows of the large ones."""
     warehouse = tmp_path_factory.mktemp("audited") / "sample.duckdb"
-    with duckdb.connect(str(warehouse)) as connection:
+    with duckdb.connect(warehouse) as connection:
         connection.execute(f"attach '{sample_build.warehouse}' as whole (read_only)")
         small = connection.execute(
             "select concat(schema_name, '.', table_name), 'true' from duckdb_tables() where"
@@ -245,10 +245,9 @@ def small_build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """Return a build with a few invented rows in every table that a refresh reads."""
     folder = tmp_path_factory.mktemp("small")
     warehouse, delivered = folder / "small.duckdb", folder / "sample/city_yearbook/2020.csv"
-    with duckdb.connect(str(warehouse)) as connection:
-        connection.execute((PROJECT / "tests/fixtures/small_warehouse.sql").read_text())
+    edit(warehouse, (PROJECT / "tests/fixtures/small_warehouse.sql").read_text())
     delivered.parent.mkdir(parents=True)
-    delivered.write_text("a,b\n", encoding="utf-8")
+    delivered.write_text("a,b\n", "utf-8")
     (folder / "sample/extract_set.yml").write_text("name: sample\nkind: synthetic\n")
     return Build(folder / "sample", warehouse, folder)
 

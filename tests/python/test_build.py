@@ -194,7 +194,7 @@ def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for
     delivery: Build, sample_build: Build
 ) -> None:
     original = "city_yearbook/城市统计年鉴_2015.csv"
-    lines = (delivery.extracts / original).read_text(encoding="utf-8").splitlines()
+    lines = (delivery.extracts / original).read_text("utf-8").splitlines()
     (gdp,) = sample_build.rows(
         "select delivered_value from marts.fct_delivered_values where series = 'gdp_100m_cny' and"
         " city_id = ? and year = 2015",
@@ -552,7 +552,7 @@ def test_a_source_whose_records_are_not_used_says_what_to_add(
         {outside} insert into marts.fct_row_accounting
         select * replace ('in no series' as disposition, 1 as row_count) from {of_patents}
     """
-    with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
+    with duckdb.connect(shutil.copy(sample_build.warehouse, tmp_path)) as connection:
         for change, remedy in (
             ("select 1", ""),
             (unlisted, "Add the series of vendor.patents to seeds/series_sources.csv."),

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from ai_manufacturing.auditing.changes import build_inequality
-from ai_manufacturing.auditing.compare import CompareError, Section, compare_databases
+from ai_manufacturing.auditing.compare import CompareError, compare_databases
 from ai_manufacturing.releases import databases
 from tests.python import release_store
 from tests.python.conftest import Build
@@ -26,12 +26,9 @@ def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
     return change
 
 
-def compared(old: Path, new: Path) -> list[Section]:
+def compared(old: Path, new: Path) -> dict[str, list[tuple]]:
     """Compare two warehouses, whose views may read files in any folder."""
-    return compare_databases(databases.read_database(old), databases.read_database(new), Path("/"))
-
-
-def of(sections: list[Section]) -> dict[str, list[tuple]]:
+    sections = compare_databases(*map(databases.read_database, (old, new)), Path("/"))
     return {section.title: section.rows for section in sections}
 
 
@@ -75,16 +72,14 @@ def test_every_kind_of_difference_is_found_where_it_was_made(
         "drop table reports.rpt_table_6",
         "create table reports.rpt_other as select 1 as one",
     )
-    found = of(compared(light_build.warehouse, new))
+    found = compared(light_build.warehouse, new)
     assert found["Tables"] == [("reports.rpt_table_6", "lost"), ("reports.rpt_other", "gained")]
     assert found["Columns"] == [
         ("marts.dim_city", "name_zh", "lost"),
         ("marts.dim_series", "note", "gained"),
     ]
-    rows = {table: counts for table, *counts in found["Rows"]}
-    assert rows[panel] == ["city_id, year", 4037, 4036, 1, 0, 1]
-    cells = [row[1:3] for row in found["Cells"] if row[0] == panel]
-    assert cells == [("ln_gdp", 1)]
+    assert (panel, "city_id, year", 4037, 4036, 1, 0, 1) in found["Rows"]
+    assert [row[1:3] for row in found["Cells"] if row[0] == panel] == [("ln_gdp", 1)]
     lost, farthest, next_ = found["Estimates"][:3]
     assert (*lost[:2], lost[4]) == ("table_1_col_3", "ai_patent_grants", None)
     assert farthest[:2] == ("table_1_col_1", "ai_firms")
@@ -106,17 +101,16 @@ def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> 
         (old, "(1, 0.5), (1, 0.5), (2, 0.1)"),
         (new, "(1, 0.5), (2, 0.1), (2, 0.2)"),
     ):
-        with duckdb.connect(str(path)) as connection:
-            connection.execute(f"copy (select 1 as value) to '{landed}'")
-            connection.execute("create schema raw; create schema marts")
-            described = "'a' as extract_set, 'delivered' as extract_set_kind"
-            connection.execute(f"create table raw.deliveries as select {described}")
-            connection.execute(
-                f"create table marts.counts as from (values {rows}) as t (place, value)"
-            )
-            connection.execute(f"create view marts.delivered as from read_parquet('{landed}')")
-    assert of(compared(old, new)) == {"Rows": [("marts.counts", "the whole row", 3, 3, 1, 1, 0)]}
-    assert compared(old, old) == []
+        release_store.edit(
+            path,
+            f"copy (select 1 as value) to '{landed}'; create schema raw; create schema marts",
+            "create table raw.deliveries as"
+            " select 'a' as extract_set, 'delivered' as extract_set_kind",
+            f"create table marts.counts as from (values {rows}) as t (place, value)",
+            f"create view marts.delivered as from read_parquet('{landed}')",
+        )
+    assert compared(old, new) == {"Rows": [("marts.counts", "the whole row", 3, 3, 1, 1, 0)]}
+    assert compared(old, old) == {}
     landed.unlink()
     with pytest.raises(CompareError, match=r"rows\.parquet[\s\S]*LANDING_DIR"):
         compared(old, new)

@@ -91,7 +91,7 @@ def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
 
 def tables_of(release: Path) -> dict[str, pd.DataFrame]:
     listed = "select concat(schema_name, '.', table_name) from duckdb_tables() order by all"
-    with duckdb.connect(str(release), read_only=True) as connection:
+    with duckdb.connect(release, read_only=True) as connection:
         names = [name for (name,) in connection.execute(listed).fetchall()]
         return {name: connection.execute(f"from {name}").df() for name in names}
 

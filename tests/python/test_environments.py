@@ -20,11 +20,11 @@ NEWEST = "python3.13"
 def test_the_image_runs_the_two_commands_of_the_readme_and_the_devcontainer_opens_it() -> None:
     readme = (
         (PROJECT / "README.md")
-        .read_text(encoding="utf-8")
+        .read_text("utf-8")
         .partition("## Two commands")[2]
         .partition("\n## ")[0]
     )
-    _, _, steps = (PROJECT / "Dockerfile").read_text(encoding="utf-8").partition("AS development")
+    _, _, steps = (PROJECT / "Dockerfile").read_text("utf-8").partition("AS development")
     commands = re.findall(r"^    (make \w+) ", readme, flags=re.MULTILINE)
     assert (
         commands
@@ -32,7 +32,7 @@ def test_the_image_runs_the_two_commands_of_the_readme_and_the_devcontainer_open
         == ["make build", "make test"]
     )
 
-    opened = json.loads((PROJECT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+    opened = json.loads((PROJECT / ".devcontainer/devcontainer.json").read_text("utf-8"))
     assert (opened["build"]["dockerfile"], opened["build"]["target"]) == (
         "../Dockerfile",
         "development",

@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from ai_manufacturing import replication
@@ -18,7 +17,7 @@ from ai_manufacturing.replication import contents
 from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.system.exit_codes import ExitCode
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import changed
+from tests.python.release_store import changed, edit
 from tests.python.test_replication_package import foreign
 
 SECRET = "the reader's own words"
@@ -51,11 +50,8 @@ Made = Callable[[Path], Path]
 
 
 def database(folder: Path, *statements: str, of: tuple[str, ...] = RELEASE) -> Path:
-    path = folder / NAME
-    with duckdb.connect(str(path)) as connection:
-        for statement in (*of, *statements):
-            connection.execute(statement.replace("{folder}", str(folder)))
-    return path
+    named = (statement.replace("{folder}", str(folder)) for statement in (*of, *statements))
+    return edit(folder / NAME, *named)
 
 
 def holding(*statements: str, of: tuple[str, ...] = RELEASE) -> Made:
@@ -64,7 +60,7 @@ def holding(*statements: str, of: tuple[str, ...] = RELEASE) -> Made:
 
 def a_view_on_a_pipe(folder: Path) -> Path:
     rows = folder / "rows.csv"
-    rows.write_text("a\n1\n", encoding="utf-8")
+    rows.write_text("a\n1\n", "utf-8")
     path = database(folder, "create view marts.dim_city as from read_csv('{folder}/rows.csv')")
     rows.unlink()
     os.mkfifo(rows)
@@ -211,7 +207,7 @@ def commands_on(path: Path, out: Path) -> list[list[str]]:
 
 def with_secret(folder: Path) -> Path:
     folder.mkdir()
-    (folder / "secret.txt").write_text(SECRET, encoding="utf-8")
+    (folder / "secret.txt").write_text(SECRET, "utf-8")
     return folder
 
 

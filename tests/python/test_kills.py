@@ -30,7 +30,7 @@ def test_nothing_opens_duckdb_but_the_one_place_that_closes_its_doors() -> None:
         path
         for folder in ("src", "benchmarks", "python_models")
         for path in (PROJECT / folder).rglob("*.py")
-        if re.search(r"\bduckdb\.connect\(", path.read_text(encoding="utf-8"))
+        if re.search(r"\bduckdb\.connect\(", path.read_text("utf-8"))
     ]
     assert [path.name for path in sources] == ["duckdb_client.py"]
 
@@ -53,7 +53,7 @@ def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(
             store.append_to_log({"release_id": "000001"})
             held = store.work / "000002"
             held.mkdir()
-            (held / "report.json").write_text("{}", encoding="utf-8")
+            (held / "report.json").write_text("{}", "utf-8")
             store.add_held_build(held, "000002")
     finally:
         os.umask(before)
@@ -83,7 +83,7 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(
 
     def with_catalogue() -> None:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "catalogue.html").write_text(f"<html><head>{marks}</head></html>", encoding="utf-8")
+        (out / "catalogue.html").write_text(f"<html><head>{marks}</head></html>", "utf-8")
 
     def is_whole() -> None:
         assert integrity.check_folder(out, ("catalogue.html",)) == []

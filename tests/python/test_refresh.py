@@ -136,7 +136,7 @@ def test_changes_are_counted_in_their_units_and_kept_in_the_new_release(
         " changed, intervals do not overlap",
     )
 
-    (tmp_path / "text.duckdb").write_text("no database", encoding="utf-8")
+    (tmp_path / "text.duckdb").write_text("no database", "utf-8")
     with pytest.raises(RefreshError, match=r"text\.duckdb is not a release"):
         read_manifest(tmp_path / "text.duckdb")
 
@@ -144,7 +144,7 @@ def test_changes_are_counted_in_their_units_and_kept_in_the_new_release(
 def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(
     store: Store, small_build: Build
 ) -> None:
-    (store.folder / "past" / "notes.duckdb").write_text("no release", encoding="utf-8")
+    (store.folder / "past" / "notes.duckdb").write_text("no release", "utf-8")
     (store.folder / "held" / "notes").mkdir()
     for _ in range(4):
         write_dbt_files(store.work)
@@ -267,7 +267,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     monkeypatch.setenv("LC_ALL", "C")
     extracts = shutil.copytree(refreshes.build.extracts, tmp_path / "sample")
     (extracts / "firms").mkdir()
-    (extracts / "firms/2020.CSV").write_text("a", encoding="utf-8")
+    (extracts / "firms/2020.CSV").write_text("a", "utf-8")
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
 
     def warnings(*rows: dict[str, Any]) -> list[dict[str, Any]]:
@@ -350,7 +350,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     (extracts / renamed).rename(extracts / "patents/专利_2011年.csv")
     with (extracts / "extract_set.yml").open("a", encoding="utf-8") as file:
         file.write("# a remark\n")
-    (extracts / "new.csv").write_text("a,b\n", encoding="utf-8")
+    (extracts / "new.csv").write_text("a,b\n", "utf-8")
     deliveries = "update marts.fct_deliveries set"
     broken = '[{"firm_stock_flow_break_count": 1, "city_id": "430100", "year": 2016}]'
     stopped = sample_refreshes.of(
@@ -381,9 +381,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     message = str(held.value).splitlines()
     assert message[1:7] == [*files, lost, "These changes may explain the failures below."]
     assert message[7].startswith("firm_survival: ")
-    report = json.loads(
-        (store.locate_held_build("000002") / "report.json").read_text(encoding="utf-8")
-    )
+    report = json.loads((store.locate_held_build("000002") / "report.json").read_text("utf-8"))
     assert report["delivery"]["lines"] == [*files, lost]
 
     # After the gate stopped a build, only the same version of the code may estimate it.
@@ -445,7 +443,7 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
 def test_a_file_that_landing_passes_over_is_nothing_new(tmp_path: Path) -> None:
     for name in ("a.csv", "extract_set.yml", ".DS_Store", "~$a.xlsx", "README.md", ".git/config"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("{}", encoding="utf-8")
+        (tmp_path / name).write_text("{}", "utf-8")
     assert [*fingerprint.hash_deliveries(tmp_path)] == ["a.csv", "extract_set.yml"]
 
 
@@ -502,7 +500,7 @@ def test_a_warehouse_that_another_process_has_open_is_named_with_that_process(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "warehouse.duckdb"
-    duckdb.connect(str(path)).close()
+    duckdb.connect(path).close()
     reader = (
         "import duckdb, sys; connection = duckdb.connect(sys.argv[1], read_only=True);"
         " print('open', flush=True); sys.stdin.read()"
@@ -590,7 +588,7 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
     copied = build.run_dbt
 
     def delivered_meanwhile(*arguments: Any, **options: Any) -> bool:
-        (extracts / "late.csv").write_text("half a file", encoding="utf-8")
+        (extracts / "late.csv").write_text("half a file", "utf-8")
         return copied(*arguments, **options)
 
     monkeypatch.setattr(build, "run_dbt", delivered_meanwhile)
@@ -634,7 +632,7 @@ def test_a_number_that_is_no_release_reaches_no_path(store: Store) -> None:
     beside = store.folder / "x"
     beside.mkdir()
     kept = {"outcome": "HeldError", "manifest": described("000001"), "found": []}
-    (beside / "report.json").write_text(json.dumps(kept), encoding="utf-8")
+    (beside / "report.json").write_text(json.dumps(kept), "utf-8")
     acts: tuple[Callable[[str], object], ...] = (
         lambda number: by_hand.roll_back(store, number, quiet),
         lambda number: by_hand.publish_held_build(store, number, "because", quiet),
@@ -683,7 +681,7 @@ def test_whatever_ends_a_refresh_is_a_message(
             failing.setattr(place, name, Mock(side_effect=error))
             unchanged = rf"^exit 1, .*{words}\. The published release is unchanged"
             replay(refreshes, (again(), RefreshError, unchanged))
-    assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text(encoding="utf-8")
+    assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text("utf-8")
     # Release 000002 was written but not published, so the refresh builds release 000003.
     assert store.list_release_ids() == ["000001", "000002"]
     replay(refreshes, (again(), "000003"))
@@ -769,7 +767,7 @@ def test_a_reader_that_has_the_old_release_open_keeps_it_also_behind_a_link(
     store = Store(tmp_path / "releases", settings.release_path())
     store.prepare_folders()
     release(store, small_build.warehouse)
-    with duckdb.connect(str(link), read_only=True) as reader:
+    with duckdb.connect(link, read_only=True) as reader:
         query = "select release_id, (select count(*) from marts.dim_city) from release.manifest"
         before = reader.execute(query).fetchall()
         release(store, small_build.warehouse)
@@ -1165,9 +1163,7 @@ def test_the_log_rotates_and_no_line_is_lost(store: Store, monkeypatch: pytest.M
     assert logs[-1].name == "refresh.log"
     assert 1 < len(logs) <= 1 + refresh_log.BACKUP_COUNT
     assert all(log.stat().st_size <= 400 for log in logs)
-    lines = [
-        json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()
-    ]
+    lines = [json.loads(line) for log in logs for line in log.read_text("utf-8").splitlines()]
     assert [line["message"] for line in lines] == [f"{number} % 中文" for number in range(12)]
     assert logs[-1].stat().st_mode & 0o777 == 0o644
 
@@ -1184,7 +1180,7 @@ def home(store: Store, small_build: Build, tmp_path: Path, monkeypatch: pytest.M
     (clone / "build/releases").symlink_to(store.folder)
     settings_file = clone.parent / ".config/ai-manufacturing.env"
     settings_file.parent.mkdir()
-    settings_file.write_text(f'EXTRACTS_DIR="{small_build.extracts}"\n', encoding="utf-8")
+    settings_file.write_text(f'EXTRACTS_DIR="{small_build.extracts}"\n', "utf-8")
     published_as_built(store, small_build.warehouse, small_build.extracts, monkeypatch)
     return clone.parent
 
@@ -1213,10 +1209,10 @@ def test_the_line_for_cron_works_as_cron_runs_it(home: Path) -> None:
     settings_file = home / ".config/ai-manufacturing.env"
     from_home = f"cd {home}; {shell_command}"
     assert in_shell(from_home, home) == (0, "")
-    assert '"NothingNewError"' in log.read_text(encoding="utf-8")
-    settings_file.write_text("EXTRACTS_DIR=/nowhere\n", encoding="utf-8")
+    assert '"NothingNewError"' in log.read_text("utf-8")
+    settings_file.write_text("EXTRACTS_DIR=/nowhere\n", "utf-8")
     code, mail = in_shell(from_home, home)
-    last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    last = json.loads(log.read_text("utf-8").splitlines()[-1])
     assert (code, last["event"]) == (1, "BadConfigurationError")
     assert "/nowhere: the folder does not exist" in last["message"]
     assert last["at"] in mail

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-import duckdb
 import pytest
 from click.testing import CliRunner
 
@@ -28,7 +27,7 @@ from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.tables import exports
 from tests.python.conftest import PROJECT, Build, environment_of_its_own, made_once
-from tests.python.release_store import changed, described, read
+from tests.python.release_store import changed, described, edit, read
 from tests.python.terminal import on_terminal
 
 # The example number of GB 11643, split so that this file itself passes the check for personal data.
@@ -52,7 +51,7 @@ may_publish: yes
 
 def packed(build: Build, folder: Path, kind: str) -> Path:
     """Write a release of a build, and return its replication package without running it."""
-    (folder / "form.yml").write_text(FORM, encoding="utf-8")
+    (folder / "form.yml").write_text(FORM, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("EXTRACTS_DIR", "LANDING_DIR", "DBT_PROJECT_DIR"):
             patch.setenv(name, build.environment[name])
@@ -107,7 +106,7 @@ def rerun_folder(unpacked: Path, few: Build) -> Path:
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:
-    return [*csv.DictReader(io.StringIO((folder / name).read_text(encoding="utf-8")))]
+    return [*csv.DictReader(io.StringIO((folder / name).read_text("utf-8")))]
 
 
 def raw_files_of(folder: Path) -> list[str]:
@@ -119,7 +118,7 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
     package_folder: Path, few: Build
 ) -> None:
     assert integrity.check_folder(package_folder) == []
-    readme = (package_folder / "README.md").read_text(encoding="utf-8")
+    readme = (package_folder / "README.md").read_text("utf-8")
     for words in (
         "SYNTHETIC DATA",
         "All data are in this package.",
@@ -150,7 +149,7 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
             "README.md does not state the run time"
         ),
     }
-    figure = (package_folder / "output/figure_1.svg").read_text(encoding="utf-8")
+    figure = (package_folder / "output/figure_1.svg").read_text("utf-8")
     points, printed = few.rows(
         "select count(estimate), count(printed_estimate) from reports.rpt_figure_1"
     )[0]
@@ -178,16 +177,15 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(folder)
     listed = rows(folder, contents.RAW_FILES)
-    assert raw_files_of(folder) == [
-        Path(row["path"]).name for row in listed if row["is_restricted"] == "False"
-    ]
+    free = [Path(row["path"]).name for row in listed if row["is_restricted"] == "False"]
+    assert raw_files_of(folder) == free
     (address,) = [row["address"] for row in listed if row["path"].endswith("/firms12_20.dta")]
     repository = (
         r"https://github\.com/DuHe1123/phd_projects/blob/[0-9a-f]{40}/rawData/firms12_20\.dta"
     )
     assert re.fullmatch(repository, address)
     # The note on substitutes must remain with the figure when somebody copies the figure.
-    figure = (folder / "output/figure_1.svg").read_text(encoding="utf-8")
+    figure = (folder / "output/figure_1.svg").read_text("utf-8")
     assert "† AI firms of all industries, by keyword, entered</text>" in figure
     assert ">† AI firms of all industries by keyword substitute for sections B-E.</text>" in figure
     checked = {row["rule"]: row["faults"] for row in rows(folder, rules.CHECKS)}
@@ -219,21 +217,19 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
 @pytest.mark.soak
 def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_folder: Path) -> None:
     assert rerun.find_differences(unpacked) == []
-    with duckdb.connect(str(unpacked / contents.RELEASE)) as connection:
-        connection.execute(
-            "update reports.rpt_coefficients set std_error = std_error * 1.0001 "
-            "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
-        )
-        connection.execute(
-            f"update {PANEL} set gdp_100m_cny = gdp_100m_cny + 1 where city_id = '440300' and year"
-            " = 2015"
-        )
+    edit(
+        unpacked / contents.RELEASE,
+        "update reports.rpt_coefficients set std_error = std_error * 1.0001 "
+        "where specification_id = 'table_1_col_1' and term = 'ai_firms'",
+        f"update {PANEL} set gdp_100m_cny = gdp_100m_cny + 1 where city_id = '440300' and year"
+        " = 2015",
+    )
     for name, pattern, new in (
         (contents.PANEL, "2015", "2016"),
         ("output/table_1.tex", r"(?<=0\.)\d{3}", "777"),
     ):
-        text = (unpacked / name).read_text(encoding="utf-8")
-        (unpacked / name).write_text(re.sub(pattern, new, text, count=1), encoding="utf-8")
+        text = (unpacked / name).read_text("utf-8")
+        (unpacked / name).write_text(re.sub(pattern, new, text, count=1), "utf-8")
     found = "\n".join(rerun.find_differences(unpacked))
     for pattern in (
         r"reports\.rpt_coefficients +std_error +1 ",
@@ -282,8 +278,7 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
             ],
         ),
     ):
-        with duckdb.connect(str(warehouse)) as connection:
-            connection.execute(statement)
+        edit(warehouse, statement)
         assert [line.split(" is ")[0] for line in rerun.find_differences(unpacked)] == expected
 
 
@@ -376,7 +371,7 @@ def test_each_rule_of_a_data_editor_can_fail(
         path.unlink(missing_ok=True)
         if change is not None:
             path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, "utf-8")
         faults = [*judges[f"_check_{rule}"](package_folder)]
     finally:
         path.unlink(missing_ok=True)
@@ -403,25 +398,25 @@ def test_a_form_that_signs_nothing_is_refused(
 ) -> None:
     manifest = cast(Manifest, SimpleNamespace(extract_set="sample", release_id="000001"))
     form = tmp_path / "form.yml"
-    form.write_text(FORM.replace(old, new), encoding="utf-8")
+    form.write_text(FORM.replace(old, new), "utf-8")
     with pytest.raises(ReplicationError, match=message):
         rights.read_signature(form, manifest)
-    form.write_text(FORM.replace("may_publish: yes", "may_publish: no"), encoding="utf-8")
+    form.write_text(FORM.replace("may_publish: yes", "may_publish: no"), "utf-8")
     signed = rights.read_signature(form, manifest)
     assert (signed.name, str(signed.date)) == ("A Tester", "2026-11-28")
     assert (signed.may_use, signed.may_publish) == (True, False)
 
 
 def test_other_files_than_those_of_the_release_are_not_packed(tmp_path: Path) -> None:
-    (tmp_path / "extract_set.yml").write_text("name: sample\nkind: synthetic\n", encoding="utf-8")
-    (tmp_path / "yearbook.csv").write_text("", encoding="utf-8")
+    (tmp_path / "extract_set.yml").write_text("name: sample\nkind: synthetic\n", "utf-8")
+    (tmp_path / "yearbook.csv").write_text("", "utf-8")
     hashes = fingerprint.hash_deliveries(tmp_path)
     manifest = cast(
         Manifest,
         SimpleNamespace(release_id="000001", extract_set="sample", delivery_hashes=hashes),
     )
     contents._require_deliveries(manifest, tmp_path)
-    (tmp_path / "yearbook.csv").write_text("1", encoding="utf-8")
+    (tmp_path / "yearbook.csv").write_text("1", "utf-8")
     said = "does not contain the files of release 000001: 1 files differ, such as yearbook.csv"
     with pytest.raises(ReplicationError, match=said):
         contents._require_deliveries(manifest, tmp_path)
@@ -454,8 +449,7 @@ def foreign(folder: Path, program: str, **more: bytes) -> Path:
     """Return a complete package with another run.sh and a nearly empty release."""
     release = folder / "small.duckdb"
     if not release.exists():
-        with duckdb.connect(str(release)) as connection:
-            connection.execute(FOREIGN)
+        edit(release, FOREIGN)
     needed = {name: b"" for name in replication.REQUIRED_FILES if name != integrity.SUMS}
     needed[contents.RELEASE] = release.read_bytes()
     needed[contents.RAW_FILES] = ",".join(contents.RAW_COLUMNS).encode()
@@ -479,16 +473,15 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
     ran = tmp_path / "ran"
     program = f"touch '{ran}'"
     # The package requires a different file with this name.
-    (tmp_path / "a.csv").write_text("another", encoding="utf-8")
+    (tmp_path / "a.csv").write_text("another", "utf-8")
     run, sums = program.encode(), f"{'0' * 64}  data/panel.csv\n".encode()
     header = ",".join(contents.RAW_COLUMNS).encode()
     row = b"\nset/a.csv,0a,1,b,1,republished,,,,True,False,,,,,from its provider,"
-    warehouse = tmp_path / "warehouse.duckdb"
-    with duckdb.connect(str(warehouse)) as connection:
-        connection.execute(
-            "create schema raw; create table raw.deliveries as"
-            " select 'x' as extract_set, 'delivered' as extract_set_kind"
-        )
+    warehouse = edit(
+        tmp_path / "warehouse.duckdb",
+        "create schema raw; create table raw.deliveries as"
+        " select 'x' as extract_set, 'delivered' as extract_set_kind",
+    )
     incomplete = partial(package_of, tmp_path)
     complete = partial(foreign, tmp_path, program)
     for pack, files, why in (
@@ -515,7 +508,7 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
         archive = pack(**files)
         with pytest.raises(ReplicationError, match=why):
             checked(archive)
-    archive.write_text("no zip", encoding="utf-8")
+    archive.write_text("no zip", "utf-8")
     with pytest.raises(ReplicationError, match=r"foreign\.zip is not a zip"):
         checked(archive)
     faults, asked = checked(complete(**{contents.PANEL: b"2016", integrity.SUMS: sums}))
@@ -576,7 +569,7 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
         "this does not prove who made it",
     ):
         assert words in asked[0]
-    lines = seen.read_text(encoding="utf-8").splitlines()
+    lines = seen.read_text("utf-8").splitlines()
     variables = dict(line.split("=", 1) for line in lines if "=" in line)
     own = "HOME TMPDIR ENVIRONMENT PWD OLDPWD SHLVL _"
     assert variables.keys() <= {*rerun.INHERITED_VARIABLES, *own.split()}

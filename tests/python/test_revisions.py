@@ -850,7 +850,7 @@ def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.Data
 def with_series(warehouse: Path, rows: pd.DataFrame, used: pd.DataFrame) -> None:
     """Write series into a warehouse, with the gate's statistics for each series and year."""
     years = judged_samples.checked(rows, used)["series_years"]
-    with duckdb.connect(str(warehouse)) as connection:
+    with duckdb.connect(warehouse) as connection:
         for table, content in ((CONFORMED, rows), (YEARS, years)):
             connection.register("content", content)
             connection.execute(f"create or replace table {table} as from content")

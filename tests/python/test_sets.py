@@ -46,7 +46,7 @@ def reasons(done: Build, table: str = SHOWN) -> set[str]:
 
 
 def page(store: Store, name: str) -> str:
-    return (store.folder.parent / f"site/{name}.html").read_text(encoding="utf-8")
+    return (store.folder.parent / f"site/{name}.html").read_text("utf-8")
 
 
 def refresh(store: Store, build: Build, extracts: Path, held_for: str = "") -> Build:
@@ -122,7 +122,7 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
     store: Store, fresh: Build, tmp_path: Path
 ) -> None:
     written = deliver_sample_of_survivors(tmp_path / "register")
-    (tmp_path / "register/extract_set.yml").write_text("has_estimates: false\n", encoding="utf-8")
+    (tmp_path / "register/extract_set.yml").write_text("has_estimates: false\n", "utf-8")
     done = refresh(store, fresh, tmp_path / "register")
 
     entries = done.rows(

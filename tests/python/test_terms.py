@@ -58,7 +58,7 @@ def texts(path: Path) -> Iterator[str]:
     elif path.suffix == ".dta":
         yield pd.read_stata(path, convert_categoricals=False).to_csv()
     elif path.suffix == ".duckdb":
-        with duckdb.connect(str(path), read_only=True) as connection:
+        with duckdb.connect(path, read_only=True) as connection:
             for (name,) in connection.execute(TABLES).fetchall():
                 yield connection.execute(f"from {name}").df().to_csv()
     elif path.suffix in (".xlsx", ".docx"):
@@ -89,7 +89,7 @@ def tables_with(database: Path, value: float) -> set[str]:
 def invent(few: Build, folder: Path) -> None:
     """Write a release of the sample with one restricted and one open provider."""
     path = release(few, folder, "delivered")
-    with duckdb.connect(str(path)) as connection:
+    with duckdb.connect(path) as connection:
         connection.execute("update release.manifest set extract_set = ?", [HOSTILE])
         connection.execute(
             "update marts.fct_deliveries set provenance_class = 'commercial_vendor', "

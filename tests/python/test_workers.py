@@ -41,7 +41,7 @@ def pool() -> workers.Pool:
 def made(pool: workers.Pool, folder: Path, body: str, **tables: pd.DataFrame) -> Any:
     """Write a Python model to a file and return its result from a worker process."""
     path = folder / "a_model.py"
-    path.write_text(HEAD + indent(body, "    "), encoding="utf-8")
+    path.write_text(HEAD + indent(body, "    "), "utf-8")
     with duckdb.connect() as connection:
         dbt = SimpleNamespace(
             ref=lambda name: connection.from_df(tables[name]),
