@@ -24,13 +24,23 @@ TABLES = """
 """
 
 
+OF_2020 = "select 'ai_firms' as measure, 2020 as year"
+
+
 def warehouse_of(counts: list[int]) -> duckdb.DuckDBPyConnection:
     """Create an in-memory warehouse of cities with the given counts, attached as `built`."""
     connection = duckdb.connect()
     connection.execute("attach ':memory:' as built; use built")
-    for statement in TABLES.split(";"):
-        connection.execute(statement, [counts] if "?" in statement else [])
+    connection.execute(TABLES.replace("?", f"{counts}::bigint[]"))
     return connection
+
+
+def is_shown(connection: duckdb.DuckDBPyConnection, column: str, rows: str = OF_2020) -> list[bool]:
+    """Return for each row of a query whether a public copy shows its value in the column."""
+    table, _, name = column.rpartition(".")
+    condition = disclosure.select_publishable_rows(connection)[table][name]
+    shown = connection.execute(f"select {condition} from ({rows})").fetchall()
+    return [answer for (answer,) in shown]
 
 
 @pytest.mark.parametrize(
@@ -48,18 +58,14 @@ def warehouse_of(counts: list[int]) -> duckdb.DuckDBPyConnection:
     ],
 )
 def test_a_sum_is_shown_where_no_city_follows_from_it(counts: list[int], is_safe: bool) -> None:
+    facts = "select unnest(['one', 'all', 'a count', 'unknown']) as fact_id"
     with warehouse_of(counts) as connection:
-        shown = disclosure.select_publishable_rows(connection)
-        national = shown["marts.fct_spatial_concentration"]["national_count"]
-        of_sum = f"select {national} from (select 'ai_firms' as measure, 2020 as year)"
-        assert connection.execute(of_sum).fetchall() == [(is_safe,)]
-        fact = shown["reports.rpt_published_facts"]["estimated_value"]
-        facts = (
-            f"select {fact} from (select unnest(['one', 'all', 'a count', 'unknown']) as fact_id)"
-        )
-        assert connection.execute(facts).fetchall() == [(False,), (is_safe,), (True,), (False,)]
-        classes = shown["reports.rpt_spatial_classes"]["ai_firm_count"]
-        assert connection.execute(f"select {classes}").fetchall() == [(is_safe,)]
+        for column, rows, expected in (
+            ("marts.fct_spatial_concentration.national_count", OF_2020, [is_safe]),
+            ("reports.rpt_published_facts.estimated_value", facts, [False, is_safe, True, False]),
+            ("reports.rpt_spatial_classes.ai_firm_count", OF_2020, [is_safe]),
+        ):
+            assert is_shown(connection, column, rows) == expected, column
 
 
 def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
@@ -73,27 +79,22 @@ def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
             "update marts.fct_spatial_distribution set class = '100_to_200' where measure_count <"
             " 10"
         )
-        shown = disclosure.select_publishable_rows(connection)
-        share = shown["marts.fct_spatial_concentration"]["top_10_share"]
-        row = "(select 'ai_firms' as measure, 2020 as year)"
-        assert connection.execute(f"select {share} from {row}").fetchall() == [(False,)]
+        share = "marts.fct_spatial_concentration.top_10_share"
+        assert is_shown(connection, share) == [False]
         # The class has six cities, so subtracting the total of the five largest cities would reveal
         # the sixth.
         connection.execute("update marts.fct_spatial_distribution set measure_count = 30 - city_id")
         connection.execute(
             "update marts.fct_spatial_distribution set class = if(city_id <= 6, 'over_200', 'rest')"
         )
-        classes = disclosure.select_publishable_rows(connection)["reports.rpt_spatial_classes"][
-            "ai_firm_count"
-        ]
-        assert connection.execute(f"select {classes}").fetchall() == [(False,)]
+        assert is_shown(connection, "reports.rpt_spatial_classes.ai_firm_count") == [False]
 
 
 def tables_of(release: Path) -> dict[str, pd.DataFrame]:
     listed = "select concat(schema_name, '.', table_name) from duckdb_tables() order by all"
     with duckdb.connect(release, read_only=True) as connection:
-        names = [name for (name,) in connection.execute(listed).fetchall()]
-        return {name: connection.execute(f"from {name}").df() for name in names}
+        names = connection.execute(listed).fetchall()
+        return {name: connection.execute(f"from {name}").df() for (name,) in names}
 
 
 @pytest.mark.soak

@@ -26,13 +26,12 @@ from tests.python.site_reader import ONE_FORMAT, ONE_PAGE
 
 
 def test_nothing_opens_duckdb_but_the_one_place_that_closes_its_doors() -> None:
-    sources = [
-        path
+    assert [
+        path.name
         for folder in ("src", "benchmarks", "python_models")
         for path in (PROJECT / folder).rglob("*.py")
         if re.search(r"\bduckdb\.connect\(", path.read_text("utf-8"))
-    ]
-    assert [path.name for path in sources] == ["duckdb_client.py"]
+    ] == ["duckdb_client.py"]
 
 
 def permissions(folder: Path) -> dict[str, int]:

@@ -21,17 +21,16 @@ def rests_on(role: str, quantity: str) -> SimpleNamespace:
     return SimpleNamespace(role=role, variable="ln_series", quantity=quantity, series=quantity)
 
 
-def sampled(values: np.ndarray, measure: np.ndarray) -> Sample:
+OUTCOME = rests_on("outcome", "employment_10k")
+
+
+def remarks(used: list[Any], values: np.ndarray, measure: np.ndarray) -> list[Any]:
+    """Return the remarks on a regression that uses these printed values."""
     cities, years = AXES
-    rows = pd.DataFrame(
-        {
-            "city_id": cities.astype(str),
-            "year": 2010 + years,
-            "ln_series": np.log(values),
-            "ai_firms": measure,
-        }
-    )
-    return Sample(rows, np.ones(len(rows), bool), 0, np.arange(len(rows)))
+    rows = pd.DataFrame({"city_id": cities.astype(str), "year": 2010 + years})
+    rows = rows.assign(ln_series=np.log(values), ai_firms=measure)
+    sample = Sample(rows, np.ones(len(rows), bool), 0, np.arange(len(rows)))
+    return [*rounding.find_remarks(REGRESSION, used, sample)]
 
 
 def drawn(median: float, persistence: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,8 +62,7 @@ def test_a_control_is_drawn_to_zero_by_no_more_than_is_said_and_by_that_where_it
     for seed in range(10):
         values, measure = drawn(median, persistence, seed)
         whole = np.round(values)
-        control = rests_on("control", "employment_10k")
-        (remark,) = rounding.find_remarks(REGRESSION, [control], sampled(whole, measure))
+        (remark,) = remarks([rests_on("control", "employment_10k")], whole, measure)
         columns = np.column_stack([np.log(whole), measure, np.log(values)])
         left = Effects(*AXES).remove_from(columns)
         lost.append(1 - np.linalg.lstsq(left[:, :2], left[:, 2])[0][0])
@@ -80,8 +78,7 @@ def test_a_control_is_drawn_to_zero_by_no_more_than_is_said_and_by_that_where_it
 def test_noise_of_an_outcome_is_its_share_of_the_variance_within() -> None:
     values, measure = drawn(30, 0.0, 1)
     whole = np.round(values)
-    outcome = rests_on("outcome", "employment_10k")
-    (remark,) = rounding.find_remarks(REGRESSION, [outcome], sampled(whole, measure))
+    (remark,) = remarks([OUTCOME], whole, measure)
     columns = np.column_stack([np.log(whole), np.log(whole) - np.log(values)])
     printed, error = Effects(*AXES).remove_from(columns).T
     assert percentages(remark)[0] == pytest.approx(error.var() / printed.var(), abs=0.01)
@@ -91,13 +88,12 @@ def test_noise_of_an_outcome_is_its_share_of_the_variance_within() -> None:
 
 def test_decimals_counts_large_values_and_what_is_no_log_of_one_series_are_no_remark() -> None:
     values, measure = drawn(12, 0.0, 1)
-    outcome, whole = rests_on("outcome", "employment_10k"), np.round(values)
-    for expected, printed, used in (
-        (1, whole, [outcome]),
-        (0, np.round(values, 2), [outcome]),
-        (0, np.round(1000 * values), [outcome]),
-        (0, whole, [rests_on("outcome", "above_scale_firm_count")]),
-        (0, whole, [rests_on("measure", "employment_10k")]),
-        (0, whole, [outcome, rests_on("outcome", "gdp_100m_cny")]),
+    whole = np.round(values)
+    for printed, used in (
+        (np.round(values, 2), [OUTCOME]),
+        (np.round(1000 * values), [OUTCOME]),
+        (whole, [rests_on("outcome", "above_scale_firm_count")]),
+        (whole, [rests_on("measure", "employment_10k")]),
+        (whole, [OUTCOME, rests_on("outcome", "gdp_100m_cny")]),
     ):
-        assert len(rounding.find_remarks(REGRESSION, used, sampled(printed, measure))) == expected
+        assert remarks(used, printed, measure) == []

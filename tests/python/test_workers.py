@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -79,8 +78,7 @@ def test_a_worker_that_dies_fails_its_model_and_no_other(
     )
     with ThreadPoolExecutor() as threads:
         second = threads.submit(made, pool, other, waiting)
-        while not (other / "started").exists():
-            time.sleep(0.01)
+        wait_for((other / "started").exists)
         died = threads.submit(made, pool, tmp_path, "import os\nos._exit(9)").exception()
         # The other worker is still busy, so the next model must run in the replacement.
         next_model = threads.submit(made, pool, tmp_path, "return 7")
