@@ -18,44 +18,6 @@ from typing import Any
 from tests.python import dbt_process
 
 
-class Places:
-    """Tracer that records the lines a process reaches and kills the process at a given line.
-
-    Attributes
-    ----------
-    reached : set of tuple of str and int
-        File and line number of each.
-    before : int
-        Number of lines reached before the function called `mark`.
-    """
-
-    def __init__(self, within: Sequence[str], last: int, mark: str) -> None:
-        self.reached: set[tuple[str, int]] = set()
-        self.before = 0
-        self._within, self._last, self._mark = tuple(within), last, mark
-        self._not_reached: dict[CodeType, set[int]] = {}
-
-    def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        """Record a line when it is first reached, and kill the process at the `last`-th line.
-
-        Code whose lines have all been reached is no longer traced, and runs at full speed.
-        """
-        code = frame.f_code
-        lines = self._not_reached.get(code)
-        if lines is None:
-            is_within = any(part in code.co_filename for part in self._within)
-            lines = {line for _, _, line in code.co_lines() if line} if is_within else set()
-            self._not_reached[code] = lines
-            if code.co_name == self._mark and is_within:
-                self.before = len(self.reached)
-        if event == "line" and frame.f_lineno in lines:
-            lines.remove(frame.f_lineno)
-            self.reached.add((code.co_filename, frame.f_lineno))
-            if len(self.reached) == self._last:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return self.trace if lines else None
-
-
 @contextmanager
 def at_place(within: Sequence[str], last: int, mark: str = "") -> Iterator[None]:
     """Kill this process at the `last`-th distinct line it reaches, or count lines if `last` is 0.
@@ -71,13 +33,36 @@ def at_place(within: Sequence[str], last: int, mark: str = "") -> Iterator[None]
     mark : str
         Name of a function.
     """
-    places = Places(within, last, mark)
-    sys.settrace(places.trace)
+    reached: set[tuple[str, int]] = set()
+    not_reached: dict[CodeType, set[int]] = {}
+    before = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        """Record a line when it is first reached, and kill the process at the `last`-th line.
+
+        Code whose lines have all been reached is no longer traced, and runs at full speed.
+        """
+        nonlocal before
+        code = frame.f_code
+        if code not in not_reached:
+            is_within = any(part in code.co_filename for part in within)
+            not_reached[code] = {line for *_, line in code.co_lines() if line and is_within}
+            if code.co_name == mark and is_within:
+                before = len(reached)
+        lines = not_reached[code]
+        if event == "line" and frame.f_lineno in lines:
+            lines.remove(frame.f_lineno)
+            reached.add((code.co_filename, frame.f_lineno))
+            if len(reached) == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace if lines else None
+
+    sys.settrace(trace)
     try:
         yield
     finally:
         sys.settrace(None)
-        print("\n", len(places.reached), places.before, flush=True)
+        print("\n", len(reached), before, flush=True)
 
 
 def spread(points: int, total: int, before: int) -> list[int]:

@@ -110,24 +110,18 @@ def test_losses_and_samples_add_up_to_the_panel(sample_build: Build) -> None:
 
 def test_a_correction_changes_what_it_names_and_nothing_else() -> None:
     """The model's unit test covers the other actions, and corrections of several values."""
-    row = ["provider", "source_name", "city_id", "year", "series"]
+    place = ["provider", "source_name", "city_id", "year", "series"]
     named = ("vendor", "yearbook", "110000", "2015", "gdp")
     others = ("other", "other", "120000", "2016", "loans")
-    cells = [named]
-    cells += [(*named[:at], other, *named[at + 1 :]) for at, other in enumerate(others)]
-    delivered = pd.DataFrame(cells, columns=row).assign(scope="total", value=2.0)
-    correction = pd.DataFrame([named], columns=row).assign(
-        correction_id="c", action="multiply", value=10.0
-    )
+    cells = [(*named[:at], other, *named[at + 1 :]) for at, other in enumerate(others)]
+    delivered = pd.DataFrame([named, *cells], columns=place).assign(scope="total", value=2.0)
+    correction = delivered.head(1).assign(correction_id="c", action="multiply", value=10.0)
     with duckdb_client.connect(reads_files=True) as connection:
-        delivered["year"] = delivered["year"].astype(int)
         in_memory.create(connection, "int_series_delivered", delivered)
         in_memory.create(connection, "corrections", correction)
         in_memory.run(connection, "intermediate/int_series_corrected")
-        found = connection.sql("from int_series_corrected").df()
-    found["year"] = found["year"].astype(str)
-    values = found.set_index(row)["value"].to_dict()
-    assert values == dict.fromkeys(cells, 2.0) | {named: 20.0}
+        found = connection.sql(f"select {', '.join(place)}, value from int_series_corrected")
+        assert {*found.fetchall()} == {(*named, 20), *((*cell, 2) for cell in cells)}
 
 
 PANEL = ("+fct_city_year_panel", "+fct_row_accounting", "fct_delivered_values")
