@@ -4,6 +4,7 @@ import gzip
 import re
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -341,23 +342,26 @@ FILES_OF_A_VALUE = """
 
 
 def test_a_trace_names_the_files_in_use_and_none_that_was_replaced() -> None:
-    cell = {"provider": "vendor", "year": 2015, "city_id": "440300", "scope": "total"}
+    cell = {
+        "provider": "vendor",
+        "year": 2015,
+        "city_id": SHENZHEN,
+        "scope": "total",
+        "series": "gdp",
+    }
     with duckdb.connect() as connection:
         connection.execute(FILES_OF_A_VALUE)
-        counted = connection.execute(
-            trace.SQL["counted_files"], {"series": "firm_count", "provider": "vendor"}
-        ).fetchall()
-        delivered = connection.execute(
-            trace.SQL["delivered_rows"], cell | {"series": "gdp"}
-        ).fetchall()
-    assert counted == [("register_2020.csv, sha256 b", True)]
-    assert [row[5:7] for row in delivered] == [(7, "2015.csv")]
+        firms = {"series": "firm_count", "provider": "vendor"}
+        counted = connection.execute(trace.SQL["counted_files"], firms).fetchall()
+        assert counted == [("register_2020.csv, sha256 b", True)]
+        (row,) = connection.execute(trace.SQL["delivered_rows"], cell).fetchall()
+        assert row[5:7] == (7, "2015.csv")
 
 
 def asked_of(line: str) -> list[Any]:
     """Parse the arguments of the `trace` command at the end of a line."""
-    values = line.partition("ai-manufacturing trace ")[2].split()[1::2]
-    return [int(value) if number == 2 else value for number, value in enumerate(values)]
+    specification, *cell = line.partition("ai-manufacturing trace ")[2].split()[1::2]
+    return [specification, *cell[:1], *map(int, cell[1:])]
 
 
 @pytest.mark.soak
@@ -366,44 +370,36 @@ def test_a_trace_of_what_is_not_in_the_sample_says_why_and_what_is(
 ) -> None:
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
 
-    def second_lines(specification: str, city: str, year: int) -> list[str]:
-        return trace.trace(sample_build.warehouse, specification, city, year)[:4]
-
-    first, why, instead, _ = second_lines(SPECIFICATION, "yangzhou", 2010)
+    traced = partial(trace.trace, sample_build.warehouse)
+    first, why, instead, *_ = traced(SPECIFICATION, "yangzhou", 2010)
     assert first == "table_1_col_1, 扬州市 (321000), 2010: not in the sample"
     assert why == "Reason: these variables are missing: ln_rd_personnel."
+    nearest = "The sample contains the city in 2011-2020. To trace the nearest year: "
     asked = "ai-manufacturing trace --specification table_1_col_1 --city 321000 --year 2011"
-    assert instead == (
-        f"The sample contains the city in 2011-2020. To trace the nearest year: {asked}"
-    )
-    assert trace.trace(sample_build.warehouse, *asked_of(asked))[0].endswith(
-        ", 2011: in the sample"
-    )
+    assert instead == nearest + asked
+    assert traced(*asked_of(asked))[0].endswith(", 2011: in the sample")
 
-    _, why, instead, _ = second_lines(SPECIFICATION, "Qionghai", 2020)
+    _, why, instead, *_ = traced(SPECIFICATION, "Qionghai", 2020)
     assert why.startswith("Reason: these variables are missing: ln_gdp, ")
     assert instead.startswith(
         "This sample does not contain the city in any year, and in 2020 no sample of table_1"
         " contains it. To list the sample's years: ai-manufacturing trace "
     )
 
-    _, why, instead, _ = second_lines("heterogeneity_five_largest_others", "Shenzhen", 2015)
+    _, why, instead, *_ = traced("heterogeneity_five_largest_others", "Shenzhen", 2015)
     assert why.startswith("Reason: the subsample")
     assert re.match(
         r"These samples contain it: heterogeneity_income_median, .*five_largest\. ", instead
     )
-    asked = instead.rpartition(": ")[2]
-    assert trace.trace(sample_build.warehouse, *asked_of(asked))[0].endswith(
-        ", 2015: in the sample"
-    )
+    assert traced(*asked_of(instead))[0].endswith(", 2015: in the sample")
 
-    _, why, can, how = second_lines("table_1_col_2_fraunhofer", "Shenzhen", 2015)
+    _, why, can, how, *_ = traced("table_1_col_2_fraunhofer", "Shenzhen", 2015)
     assert why.startswith(
         "not_estimable: Not delivered: invention_application_count@fraunhofer (industry)"
     )
     assert can.startswith("These readings of table_1 column 2 can be estimated: table_1_col_2, ")
     assert how == "To trace the first: ai-manufacturing trace --specification table_1_col_2"
-    assert trace.trace(sample_build.warehouse, *asked_of(how))[-1].startswith("  2020  ")
+    assert traced(*asked_of(how))[-1].startswith("  2020  ")
 
 
 def test_trace_tells_what_was_delivered_blank_from_a_count_of_zero(sample_build: Build) -> None:

@@ -106,17 +106,16 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(
 def test_only_whole_counts_are_handed_over_and_they_replace_the_old_ones_in_one_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, to = tmp_path / "made", tmp_path / "counted/firm_counts"
-    for folder in (made, to):
-        folder.mkdir(parents=True)
+    made, to = tmp_path / "made", tmp_path / "counts"
+    made.mkdir()
+    to.mkdir()
     part, counts_file = made / "part-00000.parquet", to / "counts.parquet"
     new = pa.table({"year": [2020]})
     pq.write_table(new, part)
     counts_file.write_bytes(b"old")
     (to / part.name).write_bytes(b"of dbt alone")
-    with pytest.raises(
-        counts.CountsError, match="made does not contain the counts in one complete file"
-    ):
+    incomplete = "made does not contain the counts in one complete file"
+    with pytest.raises(counts.CountsError, match=incomplete):
         counts.copy_counts(made, to)
     (made / "_SUCCESS").touch()
     with monkeypatch.context() as dying:
