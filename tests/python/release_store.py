@@ -298,3 +298,9 @@ def command(
 ) -> subprocess.CompletedProcess[str]:
     """Run the `ai-manufacturing` command on a release store."""
     return build.command(*arguments, **released_to(store), **environment)
+
+
+def output_of(run: subprocess.CompletedProcess[str], code: int = 0) -> str:
+    """Check the exit code of a command, and return its standard output."""
+    assert run.returncode == code, run.stdout + run.stderr
+    return run.stdout

@@ -17,6 +17,7 @@ from ai_manufacturing.system import duckdb_client
 from tests.lib import in_memory
 from tests.python import models
 from tests.python.conftest import Build
+from tests.python.release_store import output_of
 
 SHENZHEN = "440300"
 
@@ -132,8 +133,8 @@ PANEL = ("+fct_city_year_panel", "+fct_row_accounting", "fct_delivered_values")
 @pytest.mark.soak
 def test_a_set_of_other_years_builds_by_the_period_that_it_names(fresh: Build) -> None:
     fresh.command("synthetic", "--out", str(fresh.extracts), "--years", "2008:2022")
-    built = replace(fresh, excluded="").dbt("build")
-    assert built.exit_code == 0, built.output
+    built = replace(fresh, excluded="")
+    assert built.dbt("build").exit_code == 0, built.output
     panel = (
         "select min(year), max(year), count(*), count(ai_firm_count) from marts.fct_city_year_panel"
     )
@@ -170,9 +171,7 @@ def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for
     )
     numbers = sample_build.value("select max(delivery_number) from raw.deliveries")
 
-    delivery.dbt("build", "--select", *PANEL)
-
-    assert delivery.exit_code == 0, delivery.output
+    assert delivery.dbt("build", "--select", *PANEL).exit_code == 0, delivery.output
     panel = "select gdp_100m_cny from marts.fct_city_year_panel where city_id = ? and year = 2015"
     assert delivery.value(panel, SHENZHEN) == gdp + 1
     # The corrected file omits 长沙 (430100), so its value becomes missing.
@@ -191,9 +190,9 @@ def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for
     ]
 
     spatial = ("+est_spatial_autocorrelation", "+est_local_spatial_autocorrelation")
-    delivery.dbt("build", "--select", *PANEL, *spatial, "--vars", f"{{as_of_delivery: {numbers}}}")
-
-    assert delivery.exit_code == 0, delivery.output
+    as_of = ("--vars", f"{{as_of_delivery: {numbers}}}")
+    built = delivery.dbt("build", "--select", *PANEL, *spatial, *as_of)
+    assert built.exit_code == 0, delivery.output
     assert f"as they were after delivery {numbers}." in delivery.output
     for table in (
         "raw.deliveries",
@@ -240,9 +239,7 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(
 @pytest.mark.door
 @pytest.mark.soak
 def test_an_empty_run_gives_empty_tables(delivery: Build) -> None:
-    delivery.dbt("build", "--empty")
-
-    assert delivery.exit_code == 0, delivery.output
+    assert delivery.dbt("build", "--empty").exit_code == 0, delivery.output
     for table in ("marts.fct_city_year_panel", "reports.rpt_coefficients"):
         assert len(delivery.rows(f"describe {table}")) > 5
         assert delivery.rows(f"from {table}") == []
@@ -302,10 +299,8 @@ def test_trace_gives_estimate_losses_and_years_and_of_a_cell_groups_and_what_it_
 
 
 def test_trace_of_a_cell_ends_at_file_hash_and_row(sample_build: Build) -> None:
-    traced = sample_build.command(
-        "trace", "--specification", SPECIFICATION, "--city", "深圳", "--year", "2015"
-    )
-    assert traced.returncode == 0, traced.stderr
+    arguments = f"trace --specification {SPECIFICATION} --city 深圳 --year 2015"
+    traced = output_of(sample_build.command(*arguments.split()))
     path = "city_yearbook/城市统计年鉴_2015.csv"
     rows = pd.read_csv(sample_build.extracts / path, dtype={"城市代码": str})
     ((number, row),) = rows[rows["城市代码"] == SHENZHEN].iterrows()
@@ -316,7 +311,7 @@ def test_trace_of_a_cell_ends_at_file_hash_and_row(sample_build: Build) -> None:
         "in the sample",
         "SYNTHETIC",
     ):
-        assert words in traced.stdout
+        assert words in traced
 
 
 FILES_OF_A_VALUE = """

@@ -62,6 +62,7 @@ from tests.python.release_store import (
     command,
     described,
     mounted,
+    output_of,
     published_as_built,
     quiet,
     read,
@@ -158,7 +159,8 @@ def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(
     assert few.prune_releases() == ["000004"]
     # Release 000002 is kept, because clients fall back to it.
     assert few.list_release_ids() == ["000002", "000003"]
-    assert few.compute_next_id() == "000005", "no number is given twice"
+    # No number is given twice.
+    assert few.compute_next_id() == "000005"
     assert few.prune_held_builds() == []
 
 
@@ -288,29 +290,23 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     fuxin = {"gdp_growth_factor": 3.0, "city_id": "210900", "year": 2016}
     growth = "panel_consistency: GDP of a city grows by -20 to 40 % a year."
     shares = "landed_sources: At most 10 % of a source's records name no known city."
-    assert warnings(fuxin, shenyang) == [
-        {"state": "new", "message": message}
-        for message in (
-            f"{shares} observed 0.2.",
-            (
-                f"{growth} Shenyang (210100) 2016: gdp_growth_factor 0.762681; Fuxin (210900) 2016:"
-                " gdp_growth_factor 3."
-            ),
-            (
-                "1 delivered files match no declaration: firms/2020.CSV: Rename the file. Declare,"
-                " rename or remove these files."
-            ),
-        )
+    messages = [
+        f"{shares} observed 0.2.",
+        f"{growth} Shenyang (210100) 2016: gdp_growth_factor 0.762681; Fuxin (210900) 2016:"
+        " gdp_growth_factor 3.",
+        "1 delivered files match no declaration: firms/2020.CSV: Rename the file. Declare,"
+        " rename or remove these files.",
     ]
+    expected = [{"state": "new", "message": message} for message in messages]
+    assert warnings(fuxin, shenyang) == expected
 
     # Floating-point noise from the order of summation must not make a known warning new.
     shenyang["gdp_growth_factor"] += 1e-12
     (known,) = warnings(shenyang, fuxin)
     assert (known["state"], known["count"]) == ("known", 3)
-    assert (
-        known["message"]
-        == "3 warnings are known from release 000001; their rows are in gates.gate_results: "
-        f"{shares}; {growth} (2 rows); delivered files that match no declaration (1)."
+    known_rows = f"{shares}; {growth} (2 rows); delivered files that match no declaration (1)."
+    assert known["message"].endswith(
+        f"release 000001; their rows are in gates.gate_results: {known_rows}"
     )
 
     # A warning stays known if the previous refresh reported it in another language.
@@ -453,16 +449,15 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
         "update raw.deliveries set landed_at = cast(now() at time zone 'UTC' as timestamp) -"
         " interval {} day"
     )
-    warehouse = refreshes.of(ago.format(500))
-    refreshes.run()
-    (warning,) = refreshes.warnings
-    assert "500 days ago, which exceeds warn_after_days (400)" in warning
+    late = r"'warning', .* 500 days ago, which exceeds warn_after_days \(400\)"
+    replay(refreshes, (delivered(ago.format(500)), "000001", late))
     with open_read_only(store.published_path) as published:
         (vendor,) = freshness.read_freshness(published)
         (in_2020,) = freshness.read_freshness(published, now=datetime(2020, 1, 1, tzinfo=UTC))
-    landed_at = read(warehouse, "select max(landed_at) from raw.deliveries")
+    landed_at = read(refreshes.warehouse, "select max(landed_at) from raw.deliveries")
     assert (vendor.provider, [(vendor.newest_delivery_at,)]) == ("vendor", landed_at)
-    assert not in_2020.is_late, "a clock set back makes nothing old"
+    # A clock that is set back makes nothing old.
+    assert not in_2020.is_late
 
     stale = r"Release 000002 is published.\nvendor: .*which exceeds fail_after_days \(760\)"
     with pytest.raises(StaleError, match=stale):
@@ -555,9 +550,8 @@ def test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_th
     test_gate.unreadable_share(delivery)
     test_gate.unit_slip_of_a_cell(delivery)
     test_gate.one_field_too_many(delivery)
-    run = command(store, delivery, "refresh")
-    assert run.returncode == 4, run.stdout
-    message = json.loads(run.stdout.splitlines()[-1])["message"]
+    *_, last = output_of(command(store, delivery, "refresh"), 4).splitlines()
+    message = json.loads(last)["message"]
     held = store.locate_held_build("000002")
     for pattern in (
         "Release 000002 is held, because the gate failed. The published release is unchanged.",
@@ -571,8 +565,7 @@ def test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_th
     copy = Path(shutil.copy(held / "warehouse.duckdb", tmp_path / "copy.duckdb"))
     assert trusted_files.find_landing_store(copy) == delivery.landing
 
-    run = command(store, delivery, "publish", "000002", "--reason", "a drill")
-    assert run.returncode == 0, run.stdout
+    output_of(command(store, delivery, "publish", "000002", "--reason", "a drill"))
     assert store.read_current_manifest().reason == "a drill"
     assert check(store.published_path).row_counts["reports.rpt_coefficients"] > 100
     assert "standard errors" in command(store, delivery, "diff", "000001", "000002").stdout
@@ -590,11 +583,8 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
         return copied(*arguments, **options)
 
     monkeypatch.setattr(build, "run_dbt", delivered_meanwhile)
-    changed_meanwhile = (
-        r"late\.csv changed while dbt was running\. The published release is unchanged"
-    )
-    with pytest.raises(BuildFailedError, match=changed_meanwhile):
-        refreshes.run()
+    meanwhile = r"late\.csv changed while dbt was running\. The published release is unchanged"
+    replay(refreshes, (again(), BuildFailedError, meanwhile))
     assert not refreshes.store.published_path.exists()
     assert "late.csv" in refreshes.run().delivery_hashes
 
@@ -631,10 +621,11 @@ def test_a_number_that_is_no_release_reaches_no_path(store: Store) -> None:
     beside.mkdir()
     kept = {"outcome": "HeldError", "manifest": described("000001"), "found": []}
     (beside / "report.json").write_text(json.dumps(kept), "utf-8")
+    publish = partial(by_hand.publish_held_build, store, reason="because", on_event=quiet)
     acts: tuple[Callable[[str], object], ...] = (
-        lambda number: by_hand.roll_back(store, number, quiet),
-        lambda number: by_hand.publish_held_build(store, number, "because", quiet),
-        lambda number: by_hand.summarise_changes(store, "000001", number),
+        partial(by_hand.roll_back, store, on_event=quiet),
+        partial(by_hand.summarise_changes, store, "000001"),
+        publish,
         store.locate_past_release,
         store.locate_held_build,
     )
@@ -645,7 +636,7 @@ def test_a_number_that_is_no_release_reaches_no_path(store: Store) -> None:
     assert [path.name for path in beside.iterdir()] == ["report.json"]
     none = r"no held build 000009\. Existing held builds: none"
     with pytest.raises(BadConfigurationError, match=none):
-        acts[1]("000009")
+        publish("000009")
 
 
 @pytest.mark.parametrize("said", ["0.0100001", "0.011"])
@@ -801,9 +792,8 @@ def test_clients_of_other_versions_read_the_release_and_the_warehouse(
 
     def counts(path: Path, limit: str) -> dict[str, int]:
         command = [str(client(version)), "-c", READ_ALL, str(path), limit]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stderr
-        return {name: int(count) for name, count in map(str.split, run.stdout.splitlines())}
+        printed = output_of(subprocess.run(command, capture_output=True, text=True, check=False))
+        return {name: int(count) for name, count in map(str.split, printed.splitlines())}
 
     release(store, sample_build.warehouse)
     assert counts(store.published_path, "") == check(store.published_path).row_counts
@@ -1072,8 +1062,7 @@ def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(
     store: Store, small_build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def attempted(code: int, **environment: str) -> dict[str, Any]:
-        run = command(store, small_build, "refresh", **environment)
-        assert run.returncode == code, run.stdout + run.stderr
+        output_of(command(store, small_build, "refresh", **environment), code)
         status = status_of(store, small_build)
         last = status["last_attempt"]
         assert (last["exit_code"], status["running"]) == (code, None)
@@ -1089,7 +1078,8 @@ def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(
     store.append_to_log(published)
     first, second = attempted(3), attempted(3)
     assert second["last_attempt"]["began_at"] > first["last_attempt"]["ended_at"]
-    assert store.read_refreshes() == [published], "the witness of publications says nothing of it"
+    # The log of publications does not mention attempts.
+    assert store.read_refreshes() == [published]
     assert second["last_publication"] == published | {"reason": None, "instead_of": None}
     said = command(store, small_build, "status").stdout
     assert f"last publication: 000001, {at}" in said
@@ -1109,14 +1099,13 @@ def test_a_second_refresh_leaves_at_once_and_status_says_to_all_that_the_first_i
         assert f"A refresh has been running {process}" in said.stderr
         assert f"running: {process}{running['host']}" in said.stdout
         assert re.search(r"^last attempt: 20.*, still running$", said.stdout, re.MULTILINE)
-        refused = command(store, small_build, "refresh")
-        assert refused.returncode == 6
-        message = json.loads(refused.stdout)["message"]
+        message = json.loads(output_of(command(store, small_build, "refresh"), 6))["message"]
         assert message.startswith(f'Another refresh is running ({{"pid": {os.getpid()}, ')
         status = status_of(store, small_build)
         assert status["running"] == running
+        # The refused refresh does not count as an attempt.
         last = status["last_attempt"]
-        assert (last["pid"], last["ended_at"]) == (os.getpid(), None), "the first is the last"
+        assert (last["pid"], last["ended_at"]) == (os.getpid(), None)
     assert not store.published_path.exists()
 
 
@@ -1214,7 +1203,8 @@ def test_the_line_for_cron_works_as_cron_runs_it(home: Path) -> None:
     settings_file.unlink()
     code, mail = in_shell(from_home, home)
     assert (code != 0, "ai-manufacturing.env" in mail) == (True, True)
-    assert lines_of(log) == lines, "nothing was refreshed"
+    # Without settings, nothing is refreshed.
+    assert lines_of(log) == lines
 
 
 def test_systemd_accepts_the_units(home: Path) -> None:

@@ -27,7 +27,7 @@ from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.tables import exports
 from tests.python.conftest import PROJECT, Build, environment_of_its_own, made_once
-from tests.python.release_store import changed, described, edit, read
+from tests.python.release_store import changed, described, edit, output_of, read
 from tests.python.terminal import on_terminal
 
 # The example number of GB 11643, split so that this file itself passes the check for personal data.
@@ -595,10 +595,8 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
     # Use the full release, because the release of the fixtures has only part of the rows.
     packed(sample_build, folder, "synthetic")
     release = folder / "published.duckdb"
-    ended = sample_build.command(
-        "replication-package", "--database", str(release), "--out", str(written)
-    )
-    assert ended.returncode == 0, ended.stderr
+    arguments = ("--database", str(release), "--out", str(written))
+    output_of(sample_build.command("replication-package", *arguments))
     with zipfile.ZipFile(written) as opened:
         log = opened.read("logs/run.log").decode()
         programs = [name for name in opened.namelist() if name.endswith((".py", ".pyc"))]
@@ -631,7 +629,7 @@ def test_a_library_for_ro_crates_reads_the_metadata(package_folder: Path, shared
         "c.dereference('data/panel.csv')['contentSize'], sep='|')"
     )
     command = [str(folder / "venv/bin/python"), "-c", program, str(package_folder)]
-    read = subprocess.run(command, capture_output=True, text=True, check=False)
-    size = (package_folder / contents.PANEL).stat().st_size
-    assert read.stdout.strip().split("|")[::2] == ["000001", "run.sh"], read.stderr
-    assert read.stdout.strip().endswith(f"|{size}")
+    printed = output_of(subprocess.run(command, capture_output=True, text=True, check=False))
+    version, _, program, size = printed.strip().split("|")
+    assert (version, program) == ("000001", "run.sh")
+    assert int(size) == (package_folder / contents.PANEL).stat().st_size

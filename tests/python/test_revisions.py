@@ -40,13 +40,13 @@ from ai_manufacturing.releases.errors import (
     RefreshError,
 )
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.duckdb_client import open_attached, open_read_only
+from ai_manufacturing.system.duckdb_client import open_read_only
 from ai_manufacturing.system.settings import period
 from ai_manufacturing.system.sql_text import quote_literal
 from tests.lib import judged_samples
 from tests.python.conftest import PROJECT, Build
 from tests.python.histories import DRIFT, Act, again, delivered, done, moved, replay
-from tests.python.release_store import Refreshes, command, described, read, write
+from tests.python.release_store import Refreshes, command, described, output_of, read, write
 
 CONFORMED = "intermediate.int_series_conformed"
 YEARS = "intermediate.int_series_years"
@@ -284,11 +284,14 @@ def test_three_revisions_of_the_log_say_what_is_usual_by_age_near_the_declared_s
         first, *_, last = sorted(found.series_years, key=lambda row: row.year)
         return round(last.usual, 6), round(first.usual, 6), last.revisions
 
-    assert usual(0.015, -0.015) == (0.02, 0.02, 0), "two are no history"
+    # Two revisions are not a history.
+    assert usual(0.015, -0.015) == (0.02, 0.02, 0)
     assert usual(0.015, -0.015, 0.01) == (0.03, 0.02, 3)
     assert usual(0.015, -0.015, 0.01, year=2014) == (0.02, 0.03, 0)
-    assert usual(0.015, 0.0, 0.0, -0.015) == (0.02, 0.02, 0), "what repeats a value is no revision"
-    assert usual(99, -0.99, 99) == (0.08, 0.02, 3), "faults and their repair"
+    # A delivery that repeats a value does not revise it.
+    assert usual(0.015, 0.0, 0.0, -0.015) == (0.02, 0.02, 0)
+    # Faults and their repair.
+    assert usual(99, -0.99, 99) == (0.08, 0.02, 3)
     assert usual(0.002, -0.002, 0.002) == (0.01, 0.02, 3)
 
 
@@ -408,8 +411,8 @@ def test_a_rewritten_series_is_held_until_it_is_declared(published: Refreshes) -
     def accepted(refreshes: Refreshes) -> None:
         arguments = "accept --revision vendor,gdp_100m_cny,total,2017:2018 --reason census --by Li"
         landing_dir = str(settings.landing_dir())
-        run = command(refreshes.store, refreshes.build, *arguments.split(), LANDING_DIR=landing_dir)
-        assert run.returncode == 0, run.stderr
+        given = arguments.split()
+        output_of(command(refreshes.store, refreshes.build, *given, LANDING_DIR=landing_dir))
 
     revision = r"revision of gdp_100m_cny \(total\) from vendor, "
     reason = (
@@ -886,20 +889,19 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
     )
 
 
-def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
-    """Write a release that contains values up to a last year, for comparison with later years."""
+def odd_years(last_year: int, warehouse: Path) -> list[OddYear]:
+    """Find odd years of a warehouse after a release that contains values up to a last year."""
     with duckdb.connect() as connection:
-        connection.execute(f"attach {quote_literal(str(warehouse))} as built (read_only)")
-        connection.execute(f"attach {quote_literal(str(path))} as new")
-        connection.execute("create schema new.release")
+        connection.execute(
+            f"attach {quote_literal(warehouse)} as built (read_only);"
+            " attach ':memory:' as new; create schema new.release;"
+            " attach ':memory:' as old; create schema old.release"
+        )
         revisions.write_series_values(connection)
-        connection.execute(f"delete from new.release.series_values where year > {last_year}")
-    return path
-
-
-def odd_years(release: Path, warehouse: Path) -> list[OddYear]:
-    files = {"old": release, "built": warehouse}
-    with open_attached(release.with_name("spill"), files, reads_files=True) as connection:
+        connection.execute(
+            "create table old.release.series_values as from new.release.series_values where year"
+            f" <= {last_year}"
+        )
         declared_revisions.create_declared_table(connection, [])
         return new_years.find_odd_years(connection, [])
 
@@ -909,10 +911,9 @@ def odd_years(release: Path, warehouse: Path) -> list[OddYear]:
     [*(pytest.param(year, marks=pytest.mark.soak) for year in (2014, 2017, 2019)), 2018],
 )
 def test_the_real_years_after_a_public_release_are_like_those_before(
-    last_year: int, public_build: Build, tmp_path: Path
+    last_year: int, public_build: Build
 ) -> None:
-    release = released_to(last_year, public_build.warehouse, tmp_path / "release.duckdb")
-    assert odd_years(release, public_build.warehouse) == []
+    assert odd_years(last_year, public_build.warehouse) == []
 
 
 @pytest.mark.soak
@@ -926,9 +927,7 @@ def test_clean_draws_have_no_odd_year_and_a_third_booked_at_the_capital_is_one(
 
     def odd(content: pd.DataFrame, last_year: int) -> set[tuple[str, int]]:
         with_series(warehouse, content, used)
-        number = len([*tmp_path.iterdir()])
-        release = released_to(last_year, warehouse, tmp_path / f"{number}_release.duckdb")
-        return {(year.series, year.year) for year in odd_years(release, warehouse)}
+        return {(year.series, year.year) for year in odd_years(last_year, warehouse)}
 
     for last_year in (2014, 2016, 2018):
         assert odd(rows, last_year) == set()

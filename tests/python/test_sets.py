@@ -14,7 +14,7 @@ from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system.exit_codes import ExitCode
 from tests.python.conftest import PROJECT, Build
 from tests.python.page_truth import contradictions
-from tests.python.release_store import command
+from tests.python.release_store import command, output_of
 from tests.python.site_reader import Page
 from tests.python.test_vendor_register import (
     AI_SCOPE,
@@ -63,12 +63,12 @@ def refresh(store: Store, build: Build, extracts: Path, held_for: str = "") -> B
         assert f"\n{held_for}\n" in last["message"]
         by_hand = ("publish", "000001", "--reason", "known")
         run = command(store, delivered, *by_hand, SITE_DIR=str(folder))
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert '"event": "published"' in run.stdout
-    assert '"event": "site"' in run.stdout
+    printed = output_of(run)
+    assert '"event": "published"' in printed
+    assert '"event": "site"' in printed
     pages = {path.name for path in folder.glob("*.html")}
     assert {f"{name}.html" for name in site.PAGES} <= pages, "a page without numbers says why"
-    refreshed = replace(build, warehouse=store.published_path, output=run.stdout)
+    refreshed = replace(build, warehouse=store.published_path, output=printed)
 
     def read(name: str, language: str) -> Page:
         return Page(page(store, name), language)
@@ -173,10 +173,8 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
         ("table", "table_1", "--format", "markdown"),
         ("queries", "--out", str(tmp_path / "queries.md")),
     ):
-        run = command(
-            store, replace(fresh, extracts=tmp_path / "register"), *arguments, WAREHOUSE_PATH=""
-        )
-        assert run.returncode == 0, run.stderr
+        delivered = replace(fresh, extracts=tmp_path / "register")
+        output_of(command(store, delivered, *arguments, WAREHOUSE_PATH=""))
 
 
 def test_a_period_that_ends_early_is_estimated_and_compared_with_nothing(
