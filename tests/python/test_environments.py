@@ -13,19 +13,15 @@ from ai_manufacturing.auditing.compare import compare_databases
 from ai_manufacturing.releases import databases
 from tests.planted_faults import copy_of_the_project
 from tests.python.conftest import MADE, PROJECT, WAREHOUSE, Build, is_of_this_code
+from tests.python.release_store import output_of
 
 NEWEST = "python3.13"
 
 
 def test_the_image_runs_the_two_commands_of_the_readme_and_the_devcontainer_opens_it() -> None:
-    readme = (
-        (PROJECT / "README.md")
-        .read_text("utf-8")
-        .partition("## Two commands")[2]
-        .partition("\n## ")[0]
-    )
+    _, _, readme = (PROJECT / "README.md").read_text("utf-8").partition("## Two commands")
     _, _, steps = (PROJECT / "Dockerfile").read_text("utf-8").partition("AS development")
-    commands = re.findall(r"^    (make \w+) ", readme, flags=re.MULTILINE)
+    commands = re.findall(r"^    (make \w+) ", readme.partition("\n## ")[0], flags=re.MULTILINE)
     assert (
         commands
         == re.findall(r"^RUN (make .*)$", steps, flags=re.MULTILINE)
@@ -33,10 +29,8 @@ def test_the_image_runs_the_two_commands_of_the_readme_and_the_devcontainer_open
     )
 
     opened = json.loads((PROJECT / ".devcontainer/devcontainer.json").read_text("utf-8"))
-    assert (opened["build"]["dockerfile"], opened["build"]["target"]) == (
-        "../Dockerfile",
-        "development",
-    )
+    image = {"dockerfile": "../Dockerfile", "target": "development"}
+    assert opened["build"].items() >= image.items()
 
 
 @pytest.mark.soak
@@ -44,10 +38,8 @@ def test_the_image_runs_the_two_commands_of_the_readme_and_the_devcontainer_open
 def test_the_image_is_built() -> None:
     if shutil.which("docker") is None:
         pytest.skip("Docker is not here")
-    built = subprocess.run(
-        ["docker", "build", str(PROJECT)], capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    build = ["docker", "build", str(PROJECT)]
+    output_of(subprocess.run(build, capture_output=True, text=True, check=False))
 
 
 @pytest.mark.soak
@@ -68,7 +60,7 @@ def test_the_newest_python_gives_the_tables_of_this_one(
         text=True,
         check=False,
     )
-    assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
+    output_of(made)
     old, new = map(
         databases.read_database, (sample_build.warehouse, project / "build/warehouse.duckdb")
     )

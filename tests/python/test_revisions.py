@@ -46,7 +46,7 @@ from ai_manufacturing.system.sql_text import quote_literal
 from tests.lib import judged_samples
 from tests.python.conftest import PROJECT, Build
 from tests.python.histories import DRIFT, Act, again, delivered, done, moved, replay
-from tests.python.release_store import Refreshes, command, described, output_of, read, write
+from tests.python.release_store import Refreshes, command, output_of, past_release, read
 
 CONFORMED = "intermediate.int_series_conformed"
 YEARS = "intermediate.int_series_years"
@@ -363,22 +363,11 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
     assert re.search(damage, *verify.verify().damage_lines)
 
 
-@pytest.fixture(scope="module")
-def first_release(small_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the path of a first release of the small build."""
-    path = tmp_path_factory.mktemp("first") / "unpublished.duckdb"
-    hashes = fingerprint.hash_deliveries(small_build.extracts)
-    manifest = described("000001") | {"delivery_hashes": hashes}
-    write(small_build.warehouse, path, manifest)
-    return path
-
-
 @pytest.fixture
-def published(refreshes: Refreshes, first_release: Path, tmp_path: Path) -> Refreshes:
-    """Publish the first release, and return refreshes that use the default limits."""
-    refreshes.store.add_release(
-        Path(shutil.copy(first_release, tmp_path / "first.duckdb")), "000001"
-    )
+def published(refreshes: Refreshes) -> Refreshes:
+    """Publish a first release, and return refreshes that use the default limits."""
+    hashes = fingerprint.hash_deliveries(refreshes.build.extracts)
+    past_release(refreshes.store, refreshes.build.warehouse, delivery_hashes=hashes)
     refreshes.store.publish_release("000001")
     refreshes.limits = LIMITS
     return refreshes

@@ -91,9 +91,7 @@ def invent(few: Build, folder: Path) -> None:
         connection.execute(
             "update marts.fct_deliveries set provenance_class = 'commercial_vendor', "
             "licence = 'For subscribers', publisher = 'A Vendor', may_be_passed_on = false, "
-            "citation_en = 'A Vendor: city statistics.'"
-        )
-        connection.execute(
+            "citation_en = 'A Vendor: city statistics.'; "
             "insert into marts.fct_deliveries by name select * replace ('open' as provider, "
             "'CC BY 4.0' as licence, true as may_be_passed_on) from marts.fct_deliveries limit 1"
         )
