@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -26,9 +27,10 @@ def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
     return change
 
 
-def compared(old: Path, new: Path) -> dict[str, list[tuple]]:
+def compared(old: Path, new: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Compare two warehouses, whose views may read files in any folder."""
-    sections = compare_databases(*map(databases.read_database, (old, new)), Path("/"))
+    before, after = map(databases.read_database, (old, new))
+    sections = compare_databases(before, after, Path("/"))
     return {section.title: section.rows for section in sections}
 
 

@@ -46,7 +46,7 @@ from ai_manufacturing.system.sql_text import quote_literal
 from tests.lib import judged_samples
 from tests.python.conftest import PROJECT, Build
 from tests.python.histories import DRIFT, Act, again, delivered, done, moved, replay
-from tests.python.release_store import Refreshes, command, output_of, past_release, read
+from tests.python.release_store import Refreshes, check, command, output_of, past_release, read
 
 CONFORMED = "intermediate.int_series_conformed"
 YEARS = "intermediate.int_series_years"
@@ -133,7 +133,7 @@ def gdp_of(cities: int, years: range) -> Values:
 
 
 def declaration(**other: Any) -> Declaration:
-    fields = {
+    fields: dict[str, Any] = {
         "provider": "vendor",
         "series": "gdp",
         "scope": "total",
@@ -757,7 +757,7 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
     store, contents = published.store, []
 
     def kept(_: Refreshes) -> None:
-        manifest = store.read_current_manifest()
+        manifest = check(store.published_path)
         tables = [*manifest.row_counts, "release.changes"]
         rows = [read(store.published_path, f"from {name}") for name in tables]
         contents.append([manifest.reason, *rows])

@@ -174,7 +174,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
     assert unread == [(json.dumps(UNREAD), None)]
     # Columns without public values are dropped from the panel and listed as withheld.
     columns = "column_name in ('gdp_100m_cny', 'loans_100m_cny')"
-    for expected, place in (
+    for column, place in (
         ("loans_100m_cny", "duckdb_columns() where table_name = 'fct_city_year_panel'"),
         ("loans_100m_cny", "marts.data_dictionary where table_name = 'fct_city_year_panel'"),
         (
@@ -182,7 +182,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
             "release.withheld where table_name = 'marts.fct_city_year_panel' and shown_count = 0",
         ),
     ):
-        assert read(copy, f"select column_name from {place} and {columns}") == [(expected,)], place
+        assert read(copy, f"select column_name from {place} and {columns}") == [(column,)], place
     # Copying a public copy must not withhold anything more.
     assert terms.write_public_copy(copy, tmp_path / "again.duckdb") == []
     exports.export(copy, tmp_path, "csv")
