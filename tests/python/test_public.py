@@ -28,18 +28,19 @@ def second_count(path: Path) -> int:
     if path.suffix == ".dta":
         return len(pd.read_stata(path))
     count = 0
-    with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as workbook:
+    with opened(path) as workbook:
         for sheet in workbook:
             # Ignore the declared dimensions, because one file declares 1,048,576 rows.
             sheet.reset_dimensions()
-            filled = [
-                row
-                for row in sheet.iter_rows(values_only=True)
-                if any(cell not in (None, "") for cell in row)
-            ]
+            rows = sheet.iter_rows(values_only=True)
+            filled = [row for row in rows if {*row} - {None, ""}]
             is_header = any({"年份", "year", "年度标识"} & set(row) for row in filled[:1])
             count += len(filled) - is_header
     return count
+
+
+def opened(path: Path) -> closing[openpyxl.Workbook]:
+    return closing(openpyxl.load_workbook(path, read_only=True, data_only=True))
 
 
 def test_every_record_of_every_file_is_used_or_set_aside(
@@ -52,39 +53,31 @@ def test_every_record_of_every_file_is_used_or_set_aside(
     # A file that feeds two entities has the same number of records in both.
     assert {path: count for path, _, count in reversed(counted)} == accounted
     assert len(counted) == len(accounted) + 1
-    unclaimed = {
-        path
-        for (path,) in public_build.rows(
-            "select file_path from raw.deliveries where provider is null"
-        )
-    }
+    unclaimed = public_build.value(
+        "select coalesce(list(file_path), []) from raw.deliveries where provider is null"
+    )
     delivered = {
-        path.relative_to(public_extracts).as_posix(): path for path in public_extracts.rglob("*.*")
+        path.relative_to(public_extracts).as_posix() for path in public_extracts.rglob("*.*")
     }
     assert accounted == {
-        name: second_count(path) for name, path in delivered.items() if name not in unclaimed
+        name: second_count(public_extracts / name) for name in delivered.difference(unclaimed)
     }
-    assert accounted.keys() | unclaimed == delivered.keys()
+    assert delivered.issuperset(unclaimed)
     assert len(accounted) >= 32
-    reasons = {
-        reason
-        for (reason,) in public_build.rows(
-            "select distinct disposition from marts.fct_row_accounting"
-        )
-    }
-    assert reasons == {
-        "used",
-        "out of period",
-        "unknown city",
-        "known non-prefecture",
+    reasons = "select list_sort(list(distinct disposition)) from marts.fct_row_accounting"
+    assert public_build.value(reasons) == [
         "ambiguous city name",
+        "contradicting records",
         "dissolved city, not allocated",
+        "duplicate row",
+        "known non-prefecture",
+        "out of period",
         "prose sheet",
         "prose: no key",
         "repeated sheet",
-        "duplicate row",
-        "contradicting records",
-    }
+        "unknown city",
+        "used",
+    ]
 
 
 def test_the_headline_rests_on_registered_population_and_names_its_substitutes(
@@ -123,9 +116,7 @@ def panel_gdp(build: Build, city_id: str, year: int) -> Any:
 
 def delivered_gdp(public_extracts: Path) -> dict[tuple[str, int], float]:
     """Return GDP by city name and year from the sector workbook, read with openpyxl."""
-    with closing(
-        openpyxl.load_workbook(public_extracts / SECTORS, read_only=True, data_only=True)
-    ) as workbook:
+    with opened(public_extracts / SECTORS) as workbook:
         return {
             (row[1], int(row[0])): float(row[5])
             for row in workbook["面板数据2000-2023"].iter_rows(min_row=2, values_only=True)
@@ -182,12 +173,8 @@ def test_a_boundary_change_loses_no_one_but_whom_it_cannot_allocate(public_build
                 f" {series} is not null",
                 year,
             )
-            lost = {
-                city_id
-                for first, cities in unallocated.items()
-                if year < first
-                for city_id in cities
-            }
+            later = (cities for first, cities in unallocated.items() if year < first)
+            lost = set().union(*later)
             if year < 2019 and not {"370100", "371200"} <= delivered.keys():
                 # A sum over merged cities is missing if one part is missing.
                 lost |= {"370100", "371200"}
@@ -226,9 +213,8 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
         "哈密地区": "650500",
         "那曲地区": "540600",
     }
-    gdp = pd.Series(delivered_gdp(public_extracts))
-    gdp.index = gdp.index.set_names(["name", "year"])
-    gdp = gdp.rename("gdp").reset_index()
+    gdp = pd.Series(delivered_gdp(public_extracts), name="gdp")
+    gdp = gdp.rename_axis(["name", "year"]).reset_index()
     gdp["id"] = gdp["name"].map(by_name)
     jobs = pd.read_csv(folder / "job_data.csv", encoding="gb18030").dropna(subset="年份")
     jobs = pd.DataFrame(
@@ -257,37 +243,31 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
             "firms": firms["firm"],
         }
     )
-    counted = pd.read_csv(public_extracts / "ai_firms/全部企业_2020.csv")
-    counted = (
-        counted.assign(id=counted["城市"].map(by_name))
-        .dropna(subset="id")
-        .set_index("id")["全部企业"]
-    )
+    counted = pd.read_csv(public_extracts / "ai_firms/全部企业_2020.csv", index_col="城市")
+    counted = counted["全部企业"].rename(index=by_name)
     base = firms[firms["year"] == 2020].set_index("id")["firms"]
     firms["measure"] = firms["id"].map(counted).fillna(0) / firms["id"].map(base) * firms["firms"]
 
     # Set two values to missing, as corrections.csv does.
     jobs.loc[jobs["id"].eq("230500") & jobs["year"].eq(2017), "population"] = np.nan
     fiscal.loc[fiscal["id"].eq("610800") & fiscal["year"].eq(2015), "science"] = np.nan
-    rows = (
-        firms.merge(gdp, on=["id", "year"])
-        .merge(jobs, on=["id", "year"])
-        .merge(fiscal, on=["id", "year"])
-    )
+    rows = firms
+    for other in (gdp, jobs, fiscal):
+        rows = rows.merge(other, on=["id", "year"])
     rows = rows[rows["id"].isin(city["id"]) & rows["year"].between(2010, 2020)]
     # Drop the years before a city reached its boundary of 2020. The list includes 济南, because the
     # files have no population for 莱芜.
-    for ids, first_year in (
-        (("341500", "340400", "340800", "340700", "510100", "512000"), 2016),
-        (("370100",), 2019),
-        (("220100", "220300"), 2020),
-    ):
+    for first_year, ids in {
+        2016: ["341500", "340400", "340800", "340700", "510100", "512000"],
+        2019: ["370100"],
+        2020: ["220100", "220300"],
+    }.items():
         rows = rows[~(rows["id"].isin(ids) & (rows["year"] < first_year))]
-    columns = ["gdp", "population", "employment", "science"]
-    rows = rows[(rows[columns] > 0).all(axis=1)]
+    columns = ["population", "employment", "science"]
+    rows = rows[(rows[["gdp", *columns]] > 0).all(axis=1)]
     rows = rows.set_index(["id", "year"]).rename_axis(["city", "year"])
-    logs = np.log(rows[columns]).assign(measure=np.log1p(rows["measure"]))
-    logs = logs[["gdp", "measure", *columns[1:]]].rename(columns={"gdp": "y"})
+    logs = pd.DataFrame({"y": np.log(rows["gdp"]), "measure": np.log1p(rows["measure"])})
+    logs = logs.join(np.log(rows[columns]))
     published = public_build.frame(
         "select specification_id, estimate, std_error, std_error_province, observation_count,"
         " overlap_estimate, overlap_observation_count"
@@ -334,20 +314,14 @@ def test_what_the_public_files_allow_is_estimated_and_the_rest_says_why_not(
     assert "ai_invention_grant_count (industry)" in reasons["table_1_col_3"]
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file with Python's csv module, independently of the landing code."""
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
 def test_the_second_vendor_of_ai_firms_sums_to_what_its_file_holds(
     public_build: Build, public_extracts: Path
 ) -> None:
-    expected: dict[int, dict[str, int]] = {}
-    for row in read_csv(public_extracts / AI_FIRMS):
-        if 2010 <= int(row["year"]) <= 2020:
-            expected.setdefault(int(row["year"]), {})[row["city"]] = int(row["company"])
-    totals = {year: sum(cities.values()) for year, cities in expected.items()}
+    expected = pd.read_csv(public_extracts / AI_FIRMS, dtype={"city": str})
+    expected = expected[expected["year"].between(2010, 2020)]
+    expected = expected.drop_duplicates(["city", "year"], keep="last")
+    totals = expected.groupby("year")["company"].sum().to_dict()
+    in_2020 = expected[expected["year"] == 2020].set_index("city")["company"]
     delivered = public_build.rows(
         "select year, sum(ai_firm_count) from intermediate.int_records_conformed where entity ="
         " 'firm_survival' and provider = 'ciciliujx' and set_aside_reason is null group by 1"
@@ -361,10 +335,7 @@ def test_the_second_vendor_of_ai_firms_sums_to_what_its_file_holds(
     found = public_build.pairs(
         known + "and series = 'ai_firm_count' and city_id in ('110000', '340100')"
     )
-    assert found == {
-        "110000": expected[2020]["110100"],
-        "340100": expected[2020]["340100"],
-    }
+    assert found == {"110000": in_2020["110100"], "340100": in_2020["340100"]}
 
 
 def test_robots_stop_where_they_are_extrapolated_and_where_two_rows_disagree(
@@ -388,19 +359,19 @@ def test_robots_stop_where_they_are_extrapolated_and_where_two_rows_disagree(
 def test_secondary_employment_is_persons_employed_times_a_share(
     public_build: Build, public_extracts: Path
 ) -> None:
-    expected = {
-        (row["Ctnm_id"], int(row["Sgnyea"])): float(row["Eect05"]) * float(row["Eect09"]) / 100
-        for row in read_csv(public_extracts / "city_yearbook/CRE_Eplwagct.csv")
-        if 2010 <= int(row["Sgnyea"]) <= 2020 and row["Eect05"] and row["Eect09"]
-    }
+    rows = pd.read_csv(
+        public_extracts / "city_yearbook/CRE_Eplwagct.csv",
+        index_col=["Ctnm_id", "Sgnyea"],
+        dtype={"Ctnm_id": str},
+    ).query("2010 <= Sgnyea <= 2020")
+    expected = (rows["Eect05"] * rows["Eect09"] / 100).dropna().to_dict()
     delivered = public_build.rows(
         "select city_code, year, secondary_employment_10k from intermediate.int_records_conformed "
         "where entity = 'city_yearbook' and provider = 'csmar' "
         "and secondary_employment_10k is not null and year between 2010 and 2020"
     )
-    assert {(city, year): value for city, year, value in delivered} == pytest.approx(
-        expected, rel=1e-12
-    )
+    found = {(city, year): value for city, year, value in delivered}
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_second_source_has_the_units_and_the_vintage_that_its_names_say(
@@ -430,9 +401,8 @@ def test_the_second_source_has_the_units_and_the_vintage_that_its_names_say(
         "select sum(value) from intermediate.int_series_corrected where provider = 'csmar' and"
         " city_id = '310000' and year = 2020 and series like ?"
     )
-    gdp, sectors = (
-        public_build.value(of_shanghai, name) for name in ("gdp_100m_cny", "%_value_added_100m_cny")
-    )
+    gdp = public_build.value(of_shanghai, "gdp_100m_cny")
+    sectors = public_build.value(of_shanghai, "%_value_added_100m_cny")
     assert sectors == pytest.approx(gdp, rel=1e-4)
 
 
