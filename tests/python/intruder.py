@@ -185,19 +185,10 @@ def world(warehouse: Path) -> World:
         for one in specifications.read_specifications(inputs.specifications)
         if one.measure == "ai_firms" and one.weighting == "fixed_ratio" and one.scope == "industry"
     ]
-    headline = next(one for one in every if one.specification_id == HEADLINE)
-    own = choices[
-        choices["weighting"].eq(headline.weighting)
-        & choices["scope"].eq(headline.scope)
-        & choices["second_provider"].isna()
-    ]
-    rows = inputs.measures
-    own_measure = rows[
-        rows["measure"].eq("ai_firms")
-        & rows["weighting"].eq(headline.weighting)
-        & rows["scope"].eq(headline.scope)
-    ]
-    weights = own_measure.groupby("city_id")["weight"].max().dropna()
+    same_weights = "weighting == 'fixed_ratio' and scope == 'industry'"
+    own = choices.query(f"{same_weights} and second_provider.isna()")
+    measure = inputs.measures.query(f"{same_weights} and measure == 'ai_firms'")
+    weights = measure.groupby("city_id")["weight"].max().dropna()
     return World(inputs, every, own, weights[weights > 0])
 
 

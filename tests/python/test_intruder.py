@@ -17,6 +17,7 @@ from ai_manufacturing.robustness.specification_curve import Panel
 from tests.python import intruder
 from tests.python.conftest import Build
 from tests.python.intruder import KNOWN, Sensitivities, World
+from tests.python.release_store import read
 from tests.python.site_reader import Restricted
 
 
@@ -88,45 +89,38 @@ def test_no_attack_at_all_can_know_a_weight_to_ten_per_cent(public: Given) -> No
     assert found.min().min() > KNOWN
 
 
-def memberships(given: Given, *, shown: dict[str, bool] | None = None) -> Iterator[pd.Series]:
+def memberships(given: Given, shown: str = "") -> Iterator[pd.Series]:
     """Yield the cities that enter each sum of AI firms in a public copy, for the last year."""
-    with duckdb.connect(str(given.release), read_only=True) as connection:
-        cities = connection.execute(
-            """
-            select city_id, region, class, is_single_digit, measure_count
-            from marts.fct_spatial_distribution
-            where
-                measure = 'ai_firms'
-                and year = (select max(year) from reports.rpt_spatial_classes)
-            order by measure_count desc, city_id
-            """
-        ).df()
-        facts = connection.execute(
-            "select fact_id, city_ids from seeds.published_facts where city_ids is not null"
-        ).fetchall()
-    cities = cities.set_index("city_id")
+    cities = intruder.published(
+        given.release,
+        """
+        select city_id, region, class, is_single_digit
+        from marts.fct_spatial_distribution
+        where
+            measure = 'ai_firms'
+            and year = (select max(year) from reports.rpt_spatial_classes)
+        order by measure_count desc, city_id
+        """,
+    ).set_index("city_id")
     place = np.arange(len(cities))
     sums = {
-        ("marts.fct_spatial_concentration", "national_count", "true"): place >= 0,
-        ("marts.fct_spatial_concentration", "top_1_share", "true"): place < 1,
-        ("marts.fct_spatial_concentration", "top_5_share", "true"): place < 5,
-        ("marts.fct_spatial_concentration", "top_10_share", "true"): place < 10,
-        ("marts.fct_spatial_concentration", "east_share", "true"): cities["region"] == "east",
+        ("national_count", "marts.fct_spatial_concentration"): place >= 0,
+        ("top_1_share", "marts.fct_spatial_concentration"): place < 1,
+        ("top_5_share", "marts.fct_spatial_concentration"): place < 5,
+        ("top_10_share", "marts.fct_spatial_concentration"): place < 10,
+        ("east_share", "marts.fct_spatial_concentration"): cities["region"] == "east",
     }
-    for name in cities["class"].unique():
-        row = ("reports.rpt_spatial_classes", "ai_firm_count", f"class = '{name}'")
-        sums[row] = cities["class"] == name
-    single = ("reports.rpt_spatial_classes", "ai_firm_count", "class = 'single_digit'")
-    sums[single] = cities["is_single_digit"]
-    for fact, listed in facts:
-        row = ("reports.rpt_published_facts", "estimated_value", f"fact_id = '{fact}'")
-        sums[row] = cities.index.isin(listed.split())
-    with duckdb.connect(str(given.copy), read_only=True) as connection:
-        for (table, column, row), members in sums.items():
-            query = f"select count({column}) from {table} where {row}"
-            ((count,),) = connection.execute(query).fetchall()
-            if count or (shown or {}).get(column, False):
-                yield pd.Series(np.asarray(members, dtype=float), cities.index)
+    classes = {name: cities["class"] == name for name in cities["class"].unique()}
+    for name, members in {**classes, "single_digit": cities["is_single_digit"]}.items():
+        sums["ai_firm_count", f"reports.rpt_spatial_classes where class = '{name}'"] = members
+    listed = "select fact_id, city_ids from seeds.published_facts where city_ids is not null"
+    for fact, city_ids in read(given.release, listed):
+        row = f"reports.rpt_published_facts where fact_id = '{fact}'"
+        sums["estimated_value", row] = cities.index.isin(city_ids.split())
+    for (column, row), members in sums.items():
+        ((count,),) = read(given.copy, f"select count({column}) from {row}")
+        if count or column == shown:
+            yield pd.Series(np.asarray(members, dtype=float), cities.index)
 
 
 @pytest.mark.parametrize("given", ["sample", "public"])
@@ -138,7 +132,7 @@ def test_no_combination_of_published_sums_is_one_or_two_cities(
     assert len(sums) >= 4
     assert intruder.isolated(sums) == []
     # As a positive control, publishing the largest city's share must be detected as a disclosure.
-    with_largest = pd.DataFrame([*memberships(found, shown={"top_1_share": True})])
+    with_largest = pd.DataFrame([*memberships(found, shown="top_1_share")])
     assert intruder.isolated(with_largest) != []
 
 
@@ -165,45 +159,34 @@ def test_a_column_that_nobody_declared_and_a_text_with_digits_stop_a_copy(
 
 
 def test_a_copy_says_how_exactly_it_shows_each_number(sample: Given) -> None:
-    with duckdb.connect(str(sample.copy), read_only=True) as connection:
-        precision = dict(
-            connection.execute(
-                "select concat(table_name, '.', column_name), precision from"
-                " release.published_numbers"
-            ).fetchall()
-        )
-        ((estimate, std_error, by_province),) = connection.execute(
-            "select estimate, std_error, std_error_province from estimates.est_coefficients where"
-            " specification_id = 'table_1_col_1' and term_order = 1"
-        ).fetchall()
-        draws = connection.execute(
-            "select permutation, estimate, statistic from estimates.est_permuted_weights"
-        ).df()
-        influence = connection.execute(
-            "select estimate_without from estimates.est_influence where city_count < 3"
-        ).fetchall()
-    with duckdb.connect(str(sample.release), read_only=True) as connection:
-        ((own, own_error, own_province),) = connection.execute(
-            "select estimate, std_error, std_error_province from estimates.est_coefficients where"
-            " specification_id = 'table_1_col_1' and term_order = 1"
-        ).fetchall()
-    assert precision["estimates.est_coefficients.estimate"].startswith("the decimals of 2")
+    ((precision,),) = read(
+        sample.copy,
+        "select precision from release.published_numbers"
+        " where (table_name, column_name) = ('estimates.est_coefficients', 'estimate')",
+    )
+    assert precision.startswith("the decimals of 2")
+    headline = (
+        "select estimate, std_error, std_error_province from estimates.est_coefficients where"
+        " specification_id = 'table_1_col_1' and term_order = 1"
+    )
+    (shown,), (own,) = (read(path, headline) for path in (sample.copy, sample.release))
     # The public copy rounds estimates to three decimals, like the printed table.
-    expected = [round(value, 3) for value in (own, own_error, own_province)]
-    assert [estimate, std_error, by_province] == expected
-    assert draws["statistic"].isna().all()
-    assert 10 < draws["estimate"].nunique() < 60, "the bars of a histogram"
-    assert {value for (value,) in influence} == {None}
+    assert shown == tuple(round(value, 3) for value in own)
+    draws = read(
+        sample.copy,
+        "select count(statistic), count(distinct estimate) from estimates.est_permuted_weights",
+    )
+    ((statistics, bars),) = draws
+    assert statistics == 0
+    assert 10 < bars < 60, "the bars of a histogram"
+    influence = "select distinct estimate_without from estimates.est_influence where city_count < 3"
+    assert read(sample.copy, influence) == [(None,)]
 
 
 def test_the_order_of_the_rows_of_a_copy_tells_nothing(sample: Given) -> None:
-    with duckdb.connect(str(sample.copy), read_only=True) as connection:
-        for table in ("reports.rpt_city_standing", "estimates.est_permuted_weights"):
-            as_stored, ordered = (
-                connection.execute(f"from {table} {order}").fetchall()
-                for order in ("", "order by all")
-            )
-            assert as_stored == ordered
+    for table in ("reports.rpt_city_standing", "estimates.est_permuted_weights"):
+        rows = f"from {table}"
+        assert read(sample.copy, rows) == read(sample.copy, f"{rows} order by all")
 
 
 def test_tables_of_a_published_release_are_declared() -> None:
