@@ -202,6 +202,20 @@ SENTENCES = {
             format('the coefficient is {:.3f} [', fixed_ratio_estimate)
         from reports.rpt_fixed_ratio_test
         where measure = 'ai_firms' and fixed_ratio_estimate is not null
+        union
+        select format(
+            'x is zero in {} of the {:t,} city-years.',
+            count(*) filter (measure_10k = 0),
+            count(*)
+        )
+        from estimates.estimation_samples
+        inner join marts.fct_ai_measure using (city_id, year)
+        where
+            specification_id = 'table_1_col_1'
+            and measure = 'ai_firms'
+            and weighting = 'fixed_ratio'
+            and scope = 'industry'
+        having count(*) > 0
     """,
 }
 FIGURES = {

@@ -1,6 +1,5 @@
 """Test the generated website: its text, numbers and links, and its output folder."""
 
-import csv
 import os
 import re
 import shutil
@@ -56,7 +55,7 @@ def test_every_page_is_marked_runs_no_script_and_leads_to_what_is_there(
 ) -> None:
     trees = {}
     for name in site.PAGES:
-        markup = (sample_site / f"{name}.html").read_text(encoding="utf-8")
+        markup = (sample_site / f"{name}.html").read_text("utf-8")
         trees[f"{name}.html"] = tree = html.fromstring(markup)
         assert "default-src 'none'; script-src 'self' file:;" in markup.replace("&#39;", "'")
         assert not re.search(
@@ -107,15 +106,14 @@ def test_make_report_bundles_the_query_page_where_npm_is(tmp_path: Path) -> None
 
 def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -> None:
     text = Catalogue.load()
-    seeds = {
+    for seed, name in {
         "series": "log_variable",
         "derived_variables": "variable",
         "labels": "name",
         "reasons": "reason",
-    }
-    for seed, name in seeds.items():
-        with (PROJECT / f"seeds/{seed}.csv").open(encoding="utf-8") as file:
-            assert not text.labels.keys() & {row[name] for row in csv.DictReader(file)}, seed
+    }.items():
+        names = pd.read_csv(PROJECT / f"seeds/{seed}.csv")[name]
+        assert text.labels.keys().isdisjoint(names), seed
     assert text.labels["not_estimable"] == ("not estimable", "无法估计")
     firms = {
         "kind": "series",
@@ -153,16 +151,11 @@ def test_an_exposure_names_every_table_that_its_pages_read(
     package = Path(site.__file__).parents[1]
     files = [path for path in (package / folder).iterdir() if path.suffix in (".py", ".sql")]
     files += [package / other for other in other_files]
-    source = "".join(path.read_text(encoding="utf-8") for path in files)
-    read = {
-        *re.findall(r"(?:from|join) \(?(?:marts|reports|gates|estimates)\.(\w+)", joined(source))
-    }
-    assert {f"ref('{name}')" for name in read | {*other_tables}} == {*named}
-
-
-def joined(source: str) -> str:
-    """Return Python code in which adjacent string literals are joined."""
-    return re.sub(r'"\s*\n\s*f?"', "", source)
+    source = "".join(path.read_text("utf-8") for path in files)
+    # Join adjacent string literals.
+    queries = re.sub(r'"\s*\n\s*f?"', "", source)
+    read = re.findall(r"(?:from|join) \(?(?:marts|reports|gates|estimates)\.(\w+)", queries)
+    assert {f"ref('{name}')" for name in (*read, *other_tables)} == {*named}
 
 
 def test_readings_on_other_city_years_are_listed_apart_from_those_with_fewer_controls(
@@ -182,35 +175,17 @@ def test_readings_on_other_city_years_are_listed_apart_from_those_with_fewer_con
     assert "51.6 % of the city-years and sum to -18.8" in page.text(f"#{PAPER}")
 
 
-def test_the_page_of_the_measure_counts_its_zeros(
-    public_page: Pages, sample_page: Pages, sample_build: Build
-) -> None:
-    ((zeros, count),) = sample_build.rows(
-        "select count(*) filter (m.measure_10k = 0), count(*) from estimates.estimation_samples as"
-        " s inner join marts.fct_ai_measure as m on s.city_id = m.city_id and s.year = m.year where"
-        " s.specification_id = 'table_1_col_1' and m.measure = 'ai_firms' and m.weighting ="
-        " 'fixed_ratio' and m.scope = 'industry'"
-    )
-    for page, lost, of in ((public_page, 0, 2228), (sample_page, zeros, count)):
-        text = page("measure").text("#form/following-sibling::ul[1]")
-        assert f"x is zero in {lost} of the {of:,} city-years." in text
-    assert zeros > 0
-
-
 def test_the_curve_draws_the_numbers_of_its_table(sample_page: Pages, sample_build: Build) -> None:
     drawn = sample_page("specification_curve").drawn("curve").set_index([*AXES]).sort_index()
     table = sample_build.frame("from estimates.est_specification_curve where status = 'estimated'")
     by_errors = {
         name: rows.set_index([*AXES]).sort_index() for name, rows in table.groupby("errors")
     }
+    estimates = ["estimate", "standardised_estimate"]
     for errors, rows in by_errors.items():
-        for shown, column in (
-            ("estimate", "estimate"),
-            ("standardised_estimate", "standardised_estimate"),
-            (f"p_value_by_{errors}", "p_value"),
-            (f"std_error_by_{errors}", "std_error"),
-        ):
-            np.testing.assert_allclose(drawn[shown], rows[column], rtol=1e-9, err_msg=shown)
+        shown = [*estimates, f"p_value_by_{errors}", f"std_error_by_{errors}"]
+        expected = rows[[*estimates, "p_value", "std_error"]]
+        np.testing.assert_allclose(drawn[shown].to_numpy(float), expected, rtol=1e-9)
         is_significant = drawn["significant_by"].isin(["both", errors])
         np.testing.assert_array_equal(is_significant, rows["p_value"] < 0.05)
     rows = by_errors["province"]
@@ -277,7 +252,7 @@ def test_a_release_of_earlier_code_is_one_message_with_a_way_out(
 
 
 def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "diary.txt").write_text("mine", encoding="utf-8")
+    (tmp_path / "diary.txt").write_text("mine", "utf-8")
     with pytest.raises(site.SiteError, match="does not contain a site"):
         site.build(tmp_path / "release.duckdb", tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["diary.txt"]
@@ -297,7 +272,7 @@ def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(
     named["WAREHOUSE_PROCESSOR_LIMIT"] = "0.001"
     run = few.command("report", "--out", str(tmp_path / "site"), **named)
     assert run.returncode == 0, run.stderr
-    page = Page((tmp_path / "site/use.html").read_text(encoding="utf-8"))
+    page = Page((tmp_path / "site/use.html").read_text("utf-8"))
     footer = page.text("//footer")
     assert re.match(r"This site was built on \S+ \S+ UTC from an unpublished warehouse", footer)
     assert "SYNTHETIC DATA." in page.text("#synthetic-mark")
