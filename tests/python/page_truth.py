@@ -204,7 +204,7 @@ SENTENCES = {
         where measure = 'ai_firms' and fixed_ratio_estimate is not null
         union
         select format(
-            'x is zero in {} of the {:t,} city-years.',
+            'x is zero in {:t,} of the {:t,} city-years.',
             count(*) filter (measure_10k = 0),
             count(*)
         )
