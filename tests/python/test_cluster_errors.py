@@ -83,7 +83,7 @@ def test_fixest_and_summclust_are_matched(name: str) -> None:
 
 @pytest.mark.parametrize(("time", "years"), [("year", 8), ("province_year", 8), ("year", 40)])
 def test_leaving_out_is_refitting(time: str, years: int) -> None:
-    """Results without a city are those of a regression, and without a province of a jackknife.
+    """A regression gives its results without a city; the jackknife, without a province.
 
     With province-years, omitting one city of a two-city province makes the other a singleton. Forty
     years give more columns than a city has rows.

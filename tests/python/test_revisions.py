@@ -93,7 +93,7 @@ def compared(
     *declarations: Declaration,
     delivered: Sequence[tuple[int, int, float]] = (),
 ) -> Revisions:
-    """Compare values by series, scope, city and year with those of a release.
+    """Compare values by series, scope, city and year with the values of a release.
 
     `delivered` has number, year and value of deliveries of one city's GDP.
     """
