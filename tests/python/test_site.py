@@ -23,7 +23,7 @@ from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import publishing
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.robustness.specification_curve import AXES
-from ai_manufacturing.site import downloads, use
+from ai_manufacturing.site import cities, downloads, query, specification_curve, use
 from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import PROJECT, Build
 from tests.python.page_truth import contradictions, not_shown
@@ -102,6 +102,18 @@ def test_make_report_bundles_the_query_page_where_npm_is(tmp_path: Path) -> None
         ).stdout
         assert ("npm run bundle" in said) == has_npm
         assert "ai-manufacturing report --out site" in said
+
+
+@pytest.mark.parametrize(
+    ("page", "scripts"),
+    [(query, "query"), (specification_curve, "curve"), (cities, "cities ranking")],
+)
+def test_a_page_contains_every_text_that_its_scripts_show(page: Any, scripts: str) -> None:
+    assets = PROJECT / "src/ai_manufacturing/site/assets"
+    code = "".join((assets / f"{name}.js").read_text("utf-8") for name in scripts.split())
+    shown = set(re.findall(r'phrase\("(\w+)"', code))
+    assert len(shown) >= 3
+    assert shown <= {*page.SCRIPT_TEXTS}
 
 
 def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -> None:
