@@ -589,6 +589,7 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
         shown = site.build_page_content("use", opened, text)
         environment = site.make_environment(opened, text, files=[*files.values()])
         page = site.render_page(environment, "use", shown)
+        of_two = site.render_page(environment, "use", shown | {"history": shown["history"] * 2})
     assert bibliography is None
     assert about["name"] == package["title"] == "sample"
     assert about["keywords"] == ["synthetic data"]
@@ -596,6 +597,11 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
     assert "contributors" not in package
     uncited = "This page gives no citation, because this study has no CITATION.cff file of its own."
     assert uncited in page
+    no_earlier, equal = "There is no earlier release", "estimates equal those in the previous"
+    assert [[words in html for words in (no_earlier, equal)] for html in (page, of_two)] == [
+        [True, False],
+        [False, True],
+    ]
     for written in (json.dumps(croissant), json.dumps(package), feed, page):
         assert not re.search(r"Zhu|Leng|maintainers|citation\.bib", written)
     monkeypatch.setattr(site, "build", lambda *_, **__: ["index"])
