@@ -84,7 +84,7 @@ def a_view_in_a_log(folder: Path) -> Path:
 
 
 def at(act: Callable[[Path], object], start: Made = lambda folder: folder / NAME) -> Made:
-    """Return a function that acts on the path of a database that may not exist yet."""
+    """Return a function that makes a hostile file: it calls `act` on the path from `start`."""
 
     def made(folder: Path) -> Path:
         path = start(folder)
@@ -95,13 +95,14 @@ def at(act: Callable[[Path], object], start: Made = lambda folder: folder / NAME
 
 
 def damaged(act: Callable[[Path], object]) -> Made:
+    """Return a function that makes a hostile file: it calls `act` on a sound release."""
     return at(act, database)
 
 
-def changed_to(content: bytes, at: int) -> Callable[[Path], object]:
+def changed_to(content: bytes, offset: int) -> Callable[[Path], object]:
     def change(path: Path) -> None:
         with path.open("r+b") as file:
-            file.seek(at)
+            file.seek(offset)
             file.write(content)
 
     return change

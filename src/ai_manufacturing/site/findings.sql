@@ -7,7 +7,7 @@ from reports.rpt_verdicts as verdicts
 inner join reports.rpt_coefficients as coefficients
     on
         verdicts.specification_id = coefficients.specification_id
-        and coefficients.term = coefficients.regressor
+        and coefficients.term_order = 1
 where
     verdicts.table_id = $table_id
     and verdicts.column_number = $column_number
