@@ -266,6 +266,7 @@ def test_residuals_too_close_for_the_second_test_are_named() -> None:
     limits = {"y": (2, None)}
     ours = fit(data, regressors=["L.y", "x"], lag_limits=limits, equation="difference")
     assert np.isnan([ours.tests["ar2_statistic"], ours.tests["ar2_p_value"]]).all()
+    assert ours.tests["level_hansen_df"] == 0
     first, second = warnings_of(ours)
     assert first.startswith("AR(1) does not reject at 5 %")
     assert second == "AR(2) cannot be tested: no differenced residuals are two periods apart."

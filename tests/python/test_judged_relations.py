@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from ai_manufacturing.gate import validation
+from tests.python import models
 from tests.python.conftest import Build
 
 PASSED = pd.DataFrame(
@@ -104,3 +105,17 @@ def test_a_seed_whose_file_was_edited_since_it_was_loaded_is_in_the_command(
     )
     with pytest.raises(validation.GateFailedError, match=refused):
         validation.check_order(stale[stale["is_judged"]])
+
+
+def test_a_build_logs_each_seed_file_with_its_checksum(sample_build: Build) -> None:
+    assert sample_build.manifest is not None
+    seeds = {
+        node["original_file_path"]: node["checksum"]["checksum"]
+        for node in models.nodes_of(sample_build.manifest).values()
+        if node["resource_type"] == "seed"
+    }
+    logged = sample_build.rows(
+        "select node, arg_max(inputs[1], built_at) from raw.built_relations where node = relation"
+        " group by node"
+    )
+    assert dict(logged) == seeds
