@@ -4,6 +4,7 @@ import argparse
 import json
 import subprocess
 import tempfile
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 from time import monotonic
@@ -16,6 +17,8 @@ from tests.mutants.trial import Trial
 from tests.project_copy import PROJECT
 
 Entry = dict[str, Any]
+# Outcomes of mutants. A person decides the last three, and writes the reason to the log file.
+OUTCOMES = ("killed", "survived", "soak", "wording", "equivalent")
 
 
 def run(seed: int, number: int, trial: Trial, log: Path) -> Entry:
@@ -56,16 +59,22 @@ def show(one: Entry) -> None:
 
 
 def report(entries: list[Entry]) -> None:
-    """Print mutation scores with Wilson intervals, and list the mutants that survived."""
+    """Print a Markdown table of scores with Wilson intervals, and the mutants not killed.
+
+    The score leaves out faults of wording and mutants that are equivalent to the project.
+    """
+    print("", f"| part | {' | '.join(OUTCOMES)} | score (95 %) |", "| --- " * 7 + "|", sep="\n")
     for stratum in (*dict.fromkeys(CYCLE), "all"):
-        outcomes = [one["outcome"] for one in entries if stratum in ("all", one["stratum"])]
-        if outcomes:
-            score = binomtest(outcomes.count("killed"), len(outcomes))
-            low, high = score.proportion_ci(method="wilson")
-            counts = f"{stratum}: {score.k} killed, {score.n - score.k} survived"
-            print(f"{counts}, score {score.statistic:.0%} ({low:.0%} to {high:.0%})")
-    for survivor in (one for one in entries if one["outcome"] == "survived"):
-        show(survivor)
+        found = Counter(one["outcome"] for one in entries if stratum in ("all", one["stratum"]))
+        score = binomtest(found["killed"], sum(found[name] for name in OUTCOMES[:3]))
+        low, high = score.proportion_ci(method="wilson")
+        counts = " | ".join(str(found[name]) for name in OUTCOMES)
+        print(f"| {stratum} | {counts} | {score.statistic:.0%} ({low:.0%} to {high:.0%}) |")
+    print()
+    for one in entries:
+        if one["outcome"] != "killed":
+            place = f"`{one['path']}:{one['line']}`, {one['operator']} ({one['outcome']})"
+            print(f"- {place}: {one['killed_by'] or 'No test detects it.'}")
 
 
 def main() -> None:
