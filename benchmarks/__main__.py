@@ -38,6 +38,7 @@ QUALITY = {
     ),
     "verdicts.md": "measures how often the verdicts on the paper's claims are right.",
     "size_of_tests.md": "measures how often the statistical tests reject a true null hypothesis.",
+    "mutants.md": "measures how often the quick tests detect random faults in code and data.",
 }
 COMMANDS = {
     "python -m benchmarks.first_deliveries": (
