@@ -9,7 +9,14 @@ import duckdb
 import pytest
 
 from ai_manufacturing.auditing.changes import build_inequality
-from ai_manufacturing.auditing.compare import CompareError, compare_databases
+from ai_manufacturing.auditing.compare import (
+    CompareError,
+    Section,
+    compare_databases,
+    format_markdown,
+    format_text,
+    to_records,
+)
 from ai_manufacturing.releases import databases
 from tests.python import release_store
 from tests.python.conftest import Build
@@ -116,6 +123,84 @@ def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> 
     landed.unlink()
     with pytest.raises(CompareError, match=r"rows\.parquet[\s\S]*LANDING_DIR"):
         compared(old, new)
+
+
+def test_rows_cells_and_estimates_of_a_table_with_a_key_are_compared(tmp_path: Path) -> None:
+    """A sum that differs by rounding, and an integer stored as a double, are not changes."""
+    old, new = tmp_path / "old.duckdb", tmp_path / "new.duckdb"
+    panels = {
+        old: "('a', 2015, 10, 'p', 1), ('a', 2016, 20, 'x', 2), ('b', 2015, 0.3, 'p', 3),"
+        " ('c', 2015, 1, 'p', 4), ('c', 2016, null, 'x', 5)",
+        new: "('a', 2015, 9, 'p', 1), ('a', 2016, 30, 'y', 8), ('b', 2015, 0.1e0 + 0.2e0, 'p', 3),"
+        " ('c', 2016, 6, null, 9), ('d', 2015, 7, 'p', 6), ('d', 2016, 8, 'p', 7)",
+    }
+    estimates = {
+        old: "('s0', 1e0, 1), ('s1', 1, 1), ('s2', 1, 0.5), ('s3', 1, 1)",
+        new: "('s0', 1e0, 1), ('s1', 2.5, 1), ('s2', 2, 0.5), ('s3', null, 1)",
+    }
+    for path, size in ((old, "integer"), (new, "double")):
+        release_store.edit(
+            path,
+            "create schema raw; create schema marts; create schema reports",
+            "create table raw.deliveries as"
+            " select 'a' as extract_set, 'delivered' as extract_set_kind",
+            "create table marts.data_dictionary as from (values"
+            " ('marts', 'panel', 'year', 2, true), ('marts', 'panel', 'city', 1, true),"
+            " ('marts', 'panel', 'gdp', 3, false))"
+            " as t (table_schema, table_name, column_name, column_number, is_key)",
+            "create table marts.panel"
+            f" (city varchar, year integer, gdp double, note varchar, size {size})",
+            f"insert into marts.panel values {panels[path]}",
+            "create table reports.rpt_coefficients as select *, 'x' as term, '' as status,"
+            " 0.5 as p_value, 0 as conf_low, 1 as conf_high"
+            f" from (values {estimates[path]}) as t (specification_id, estimate, std_error)",
+        )
+    assert compared(old, new) == {
+        "Columns": [("marts.panel", "size", "INTEGER -> DOUBLE")],
+        "Rows": [
+            ("marts.panel", "city, year", 5, 6, 1, 2, 3),
+            ("reports.rpt_coefficients", "the whole row", 4, 4, 3, 3, 0),
+        ],
+        "Cells": [
+            ("marts.panel", "gdp", 3, 0.5, "a, 2016", "20.0", "30.0"),
+            ("marts.panel", "note", 2, None, "a, 2016", "x", "y"),
+            ("marts.panel", "size", 2, None, "a, 2016", "2", "8.0"),
+        ],
+        "Estimates": [
+            ("s3", "x", 1, 1, None, 1, None),
+            ("s2", "x", 1, 0.5, 2, 0.5, 2),
+            ("s1", "x", 1, 1, 2.5, 1, 1.5),
+        ],
+    }
+    release_store.edit(new, "update raw.deliveries set extract_set = 'b'")
+    with pytest.raises(CompareError, match=r"old\.duckdb belongs to .* a .*new\.duckdb .* b "):
+        compared(old, new)
+
+
+def test_a_comparison_is_printed_as_aligned_text_markdown_or_records() -> None:
+    columns = ("table", "matched by", "rows before", "rows after", "lost", "gained", "changed")
+    sections = [
+        Section("Tables", ("table", "change"), [("a|b", None), (1234.56789, "two\n lines")]),
+        Section("Rows", columns, [("t", "y" * 60, "z" * 61, 4, 3, 2, 1)]),
+    ]
+    tables, rows = sections
+    assert format_text([tables, tables]) == "\n\n".join(
+        ["Tables\n  table  change\n  a|b\n  1235   two lines"] * 2
+    )
+    assert format_markdown([tables, tables]) == "\n\n".join(
+        ["## Tables\n\n|table|change|\n|---|---|\n|a\\|b||\n|1235|two lines|"] * 2
+    )
+    assert format_markdown([rows]).endswith(f"\n|t|{'y' * 60}|{'z' * 60}…|4|3|2|1|")
+    records = to_records(sections)
+    assert [*records] == ["tables", "columns", "rows", "cells", "estimates"]
+    assert records["tables"][0] == {"table": "a|b", "change": None}
+    (record,) = records["rows"]
+    assert (record["matched_by"], record["rows_before"], record["changed"]) == (
+        "y" * 60,
+        "z" * 61,
+        1,
+    )
+    assert records["cells"] == []
 
 
 @pytest.mark.soak
