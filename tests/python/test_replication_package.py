@@ -440,8 +440,18 @@ FOREIGN = """
     create schema marts;
     create table marts.fct_deliveries (
         provider varchar, provenance_class varchar, publisher varchar, republished_by varchar,
-        licence varchar, citation_en varchar, citation_zh varchar
+        licence varchar, citation_en varchar, citation_zh varchar, may_be_passed_on boolean
     );
+"""
+
+# A restricted provider, and a table with a row of it.
+VENDOR = """
+    insert into marts.fct_deliveries by name
+    select 'vendor' as provider, false as may_be_passed_on;
+    create table marts.dim_series as select 'gdp' as series, 'vendor' as provider;
+    create table marts.dim_variable as select 'gdp' as variable, 'gdp' as series;
+    create table marts.fct_values as select '1' as city_id, 'vendor' as provider;
+    create table release.withheld as select 1 as one;
 """
 
 
@@ -454,6 +464,130 @@ def foreign(folder: Path, program: str, **more: bytes) -> Path:
     needed[contents.RELEASE] = release.read_bytes()
     needed[contents.RAW_FILES] = ",".join(contents.RAW_COLUMNS).encode()
     return package_of(folder, **{**needed, "run.sh": program.encode(), **more})
+
+
+def test_rules_name_the_files_and_rows_that_break_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rule also reads files or rows that comply."""
+    address = "https://github.com/a/b/blob/" + "0" * 40 + "/c.csv"
+    long, too_long = f"data/{'n' * 195}", f"data/{'o' * 196}"
+    files = {
+        "README.md": "`data/none.csv`, built from code at commit `abc+`"
+        " | `code/src/b.py` | 7 | `code/src/a.py` | None | `code/src/c.py` | 7 |",
+        "run.sh": "",
+        "PROGRAMS.csv": "program,description\nrun.sh,all\ngone.sql,x\ncode/models/rpt_b.sql,\n",
+        "CITATION.cff": "references: []",
+        terms.DATA_LICENCE: "| vendor |",
+        "code/models/rpt_b.sql": f"-- own@x.com {IDENTITY.lower()}",
+        "code/src/a.py": "default_rng()",
+        "code/src/b.py": "SEED = 7\ndefault_rng(SEED)",
+        "code/src/c.py": "SEED = 8\ndefault_rng(SEED)",
+        contents.LOCK: "duckdb==1 --hash=0\npandas --hash=0\nnumpy==2\n",
+        "data/notes.csv": f"zhu@x.com {IDENTITY[:-1]}1",
+        contents.PANEL: "",
+        "data/raw/表.csv": "secret",
+        long: "",
+        too_long: "",
+        "output/b.tex": "",
+        "output/B.csv": "",
+        "output/b.csv": "",
+        "output/表.csv": "",
+        contents.RAW_FILES: "path,sha256,provider,is_restricted,citation_en,citation_zh,"
+        "provenance_class,address,accessed\n"
+        f"r.csv,{hashlib.sha256(b'secret').hexdigest()},vendor,True,a,b,generated,,\n"
+        f"a.csv,0,other,False,a,b,republished,{address},2026-01-02\n"
+        f"b.csv,0,other,False,a,,republished,{address.replace('0', '')},spring\n"
+        "c.csv,0,,False,,,,,\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    edit(
+        tmp_path / contents.RELEASE,
+        FOREIGN + VENDOR,
+        "create schema reports",
+        "create table reports.rpt_table_cells as select unnest(['a', 'b']) as table_id",
+        "create table marts.dim_labels as select 'table' as kind, table_id as name,"
+        " upper(table_id) as label_en from reports.rpt_table_cells",
+    )
+    found = {rule.find_faults.__name__[7:]: [*rule.find_faults(tmp_path)] for rule in rules.RULES}
+    # The remaining faults are files without an overview, and exhibits of the study.
+    del found["overview"][1:], found["exhibits"][2:]
+    for check, faults in {
+        "names": [too_long, "output/B.csv", "output/b.csv", "output/表.csv"],
+        "versions": ["pandas", "numpy"],
+        "personal_data": [f"code/models/rpt_b.sql contains {IDENTITY.lower()}", "zhu@x.com"],
+        "overview": ["data/none.csv"],
+        "paper": ["volume"],
+        "programs": ["code/models/rpt_b.sql", "gone.sql", "code/src/a.py", "code/src/c.py"],
+        "data_licence": ["other", contents.CRATE],
+        "citations": ["b.csv has no citation", address.replace("0", ""), "b.csv has no date"],
+        "restricted_files": ["data/raw/表.csv is r.csv", "marts.fct_values", contents.PANEL],
+        "exhibits": ["A: the package lacks output/a.tex", "A: the package lacks the model rpt_a"],
+        "commit": ["abc+"],
+    }.items():
+        assert len(faults) == len(found[check]), found[check]
+        assert all(map(str.__contains__, found[check], faults)), found[check]
+    sizes = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
+    for less, excess in ((0, []), (1, [f"{max(sizes):,}", f"{sum(sizes):,}"])):
+        monkeypatch.setattr(rules, "FILE_LIMIT", max(sizes) - less)
+        monkeypatch.setattr(rules, "PACKAGE_LIMIT", sum(sizes) - less)
+        assert [fault.split()[-2] for fault in rules._check_sizes(tmp_path)] == excess
+
+
+def test_a_rerun_is_compared_by_file_cell_and_summary(tmp_path: Path) -> None:
+    for name, text, again in (
+        ("output/c.svg", "", None),
+        ("output/s.csv", "a\n1\n", "a\n1\n2\n"),
+        ("output/t.tex", "1.0\n2", "1\n2\n"),
+        ("data/a.csv", "x,y\n1,0\n2,b\n", "x,y\n1.0000000005,1e-13\n2.1,c\n"),
+        ("data/only.csv", "", None),
+    ):
+        for path, content in ((tmp_path / name, text), (tmp_path / rerun.RERUN / name, again)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is not None:
+                path.write_text(content, "utf-8")
+    panel = (
+        "create table marts.panel as select cast(i as double) as gdp, cast(i as varchar) as name,"
+        " nullif(i, 30) as few from range(1, 31) as t (i)"
+    )
+    warehouse = edit(
+        tmp_path / rerun.RERUN / "warehouse.duckdb",
+        FOREIGN + VENDOR,
+        "create schema raw; create table raw.deliveries as from release.manifest",
+        "drop table release.manifest",
+        panel,
+    )
+    terms.write_public_copy(warehouse, tmp_path / contents.RELEASE)
+    withheld.write_summary(tmp_path / contents.WITHHELD, warehouse, ["marts.panel"])
+    summary = withheld.read_summary(tmp_path / contents.WITHHELD)
+    # The variance of 1 to 30 is 77.5. A column with 29 values has no mean.
+    assert [[*row.values()][1:] for row in summary] == [
+        ["gdp", 30, 30, 15.5, 8.8],
+        ["name", 30, 30, None, None],
+        ["few", 30, 29, None, None],
+    ]
+    edit(warehouse, "update marts.panel set gdp = null where gdp = 1")
+    lines = rerun.find_differences(tmp_path)
+    expected = [
+        "marts.panel, column gdp: filled is 29 instead of 30.0.",
+        "marts.panel, column gdp: mean is None instead of 15.5.",
+        "marts.panel, column gdp: standard_deviation is None instead of 8.8.",
+        "output/c.svg: ",
+        "output/s.csv: the package has 2 lines, but the run wrote 3",
+        "output/t.tex, line 1: '1.0', but '1'",
+        "data/a.csv, row 3, column x: '2', but '2.1'",
+        "data/a.csv, row 3, column y: 'b', but 'c'",
+    ]
+    # The vendor's row does not count, because the release withholds it.
+    assert [line.split()[:2] for line in lines[: -len(expected)]] == [
+        ["Rows"],
+        ["table", "matched"],
+        ["marts.panel", "the"],
+    ]
+    found = zip(lines[-len(expected) :], expected, strict=True)
+    assert [line[: len(start)] for line, start in found] == expected
 
 
 def checked(archive: Path, may_run: bool = True) -> tuple[list[str], list[str]]:
