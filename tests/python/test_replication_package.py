@@ -472,10 +472,10 @@ def test_rules_name_the_files_and_rows_that_break_them(
     """Each rule also reads files or rows that comply."""
     address = "https://github.com/a/b/blob/" + "0" * 40 + "/c.csv"
     long, too_long = f"data/{'n' * 195}", f"data/{'o' * 196}"
+    named = ("output/B.csv", "output/b.csv", "output/表.csv")
     files = {
         "README.md": "`data/none.csv`, built from code at commit `abc+`"
         " | `code/src/b.py` | 7 | `code/src/a.py` | None | `code/src/c.py` | 7 |",
-        "run.sh": "",
         "PROGRAMS.csv": "program,description\nrun.sh,all\ngone.sql,x\ncode/models/rpt_b.sql,\n",
         "CITATION.cff": "references: []",
         terms.DATA_LICENCE: "| vendor |",
@@ -485,14 +485,8 @@ def test_rules_name_the_files_and_rows_that_break_them(
         "code/src/c.py": "SEED = 8\ndefault_rng(SEED)",
         contents.LOCK: "duckdb==1 --hash=0\npandas --hash=0\nnumpy==2\n",
         "data/notes.csv": f"zhu@x.com {IDENTITY[:-1]}1",
-        contents.PANEL: "",
         "data/raw/表.csv": "secret",
-        long: "",
-        too_long: "",
-        "output/b.tex": "",
-        "output/B.csv": "",
-        "output/b.csv": "",
-        "output/表.csv": "",
+        **dict.fromkeys((contents.PANEL, "run.sh", "output/b.tex", long, too_long, *named), ""),
         contents.RAW_FILES: "path,sha256,provider,is_restricted,citation_en,citation_zh,"
         "provenance_class,address,accessed\n"
         f"r.csv,{hashlib.sha256(b'secret').hexdigest()},vendor,True,a,b,generated,,\n"
@@ -515,7 +509,7 @@ def test_rules_name_the_files_and_rows_that_break_them(
     # The remaining faults are files without an overview, and exhibits of the study.
     del found["overview"][1:], found["exhibits"][2:]
     for check, faults in {
-        "names": [too_long, "output/B.csv", "output/b.csv", "output/表.csv"],
+        "names": [too_long, *named],
         "versions": ["pandas", "numpy"],
         "personal_data": [f"code/models/rpt_b.sql contains {IDENTITY.lower()}", "zhu@x.com"],
         "overview": ["data/none.csv"],
@@ -527,8 +521,8 @@ def test_rules_name_the_files_and_rows_that_break_them(
         "exhibits": ["A: the package lacks output/a.tex", "A: the package lacks the model rpt_a"],
         "commit": ["abc+"],
     }.items():
-        assert len(faults) == len(found[check]), found[check]
-        assert all(map(str.__contains__, found[check], faults)), found[check]
+        pairs = zip(faults, found[check], strict=True)
+        assert all(part in fault for part, fault in pairs), found[check]
     sizes = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
     for less, excess in ((0, []), (1, [f"{max(sizes):,}", f"{sum(sizes):,}"])):
         monkeypatch.setattr(rules, "FILE_LIMIT", max(sizes) - less)
@@ -537,17 +531,19 @@ def test_rules_name_the_files_and_rows_that_break_them(
 
 
 def test_a_rerun_is_compared_by_file_cell_and_summary(tmp_path: Path) -> None:
-    for name, text, again in (
-        ("output/c.svg", "", None),
-        ("output/s.csv", "a\n1\n", "a\n1\n2\n"),
-        ("output/t.tex", "1.0\n2", "1\n2\n"),
-        ("data/a.csv", "x,y\n1,0\n2,b\n", "x,y\n1.0000000005,1e-13\n2.1,c\n"),
-        ("data/only.csv", "", None),
-    ):
-        for path, content in ((tmp_path / name, text), (tmp_path / rerun.RERUN / name, again)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if content is not None:
-                path.write_text(content, "utf-8")
+    files = {
+        "output/c.svg": "",
+        "output/s.csv": "a\n1\n",
+        "output/t.tex": "1.0\n2",
+        "data/a.csv": "x,y\n1,0\n2,b\n",
+        "data/only.csv": "",
+        "rerun/output/s.csv": "a\n1\n2\n",
+        "rerun/output/t.tex": "1\n2\n",
+        "rerun/data/a.csv": "x,y\n1.0000000005,1e-13\n2.1,c\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
     panel = (
         "create table marts.panel as select cast(i as double) as gdp, cast(i as varchar) as name,"
         " nullif(i, 30) as few from range(1, 31) as t (i)"

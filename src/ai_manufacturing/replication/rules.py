@@ -284,8 +284,6 @@ def _check_restricted_files(folder: Path) -> Iterator[str]:
     for name in list_files(folder):
         if path := restricted_paths.get(integrity.sha256(folder / name)):
             yield f"{name} is {path}, which is restricted"
-    if not (folder / contents.RELEASE).is_file():
-        return
     with tempfile.TemporaryDirectory() as private:
         # Writing a public copy returns the restricted values that had to be withheld.
         withheld_rows = terms.write_public_copy(
