@@ -7,7 +7,9 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import duckdb
 import pytest
+import yaml
 
 from ai_manufacturing.new_study import DeclarationError, write_study
 from tests.python.conftest import PROJECT
@@ -147,6 +149,33 @@ def test_seeds_hold_a_row_for_each_thing_declared(tmp_path: Path) -> None:
     for seed in folder.glob("seeds/*.csv"):
         engine = (PROJECT / "seeds" / seed.name).read_text(encoding="utf-8")
         assert seed.read_text(encoding="utf-8").split("\n")[0] == engine.split("\n")[0], seed.name
+
+
+def test_seeds_of_a_study_keep_the_rules_of_their_tables(tmp_path: Path) -> None:
+    """A build of the study checks the same rules; those that read a model are left to it."""
+    folder = declare(tmp_path)
+    write_study(folder)
+    properties = yaml.safe_load((PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8"))
+    configs = {seed["name"]: seed.get("config", {}) for seed in properties["seeds"]}
+    written = {path.stem: path for path in folder.glob("seeds/*.csv")}
+    broken = []
+    with duckdb.connect() as connection:
+        for name, config in configs.items():
+            path = written.get(name, PROJECT / f"seeds/{name}.csv")
+            types = config["column_types"]
+            table = f"read_csv('{path}', header = true, types = {types})"
+            connection.execute(f"create table {name} as from {table}")
+        for name in written:
+            rules = configs[name].get("meta", {}).get("rules", {})
+            for rule in rules.get("conditions", []):
+                if "dim_variable" not in rule:
+                    rows_against = connection.execute(f"from {name} where not ({rule})").fetchall()
+                    broken += [(name, rule, row) for row in rows_against]
+            for columns in rules.get("unique", []):
+                query = f"select {columns} from {name} group by all having count(*) > 1"
+                broken += [(name, columns, row) for row in connection.execute(query).fetchall()]
+    assert len(written) > 20
+    assert broken == []
 
 
 def test_headings_that_differ_between_files_become_one_column(tmp_path: Path) -> None:
