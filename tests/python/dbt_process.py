@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ai_manufacturing.system import workers
 
 IMPORTED = [
@@ -191,3 +193,12 @@ def _dbt(arguments: list[str], folder: Path, environment: dict[str, str], printe
         # dbt closes its connections in an atexit handler, which multiprocessing processes do not
         # run.
         DuckDBConnectionManager.close_all_connections()
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str, name: str = "dbt") -> None:
+    """Write a shell script that the package runs instead of dbt or another program."""
+    program = folder / "bin" / name
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program.with_name("python")))

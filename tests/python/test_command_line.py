@@ -227,6 +227,9 @@ def test_progress_counts_the_steps_of_a_build(tmp_path: Path) -> None:
         started + ended + line("LogStartLine", "panel") + line("SkippingDetails", "unique")
     )
     assert log.read_progress() == "2 of 4 steps"
+    with path.open("a") as file:
+        file.write(line("MainReportVersion", "") + started + line("LogTestResult", "gate"))
+    assert log.read_progress() == "3 of 6 steps"
 
 
 def test_names_of_cities_are_in_the_language_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:

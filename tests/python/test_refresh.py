@@ -29,7 +29,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from ai_manufacturing import landing
 from ai_manufacturing.auditing import changes, findings, freshness
 from ai_manufacturing.cli import console, status
-from ai_manufacturing.refresh import build, by_hand, writer
+from ai_manufacturing.refresh import build, by_hand, progress, writer
 from ai_manufacturing.releases import configured, fingerprint, lock, refresh_log
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import (
@@ -42,7 +42,7 @@ from ai_manufacturing.releases.errors import (
     RefreshError,
     StaleError,
 )
-from ai_manufacturing.releases.manifest import read_manifest
+from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import clock, duckdb_client, integrity, settings, trusted_files
 from ai_manufacturing.system.dbt_plugin import Plugin
@@ -51,6 +51,7 @@ from ai_manufacturing.system.duckdb_client import open_read_only
 from ai_manufacturing.system.sql_text import quote_literal
 from tests.python import dbt_process, killed, test_gate
 from tests.python.conftest import PROJECT, WAREHOUSE, Build
+from tests.python.dbt_process import stand_in
 from tests.python.histories import again, delivered, done, moved, replay
 from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text, fault
 from tests.python.release_reader import releases_read
@@ -324,6 +325,43 @@ def test_a_list_of_failing_rows_is_a_line_of_whole_rows_and_how_many_more() -> N
     assert said.startswith("a_suite: It holds. row 0 of a hundred; row 1 of a hundred; ")
     assert said.endswith(" of a hundred; and 88 more in gates.gate_results.")
     assert len(said) + len("; row 12 of a hundred") > 300 >= len(said)
+    said = findings.join_items("A file:", ["x" * 400, "y"], "marts.t", "Remove it.")
+    assert said.endswith("x… The full list is in marts.t. Remove it.")
+    assert (said[:9], len(said)) == ("A file: x", 300)
+
+
+def test_a_warning_is_new_in_the_rows_that_the_release_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failure(name: str, *rows: str) -> findings.Finding:
+        return findings.Finding("s", name, "warning", "7", None, rows)
+
+    none = failure("none")
+    before = [none, failure("more", "1"), failure("moved", "1"), failure("same", "2", "1")]
+    now = [none, failure("more", "1", "2"), failure("moved", "3"), failure("same", "1", "2")]
+    assert "rows" not in none.to_record()
+    warehouse, release = duckdb.connect(), duckdb.connect()
+    assert findings.read_failures(release, "warning") == []
+    failures = {warehouse: [*now, failure("new")], release: before}
+    monkeypatch.setattr(findings, "read_failures", lambda opened, *_: failures[opened])
+    warehouse.execute(
+        "create schema raw; create table raw.deliveries as from (values ('a', null, 'empty'),"
+        " ('b', null, ''), ('c', 'x', '')) as deliveries (file_path, source_name, hint)"
+    )
+    release.execute("create schema marts; create table marts.fct_row_accounting (file_path text)")
+    hashes = {"delivery_hashes": {"b": "1"}, "row_counts": {}}
+    manifest = Manifest(**described("000007") | hashes)
+    warnings = list(findings.list_warnings(warehouse, release, manifest))
+    assert [warning["state"] for warning in warnings] == ["new"] * 4 + ["known"]
+    *failed, files, known = [warning["message"] for warning in warnings]
+    known_already = "1 other rows were already known."
+    assert failed == [f"s: more 2. {known_already}", "s: moved 3.", "s: new observed 7."]
+    assert files.startswith("1 delivered files match no declaration: a: empty. D")
+    words = r"3 .* 000007; .*: s: none; s: same \(2 rows\); delivered .* \(1\)\."
+    assert re.fullmatch(words, known)
+    assert warnings[-1]["count"] == 3
+    warnings = list(findings.list_warnings(warehouse, None, manifest))
+    assert [warning["state"] for warning in warnings] == ["new"] * 6
 
 
 @pytest.mark.soak
@@ -674,6 +712,39 @@ def test_whatever_ends_a_refresh_is_a_message(
     # Release 000002 was written but not published, so the refresh builds release 000003.
     assert store.list_release_ids() == ["000001", "000002"]
     replay(refreshes, (again(), "000003"))
+
+
+def test_dbt_builds_in_the_work_folder_and_its_parsed_project_is_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.02)
+    script = """
+        parsed="$DBT_TARGET_PATH/partial_parse.msgpack"
+        mkdir -p "$DBT_TARGET_PATH"
+        echo "$* $ACCEPTED_GATE_FAILURES $DBT_LOG_FORMAT_FILE"
+        cat "$parsed"
+        sleep 0.1
+        echo "$WAREHOUSE_PATH" | tee "$parsed"
+        exit $CODE"""
+    stand_in(tmp_path, monkeypatch, script)
+    shown: list[str | None] = []
+    warehouses = []
+    for code, on_progress, log_format in (("0", None, ""), ("2", shown.append, "json")):
+        (work := store.work / code).mkdir()
+        monkeypatch.setenv("CODE", code)
+        warehouses.append(f"{work}/warehouse.duckdb")
+        failed = build.run_dbt(
+            store, work, "build", accepted_reason="seen", on_progress=on_progress
+        )
+        assert failed is (code == "2")
+        first, *parsed = (work / "dbt.txt").read_text("utf-8").splitlines()
+        assert first == f"--no-use-colors build seen {log_format}"
+        assert parsed[-len(warehouses) :] == warehouses
+    assert shown[-2:] == ["reading the project", None]
+    # dbt wrote no results, so the end of its output is the explanation.
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Mock(free=2**20 - 1))
+    explained = build.explain_failure(work).splitlines()
+    assert explained[1:-1] == ["The disk is full.", first, *warehouses]
 
 
 def test_files_that_cannot_be_landed_are_named_and_not_the_models_that_read_them(
