@@ -1,6 +1,7 @@
 """Test the counting of firms and patents from registers (files with one row per firm or patent)."""
 
 import csv
+import importlib.util
 import re
 import shutil
 from collections import Counter
@@ -15,11 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing.auditing import trace
+from ai_manufacturing.landing import counts
 from ai_manufacturing.paper.synthetic import registers
 from ai_manufacturing.system import duckdb_client
 from tests.planted_faults import copy_of_the_project
 from tests.python import conftest
 from tests.python.conftest import PROJECT, Build, built_once
+from tests.python.dbt_process import stand_in
+from tests.python.landing_project import GOOD, Project
 from tests.python.register_models import count
 
 SIZE = 30_000
@@ -412,3 +416,73 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
         macro.read_text(encoding="utf-8").replace("'no date'", "'undated'"), encoding="utf-8"
     )
     assert cohorts() == [("undated", 1)]
+
+
+def test_counts_from_spark_replace_those_that_the_next_build_reads(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered, out, written = (tmp_path / name for name in ("delivered", "out", "written"))
+    project.deliver_rows(GOOD)
+    shutil.copytree(tmp_path / "extracts", delivered)
+    for name in counts.COUNT_FOLDERS:
+        (written / name).mkdir(parents=True)
+        (written / name / "_SUCCESS").touch()
+    table = pa.table({"count": [7, 11]})
+    pq.write_table(table, written / "firm_counts/part-0.parquet")
+    stand_in(tmp_path, monkeypatch, """echo 'version "1.21"' >&2""", "java")
+    script = 'echo "$* $EXTRACTS_DIR"; rm -rf "$COUNTS_DIR"; cp -r written "$COUNTS_DIR"'
+    stand_in(tmp_path, monkeypatch, script)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setenv("SPARK_MASTER", "")
+    packages = {"pyspark": True}
+    monkeypatch.setattr(importlib.util, "find_spec", packages.get)
+    with pytest.raises(counts.CountsError, match="dbt-spark"):
+        counts.count_registers("spark", None, None, print)
+    packages["dbt.adapters.spark"] = True
+    read_next = tmp_path / "extracts/register_counts"
+    for folder, given in ((read_next, None), (out, out)):
+        printed: list[str] = []
+        monkeypatch.setenv("EXTRACTS_DIR", "extracts")
+        counts.count_registers("spark", delivered, given, printed.append)
+        first, command, last, advice = printed
+        assert re.search(rf"{delivered} .*\(local\[\*\]\).* Java 21", first)
+        assert command.endswith(f" build --target spark --selector register_counts {delivered}")
+        assert (str(folder) in last, str(read_next) in advice) == (True, folder == out)
+        assert pq.read_table(folder / "firm_counts/counts.parquet").equals(table)
+    assert len(project.store_folders()) == 1
+    for name, value in {"SPARK_STORAGE": "no_*", "SPARK_MASTER": "spark://127.0.0.1:no_"}.items():
+        monkeypatch.setenv(name, value)
+        with pytest.raises(counts.CountsError, match=f"{name} is .*no_"):
+            counts.count_registers("spark", None, None, print)
+
+
+def test_a_run_without_workers_is_stopped_and_one_that_waits_is_not(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_MASTER", "spark://far:7077")
+    warning = "26/01/02 03:04:05 WARN "
+    wait = f"for i in $(seq $1); do echo '{warning}{counts.WAITING}'; done"
+
+    def run(script: str, *given: Path | None) -> list[str]:
+        stand_in(tmp_path, monkeypatch, f'waits() {{ {wait}; }}; echo "$*"; {script}')
+        printed: list[str] = []
+        counts.count_registers("duckdb", *(given or (None, None)), printed.append)
+        return printed
+
+    few = f"waits {counts.LONGEST_WAIT - 1}"
+    printed = run(f"{few}; echo '{warning}other'; echo started; {few}")
+    assert [line for line in printed if not line.startswith("Spark is waiting")] == [
+        "--no-use-colors run --select raw_declared_sources +raw_deliveries",
+        "started",
+        "--no-use-colors build --selector register_counts",
+        "started",
+    ]
+    assert len(printed) == 8
+    for script, given, words in (
+        (f"{few}; waits 1; exec sleep 2", (), r"far:7077, [^$]* a worker\.\n.*exit code -15"),
+        ("echo mkdirs failed; exit 3", (), r"build/spark and [^$]*exit code 3"),
+        ("", (tmp_path, None), "--engine spark"),
+        ("", (None, tmp_path), "--engine spark"),
+    ):
+        with pytest.raises(counts.CountsError, match=words):
+            run(script, *given)
