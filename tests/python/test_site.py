@@ -1,5 +1,6 @@
 """Test the generated website: its text, numbers and links, and its output folder."""
 
+import gzip
 import os
 import re
 import shutil
@@ -21,11 +22,14 @@ from scipy import stats
 from ai_manufacturing import site
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import publishing
+from ai_manufacturing.releases.databases import Database
+from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.robustness.specification_curve import AXES
-from ai_manufacturing.site import cities, downloads, query, specification_curve, use
+from ai_manufacturing.site import catalogue, cities, downloads, query, specification_curve, use
 from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import PROJECT, Build
+from tests.python.dbt_process import stand_in
 from tests.python.page_truth import contradictions, not_shown
 from tests.python.release_store import changed, mounted
 from tests.python.site_reader import Page, release
@@ -102,6 +106,50 @@ def test_make_report_bundles_the_query_page_where_npm_is(tmp_path: Path) -> None
         ).stdout
         assert ("npm run bundle" in said) == has_npm
         assert "ai-manufacturing report --out site" in said
+
+
+def test_the_catalogue_names_its_extract_set_and_replaces_only_after_dbt_has_succeeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin, out = Origin('a "b" & <c>', "delivered"), tmp_path / "site/catalogue.html"
+
+    def write(script: str) -> str:
+        stand_in(tmp_path, monkeypatch, f'{script} > "$6/static_index.html"')
+        catalogue.write_catalogue(Database(tmp_path / "w.duckdb", origin), out)
+        return out.read_text(encoding="utf-8")
+
+    page = write('echo "<head id=x>$WAREHOUSE_PATH $2 $3 $4<header>"')
+    assert page.startswith(f"<head id=x>{catalogue.POLICY}<meta")
+    assert page.endswith(f">{tmp_path}/w.duckdb docs generate --static<header>\n")
+    catalogue.require_origin(out, origin)
+    for script, words in (
+        ("seq 40; seq 40 >&2; exit 3; echo", r"unchanged:\n11\n[\d\n]*\n40$"),
+        ("echo '<body>'", "no <head>"),
+    ):
+        with pytest.raises(catalogue.CatalogueError, match=words):
+            write(script)
+    assert out.read_text(encoding="utf-8") == page
+    for content, words in (
+        (page, r'a "b" & <c> .* other'),
+        (page.rpartition("<meta")[0], "not name, .* other"),
+    ):
+        out.write_text(content, encoding="utf-8")
+        with pytest.raises(catalogue.CatalogueError, match=words):
+            catalogue.require_origin(out, Origin("other", "delivered"))
+
+
+def test_the_query_page_loads_the_bundle_and_the_release_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "bundle_dir", lambda: tmp_path)
+    for name in ("r.duckdb", "duckdb.js", "duckdb.wasm", "duckdb-worker.js"):
+        assert not query.write_bundle(tmp_path / "r.duckdb", tmp_path)
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    assert query.write_bundle(tmp_path / "r.duckdb", tmp_path)
+    written = {path.name: path.read_bytes() for path in (tmp_path / "query_page").iterdir()}
+    assert gzip.decompress(written.pop("ai_manufacturing.duckdb.gz")) == b"r.duckdb"
+    assert gzip.decompress(written.pop("duckdb.wasm.gz")) == b"duckdb.wasm"
+    assert written == {"duckdb.js": b"duckdb.js", "duckdb-worker.js": b"duckdb-worker.js"}
 
 
 @pytest.mark.parametrize(
