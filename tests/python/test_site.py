@@ -182,7 +182,9 @@ def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -
         "label_zh": "按关键词的企业",
     }
     labels = {"ai_firm_count": ("AI firms", "人工智能企业"), "ln_gdp": ("log GDP", "生产总值")}
-    sentence = text.extend_labels(labels, [firms]).render_sentences(
+    # The substitute of a fact keeps the label of the series.
+    fact = {"kind": "fact", "name": "ln_gdp", "label_en": "other", "label_zh": "其他"}
+    sentence = text.extend_labels(labels, [firms, fact]).render_sentences(
         "L.ln_gdp & ai_firm_count (industry), ai_firm_count <2>",
         "L.ln_gdp与ai_firm_count (industry)",
     )

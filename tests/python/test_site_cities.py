@@ -15,6 +15,7 @@ from ai_manufacturing.site import cities
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import PROJECT, Build
+from tests.python.release_store import changed
 from tests.python.site_reader import Page, pages_of, release
 
 Pages = Callable[..., Page]
@@ -215,6 +216,31 @@ def test_the_page_of_cities_has_their_ranks_on_the_public_site_and_no_value(
     )
     assert copied == set()
     assert len(whole) > 50
+
+
+def test_rows_of_replaced_deliveries_are_not_listed(public_release: Path, tmp_path: Path) -> None:
+    path = changed(
+        public_release,
+        tmp_path / "replaced.duckdb",
+        "insert into marts.fct_delivered_values"
+        " select * replace (2 as valid_until_delivery, delivered_value + 1 as delivered_value)"
+        " from marts.fct_delivered_values where city_id = '340100'",
+        "insert into marts.fct_rows_set_aside"
+        " select * replace ('superseded' as set_aside_reason, '' as file_path)"
+        " from marts.fct_rows_set_aside limit 1",
+    )
+    listed, scripts = [], []
+    for database in (public_release, path):
+        with Release(database) as opened:
+            (folder := tmp_path / f"of_{database.stem}").mkdir()
+            cities.write_city_scripts(opened, opened.load_catalogue(), folder)
+        scripts.append({file.name: file.read_bytes() for file in folder.glob("cities/*")})
+        page = pages_of(database, with_restricted=True)("quality")
+        listed.append(page.rows("#rows/..//tbody/tr"))
+    assert (listed[0], scripts[0]) == (listed[1], scripts[1])
+    assert (len(listed[0]), len(scripts[0])) == (200, 367)
+    cells = json.loads(scripts[0]["340100.js"].split(b",", 1)[1][:-3])["cells"]
+    assert len(cells["gdp_100m_cny"]["2015"]["rows"]) == 1
 
 
 def test_the_page_of_cities_draws_values_where_it_has_them_and_ranks_elsewhere(
