@@ -123,8 +123,8 @@ class Trial:
         stages = [["dbt", "test", "--select", *units]] if units else []
         is_generated = re.search(r"/synthetic/|seeds/(cities|industries)", " ".join(paths))
         stages += [[sys.executable, "-c", GENERATE]] if is_generated else []
-        (self.copy / WAREHOUSE).unlink()  # because a first build has no tables to fall back on
-        for stage in (*stages, ["dbt", "build", "--full-refresh"]):
+        # A first build has no tables to fall back on. Unit tests need tables, so they run before.
+        for stage in (*stages, ["rm", WAREHOUSE], ["dbt", "build", "--full-refresh"]):
             ended = run(self.copy, *stage, seconds=LONGEST)
             if ended.returncode:
                 failed = re.findall(r"(?:Failure|Error) in .*\n.*", ended.stdout + ended.stderr)
