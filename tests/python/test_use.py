@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -496,6 +497,41 @@ def test_a_release_says_which_of_its_tables_answers_which_question(sample_releas
     assert named - there == set()
 
 
+def test_a_release_has_the_comments_of_its_build_alone() -> None:
+    with duckdb.connect() as connection:
+        for name in ("built", "new", "old"):
+            connection.execute(f"""
+                attach ':memory:' as {name}; create schema {name}.marts;
+                create table {name}.marts.kept (one integer{", two integer" * (name != "new")});
+                create {"table" if name == "new" else "view"} {name}.marts.seen as select 1 as one;
+                create table {name}.marts.other as select 1 as one;
+                create table {name}.marts.bare as select 1 as one;
+            """)
+        for name in ("built", "old"):
+            connection.execute(f"""
+                comment on table {name}.marts.kept is 'kept {name}';
+                comment on view {name}.marts.seen is 'seen {name}';
+                comment on table {name}.marts.other is 'other {name}';
+                comment on column {name}.marts.kept.one is 'one {name}';
+                comment on column {name}.marts.kept.two is 'two {name}';
+                comment on column {name}.marts.other.one is 'other {name}';
+            """)
+        notes = {"marts.seen": "A part. ", "marts.bare": "A note. "}
+        contents.copy_comments(connection, ["marts.kept", "marts.seen", "marts.bare"], notes)
+        written = connection.execute("""
+            select table_name, comment from duckdb_tables() where database_name = 'new'
+            union all
+            select table_name || '.' || column_name, comment from duckdb_columns()
+            where database_name = 'new'
+        """).fetchall()
+    assert {name: comment for name, comment in written if comment} == {
+        "kept": "kept built",
+        "seen": "A part. seen built",
+        "bare": "A note. ",
+        "kept.one": "one built",
+    }
+
+
 def test_a_question_may_have_any_columns_and_a_bar_in_a_cell() -> None:
     page = (
         "# Title\n\n| question | table |\n|---|---|\n| why? | `a \\| b` |\n| what? | |\n\n"
@@ -520,10 +556,16 @@ def test_a_study_without_a_citation_cites_nobody(tmp_path: Path) -> None:
     absent = citation.read_citation(tmp_path)
     assert absent.absence.startswith(f"There is no {file}. Write one for your study")
     assert absent == citation.Citation(absent.absence)
-    file.write_text(OWN, "utf-8")
-    assert citation.read_citation(tmp_path) == citation.Citation(
-        "", title="Robots and wages", authors=(("Doe", "Ann"),), keywords=("wages",)
-    )
+    own = citation.Citation(title="Robots and wages", authors=(("Doe", "Ann"),))
+    fields = "version: 1.0.2\nurl: https://x.org\ndoi: 10.1/x"
+    for text, cited in {
+        OWN: replace(own, keywords=("wages",)),
+        OWN.replace("keywords: [wages]", fields): replace(
+            own, version="1.0.2", url="https://x.org", doi="10.1/x"
+        ),
+    }.items():
+        file.write_text(text, "utf-8")
+        assert citation.read_citation(tmp_path) == cited
 
 
 def test_a_paper_without_a_journal_is_cited(tmp_path: Path) -> None:
@@ -537,6 +579,13 @@ def test_a_paper_without_a_journal_is_cited(tmp_path: Path) -> None:
         origin=SimpleNamespace(is_synthetic=False),
     )
     cited = citation.read_citation(tmp_path)
+    assert cited.paper is not None
+    assert citation.format_article(cited.paper) == {
+        "@type": "ScholarlyArticle",
+        "name": "P",
+        "datePublished": "2026",
+        "author": ["An Institute"],
+    }
     text = downloads._render_template(
         downloads.BIBLIOGRAPHY, key="k", manifest=manifest, cited=cited, citation=citation
     )
