@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from ai_manufacturing import cli
-from ai_manufacturing.releases import sources
+from ai_manufacturing.releases import headlines, sources
 
 SERIES = [
     ("firm_count", "industry", False),
@@ -44,6 +44,11 @@ def file(tmp_path: Path) -> Path:
                     'https://example.org' as source_link, date '2026-11-28' as looked_up_on,
                         'a.csv' as file_path,
                     'used' as outcome;
+            insert into marts.fct_deliveries select * replace (
+                unnest(['a.csv', 'b.csv', 'c.csv', 'd.csv']) as file_path,
+                unnest(['used', 'partly used', 'superseded', 'withdrawn']) as outcome
+            ) from marts.fct_deliveries;
+            insert into marts.fct_deliveries by name select 'no.csv' as file_path, 'x' as outcome;
             create table marts.dim_series (series varchar, scope varchar, is_delivered boolean,
                 label_en varchar,
                 label_zh varchar, absence_reason varchar);
@@ -86,6 +91,19 @@ def test_a_source_that_is_not_here_is_named_with_what_it_makes_estimable(file: P
     assert list(absent) == [
         (series, scope) for series, scope, is_delivered in SERIES if not is_delivered
     ]
+    with duckdb.connect(str(file), read_only=True) as connection:
+        (delivered,) = sources.read_sources(connection)["delivered"]
+    assert delivered == {
+        "provider": "csmar",
+        "source_name": "gdp",
+        "provenance_class": "commercial_vendor",
+        "publisher": "CSMAR",
+        "republished_by": "a third party",
+        "licence": "none stated",
+        "link": "https://example.org",
+        "looked_up_on": "2026-11-28",
+        "file_count": 2,
+    }
     firms = absent["firm_count", "industry"]
     assert firms["specifications"] == ["table_1_col_1", "table_3_col_4"]
     assert firms["last_missing_of"] == ["table_1_col_1"]
@@ -122,6 +140,28 @@ def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_e
     assert "firm_count (industry): a label, needed for 2 specifications\n" in told.output
     assert "rd_personnel_count (total): a label, which no specification needs\n" in told.output
     assert "lack only the series" not in told.output
+
+
+def test_headlines_are_counted_once_with_the_series_that_they_lack() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("""
+            create schema marts; create schema reports;
+            create table marts.dim_specification_series as from (values
+                ('estimated', 'gdp', true, true), ('estimated', 'firms', true, true),
+                ('lost', 'wages', false, true), ('lost', 'jobs', false, true),
+                ('absent', 'jobs', false, true), ('reading', 'land', false, false),
+                ('whole', 'prices', true, true)
+            ) as used (specification_id, series, is_delivered, is_headline);
+            create table reports.rpt_coefficients as from (values
+                ('estimated', 1), ('estimated', 2), ('lost', null), ('reading', 3),
+                ('whole', 4)
+            ) as rows (specification_id, estimate)
+        """)
+        found = headlines.read_headlines(connection)
+    assert found == headlines.Headlines(4, 2, ("jobs", "wages"))
+    lacking = "2 of the 4 headline specifications have an estimate"
+    assert str(found) == f"{lacking}; not delivered: jobs, wages"
+    assert str(headlines.Headlines(4, 2, ())) == lacking
 
 
 def test_a_file_of_earlier_code_is_one_message_with_a_way_out(file: Path) -> None:
