@@ -27,7 +27,7 @@ from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
 from ai_manufacturing import landing
-from ai_manufacturing.auditing import changes, findings, freshness
+from ai_manufacturing.auditing import changes, deliveries, findings, freshness
 from ai_manufacturing.cli import console, status
 from ai_manufacturing.refresh import build, by_hand, progress, writer
 from ai_manufacturing.releases import configured, fingerprint, lock, refresh_log
@@ -319,6 +319,83 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     assert known["count"] == 2
 
 
+def test_changed_files_and_records_are_described() -> None:
+    gdp = deliveries.Part("vendor", "gdp", "b.csv", 1000, 1000, None)
+    gone = deliveries.Part("vendor", "gdp", "d.csv", 10, 0, "Rename it.")
+    archived = tuple(
+        deliveries.Part("vendor", entity, f"z.zip/{entity}.csv", count, count, None)
+        for entity, count in (("firms", 5), ("patents", 6))
+    )
+    before = {name: name for name in ("a.csv", "b.csv", "c.csv", "d.csv", "z.zip")}
+    before |= {"extract_set.yml": "1"}
+    fields = {"delivery_hashes": before, "row_counts": {}}
+    manifest = Manifest(**described("000007") | fields)
+    names = ("a.csv", "extract_set.yml")
+    now = {name: before[name] for name in names} | {
+        "b.csv": "changed",
+        "c2.csv": before["c.csv"],
+        "new.csv": "new",
+        "z.zip": "changed, too",
+    }
+    files = deliveries.compare_files(manifest, now, "sample", (gdp, gone, *archived))
+    withdrawn = "1 withdrawn: d.csv (vendor gdp, 10 records, none of them used: Rename it)."
+    firms = "z.zip (vendor firms, vendor patents, 11"
+    assert files.causes == [
+        withdrawn,
+        f"2 replaced: b.csv (vendor gdp, 1,000 records); {firms} records).",
+        "1 renamed: c.csv -> c2.csv.",
+        "1 added: new.csv.",
+        "These changes may explain the failures below.",
+    ]
+    landed = (
+        gdp._replace(record_count=2000, used_count=1500),
+        *archived,
+        deliveries.Part("other", "jobs", "new.csv", 3, 3, None),
+    )
+    described_now = replace(files, parts_now=landed, has_new_description=True).to_record()
+    assert described_now["lines"] == [
+        withdrawn,
+        f"2 replaced: b.csv (vendor gdp, 1,000 -> 2,000 records); {firms} -> 11 records).",
+        "1 renamed: c.csv -> c2.csv.",
+        "1 added: new.csv (other jobs, 3 records).",
+        "extract_set.yml changed.",
+        "Records: other jobs 3; vendor gdp 1,010 -> 2,000 (1,500 used).",
+    ]
+    counts = ("records_before", "records", "used_before", "used")
+    assert [tuple(row[name] for name in counts) for row in described_now["records"]] == [
+        (0, 3, 0, 3),
+        (5, 5, 5, 5),
+        (1010, 2000, 1000, 1500),
+        (6, 6, 6, 6),
+    ]
+    same = deliveries.compare_files(manifest, before, "sample", archived)
+    assert replace(same, parts_now=archived).causes == [
+        "The files are the same as in release 000007.",
+        "Each provider and entity has as many records as in release 000007.",
+    ]
+    edited = before | {"extract_set.yml": "2"}
+    assert deliveries.compare_files(manifest, edited, "sample", ()).causes == [
+        "extract_set.yml changed."
+    ]
+    for published, name in ((manifest, "another"), (None, "sample")):
+        first = deliveries.compare_files(published, before, name, ())
+        assert first.causes == ["5 files were delivered, the first of this extract set."]
+
+
+def test_only_files_in_use_count_as_parts_of_a_delivery() -> None:
+    with duckdb.connect() as connection:
+        assert deliveries.read_parts(connection) == ()
+        connection.execute("""
+            create schema marts; create table marts.fct_deliveries as
+            select provider, 'gdp' as entity, outcome || '.csv' as file_path, 2 as record_count,
+                1 as used_count, 'Rename it.' as remedy, outcome
+            from (values ('vendor', 'used'), ('vendor', 'withdrawn'), ('vendor', 'superseded'),
+                (null, 'unknown')) as files (provider, outcome)
+        """)
+        part = deliveries.Part("vendor", "gdp", "used.csv", 2, 1, "Rename it.")
+        assert deliveries.read_parts(connection) == (part,)
+
+
 def test_a_list_of_failing_rows_is_a_line_of_whole_rows_and_how_many_more() -> None:
     rows = tuple(f"row {number} of a hundred" for number in range(100))
     said = str(findings.Finding("a_suite", "It holds.", "critical", None, None, rows))
@@ -441,8 +518,16 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
         " ('firm_survival', 'a.csv', 7, 1), ('city_yearbook', 'b.csv', 8, 1), ('firm_survival',"
         " 'a.csv', 1, 0)) as rows (source_name, file_path, row_number, delivery_number)",
         "create table marts.fct_rows_set_aside as select 'vendor' as provider, 'firm_survival' as"
-        " source_name, 'a.csv' as file_path, range as row_number, '吉林' as city_name, null as"
-        " city_code, 'unknown city' as set_aside_reason from range(9)",
+        " source_name, 'a.csv' as file_path, range as row_number, '吉林' as city_name,"
+        " null::varchar as city_code, 'unknown city' as set_aside_reason from range(9)",
+        "insert into marts.fct_rows_set_aside values"
+        " ('vendor', 'patents', 'c.xlsx', 2, null, '999999', 'unknown city'),"
+        " ('vendor', 'patents', 'c.xlsx', 3, null, '1', 'superseded'),"
+        " ('vendor', 'patents', 'c.xlsx', 4, null, '1', 'withdrawn')",
+        "insert into raw.rejected_rows by name select 'vendor' as provider, 'patents' as"
+        " source_name, 'b.xlsx' as file_path, '2020' as sheet_name, row_number, value,"
+        " 'damaged' as reason, 1 as delivery_number from (values (5, null), (6, repeat('x', 121)),"
+        " (7, repeat('y', 120))) as rows (row_number, value)",
         "insert into marts.fct_register_rows_set_aside select 'vendor', 'firm_register', 'r.csv', *"
         " from (values (3, '9', 'no date'), (5, '5', 'unknown city'), (4, '4', 'unknown city'))",
     )
@@ -468,6 +553,12 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
     assert lost("landed_sources", "firm_register") == [
         'r.csv, row 3: "9" was set aside (no date).',
         'r.csv, row 4: "4" was set aside (unknown city).',
+    ]
+    assert lost("landed_sources", "patents") == [
+        'c.xlsx, row 2: "999999" was set aside (unknown city).',
+        "b.xlsx, sheet 2020, row 5: null was set aside (damaged).",
+        f'b.xlsx, sheet 2020, row 6: "{"x" * 120}…" was set aside (damaged).',
+        f'b.xlsx, sheet 2020, row 7: "{"y" * 120}" was set aside (damaged).',
     ]
     assert lost("series_years", "firm_survival") == []
 
