@@ -26,7 +26,7 @@ from ai_manufacturing.auditing import (
     verify,
 )
 from ai_manufacturing.auditing.new_years import OddYear
-from ai_manufacturing.auditing.revisions import Revisions
+from ai_manufacturing.auditing.revisions import ReadAgain, Revisions
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.paper.synthetic import draw_city_years
@@ -82,7 +82,8 @@ RELEASED = f"""
     create table old.marts.fct_delivered_values (
         delivery_number integer, year integer, delivered_value double,
         series varchar default 'gdp', provider varchar default 'vendor',
-        source_name varchar, city_id varchar, industry_code varchar
+        source_name varchar, city_id varchar, industry_code varchar, file_path varchar,
+        valid_until_delivery integer
     );
 """
 
@@ -92,10 +93,13 @@ def compared(
     new: Values,
     *declarations: Declaration,
     delivered: Sequence[tuple[int, int, float]] = (),
+    read_again: ReadAgain | None = None,
+    statements: Sequence[str] = (),
 ) -> Revisions:
     """Compare values by series, scope, city and year with the values of a release.
 
-    `delivered` has number, year and value of deliveries of one city's GDP.
+    A series belongs to the provider after its @, or else to vendor. `delivered` has number, year
+    and value of deliveries of one city's GDP. `statements` run before the comparison.
     """
     with duckdb.connect() as connection:
 
@@ -103,7 +107,8 @@ def compared(
             rows = pd.DataFrame([*values], columns=["series", "scope", "city_id", "year"])
             connection.register("rows", rows.assign(value=values.values()))
             connection.execute(
-                f"create or replace table built.{CONFORMED} as select *, 'vendor' as provider,"
+                f"create or replace table built.{CONFORMED} as select *, coalesce(nullif("
+                "regexp_extract(series, '@([a-z]+)', 1), ''), 'vendor') as provider,"
                 " split_part(series, '@', 1) as quantity from rows"
             )
 
@@ -122,8 +127,10 @@ def compared(
                 row,
             )
         build(new)
+        for statement in statements:
+            connection.execute(statement)
         declared_revisions.create_declared_table(connection, declarations)
-        return revisions.find_revisions(connection, declarations)
+        return revisions.find_revisions(connection, declarations, read_again)
 
 
 def gdp_of(cities: int, years: range) -> Values:
@@ -274,14 +281,19 @@ def test_a_city_that_is_corrected_alone_is_named_and_passes(city: str) -> None:
 
 def test_three_revisions_of_the_log_say_what_is_usual_by_age_near_the_declared_share() -> None:
     """The usual revision is twice the median change between earlier deliveries of the same year."""
-    old = gdp_of(1, range(2014, 2021))
+    years = gdp_of(1, range(2014, 2021))
+    # The deliveries of a series say nothing about other series and providers.
+    others = {(name, *key[1:]): 1e6 for name in ("loans", "gdp@third") for key in years}
+    old = years | others
 
     def usual(*moves: float, year: int = 2020) -> tuple[float, float, int]:
         values = np.cumprod([100.0, *(1 + move for move in moves)])
         rows = [(number, year, value) for number, value in enumerate(values, start=1)]
         rows.append((0, 2019 if year == 2020 else 2020, 1.0))
         found = compared(old, {key: value * 1.05 for key, value in old.items()}, delivered=rows)
-        first, *_, last = sorted(found.series_years, key=lambda row: row.year)
+        assert {row.usual for row in found.series_years if row.series != "gdp"} == {0.02}
+        rows_of_gdp = (row for row in found.series_years if row.series == "gdp")
+        first, *_, last = sorted(rows_of_gdp, key=lambda row: row.year)
         return round(last.usual, 6), round(first.usual, 6), last.revisions
 
     # Two revisions are not a history.
@@ -327,6 +339,81 @@ def test_a_declaration_covers_its_provider_series_scope_and_years_only() -> None
     }
     assert found.explained_specifications == {"on_all", "on_any_scope"}
     assert [row.series for row in found.declarations] == [*covering]
+
+
+READ = """
+    create table built.marts.fct_delivered_values as from (values
+        ('gdp', '0', 2014, 'a', null, 1), ('gdp', '0', 2015, 'a', null, 1),
+        ('gdp', '0', 2017, 'a', null, 1),
+        ('gdp', '1', 2015, 'a', null, 1), ('gdp', '1', 2015, 'b', null, 1),
+        ('gdp', '2', 2015, 'a', null, 1), ('gdp', '2', 2015, 'b', 3, 1),
+        ('gdp', '3', 2015, 'a', null, 1), ('gdp', '3', 2015, 'b', null, null),
+        ('gdp', '6', 2015, 'a', null, 1), ('gdp', '7', 2015, 'b', null, 1)
+    ) as rows (series, city_id, year, file_path, valid_until_delivery, delivered_value);
+    alter table built.marts.fct_delivered_values add column provider varchar default 'vendor';
+    insert into built.marts.fct_delivered_values values
+        ('patents', '0', 2015, 'b', null, 1, 'register');
+    insert into old.marts.fct_delivered_values
+        (city_id, year, file_path, valid_until_delivery, delivered_value) values
+        ('1', 2014, 'a', null, 1), ('1', 2017, 'a', null, 1),
+        ('4', 2015, 'a', null, 1), ('5', 2015, 'b', null, 1),
+        ('6', 2015, 'b', null, 1), ('7', 2015, 'a', null, 1),
+        ('8', 2015, 'a', null, 1), ('8', 2015, 'b', 3, 1),
+        ('9', 2015, 'a', null, 1), ('9', 2015, 'b', null, null);
+    create schema built.raw;
+    create table built.raw.deliveries as from (values
+        ('vendor', 'a', null), ('vendor', 'b', null), ('register', 'a', null), ('register', 'b', 2)
+    ) as files (provider, file_path, valid_until_delivery)
+"""
+
+
+def test_values_of_files_that_are_read_again_are_declared_in_their_years() -> None:
+    """Every file with a value must be read again; a lost value was in the published files."""
+    names = ("gdp", "loans", "firms@register", "patents@register", "gdp@third")
+    old = {
+        (series, *key[1:]): value
+        for series in names
+        for key, value in gdp_of(10, range(2014, 2018)).items()
+    }
+    new = {key: value * 1.05 for key, value in old.items()}
+    for city in "4589":
+        del new["gdp", "total", city, 2015]
+    again = ReadAgain(range(2015, 2017), frozenset({"a"}))
+    found = compared(old, new, read_again=again, statements=[READ])
+    expected = {("gdp", city, 2015) for city in "0234689"} | {
+        ("firms@register", str(city), year) for city in range(10) for year in again.years
+    }
+    assert {
+        (cell.series, cell.city_id, cell.year) for cell in found.cells if cell.is_declared
+    } == expected
+    assert len(found.cells) == len(old)
+
+
+def test_a_changed_correction_declares_its_values_of_both_cities_only() -> None:
+    names = ("gdp", "loans", "gdp@third")
+    old = {
+        (series, scope, *key[2:]): value
+        for series in names
+        for scope in ("total", "industry")
+        for key, value in gdp_of(6, range(2014, 2016)).items()
+    }
+    new = {key: value * (1.05 if key[2] != "5" else 1) for key, value in old.items()}
+    row = "('{}', 'why', 'vendor', 'gdp', 'total', 2014, '{}', '{}', 'multiply', {})"
+    kept, added, idle = row.format(0, 3, 3, 2), row.format(1, 1, 2, 2), row.format(4, 5, 5, 2)
+    edited = [row.format(2, 4, 4, factor) for factor in (2, 3)]
+    removed = row.format(3, 0, 0, 2)
+    found = compared(
+        old,
+        new,
+        statements=[
+            f"insert into old.marts.fct_corrections values {kept}, {edited[0]}, {removed}",
+            f"insert into built.marts.fct_corrections values {kept}, {edited[1]}, {added}, {idle}",
+        ],
+    )
+    assert {(*cell[:3], cell.year) for cell in found.cells if cell.is_declared} == {
+        ("gdp", "total", city, 2014) for city in "0124"
+    }
+    assert found.corrections == tuple(f"correction {number}: why" for number in (1, 2, 3))
 
 
 def declared(revision: str, reason: str = "census") -> Act:
@@ -516,29 +603,35 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
 
 
 @pytest.mark.parametrize(
-    ("again", "doubted", "is_judged"),
+    ("again", "years", "doubted", "is_judged"),
     [
         # The estimate on the published years is unchanged, so the new years explain the difference.
-        (0.1, [], False),
+        (0.1, (2010, 2020), [], False),
+        (0.3, (2009, 2018), [], False),
+        (0.1, (2010, 2018), [], True),
         # New years with doubtful values do not excuse a large change of the estimate.
-        (0.1, ["one"], True),
-        (0.4, [], True),
+        (0.1, (2010, 2020), ["one"], True),
+        (0.31, (2010, 2020), [], True),
     ],
 )
 def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_them(
-    again: float, doubted: list[str], is_judged: bool, monkeypatch: pytest.MonkeyPatch
+    again: float,
+    years: tuple[int, int],
+    doubted: list[str],
+    is_judged: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
         published_years, "reestimate_columns", lambda *_: {("one", "ai_firms"): again}
     )
     types = ", ".join(f"{name} {kind}" for name, (kind, _) in changes.COLUMNS.items())
     with duckdb.connect() as published, duckdb.connect() as release:
-        for connection, last_year in ((published, 2018), (release, 2020)):
+        for connection, (first, last) in ((published, (2010, 2018)), (release, years)):
             connection.execute(f"""
                 create schema reports; create schema estimates; create schema release;
                 create table reports.rpt_column_specifications as select 'one' as specification_id;
                 create table estimates.estimation_samples as
-                select 'one' as specification_id, unnest([2010, {last_year}]) as year;
+                select 'one' as specification_id, unnest([{first}, {last}]) as year;
                 create table reports.rpt_coefficients as select
                     'one' as specification_id, 'ai_firms' as term,
                     0.1::double as estimate, 0.1::double as std_error;
@@ -552,7 +645,11 @@ def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_the
             """)
         moved = moves.find_moves(published, release, release, 2, frozenset(), doubted)
     assert moved.judged_changes.exceeds(2) is is_judged
-    assert (moved.notes == ()) is is_judged
+    note = (
+        "one moved by 4.00 standard errors because its sample includes new years. Re-estimated on"
+        f" the published years, 2010-2018, it moved by {10 * again - 1:.2f}"
+    )
+    assert moved.notes == (() if is_judged else (note,))
 
 
 def test_a_city_that_is_in_no_file_any_more_is_held_by_name_though_counts_say_zero(
@@ -878,6 +975,25 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
     )
 
 
+def test_an_odd_new_year_is_noted_and_then_holds_columns_that_move_with_it(
+    published: Refreshes,
+) -> None:
+    odd = (
+        f"insert into {YEARS} by name select 'invention_grant_count' as series, 'industry' as"
+        " scope, 'vendor' as provider, 2021 as year, '440300' as gaining_cities"
+    )
+    note = r"2021\. Largest gains: .*\. No published year shows changes of this size\."
+    held = "this size, and columns that use this year move or appear: table_2_col_3[.]"
+    revision = "vendor,invention_grant_count,industry,2021"
+    replay(
+        published,
+        (moved(0.2, odd), "000002", note),
+        (moved(1.3, odd), HeldError, held, f" --revision {revision}:2021 "),
+        (declared(revision), None),
+        (again(), HeldError, r"\A(?![\s\S]*move or appear)"),
+    )
+
+
 def odd_years(last_year: int, warehouse: Path) -> list[OddYear]:
     """Find odd years of a warehouse after a release that contains values up to a last year."""
     with duckdb.connect() as connection:
@@ -893,6 +1009,64 @@ def odd_years(last_year: int, warehouse: Path) -> list[OddYear]:
         )
         declared_revisions.create_declared_table(connection, [])
         return new_years.find_odd_years(connection, [])
+
+
+def test_an_odd_new_year_is_described_with_its_specifications_and_declarations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    rows = [declaration(provider="third", first_year=2018, last_year=2018), declaration()]
+    with duckdb.connect() as connection:
+        connection.execute("""
+            attach ':memory:' as old; attach ':memory:' as built;
+            create schema old.release; create schema built.intermediate; create schema built.marts;
+            create table old.release.series_values as from (values
+                ('gdp@third', 'total', 2015), ('gdp@third', 'total', 2017), ('loans', 'total', 2017)
+            ) as released (series, scope, year);
+            create table built.intermediate.int_series_years as from (values
+                ('gdp@third', 'total', 2018, '440300 110000', 0.123, 0.25, 0.2, 0.01),
+                ('gdp@third', 'total', 2014, '320500', null, null, null, null),
+                ('loans', 'total', 2016, '320500', null, null, null, null),
+                -- These rows are published years, years that are not odd, and new series.
+                ('gdp@third', 'total', 2015, '440300', 0.1, 0.1, 0.1, 0.1),
+                ('gdp@third', 'total', 2017, '440300', 0.1, 0.1, 0.1, 0.1),
+                ('gdp@third', 'total', 2019, null, 0.1, 0.1, 0.1, 0.1),
+                ('gdp@third', 'industry', 2018, '440300', 0.1, 0.1, 0.1, 0.1),
+                ('wages', 'total', 2018, '440300', 0.1, 0.1, 0.1, 0.1)
+            ) as years (series, scope, year, gaining_cities, moved_share, earlier_moved_share,
+                capital_shift, earlier_capital_shift);
+            alter table built.intermediate.int_series_years add column provider varchar;
+            update built.intermediate.int_series_years set provider = if(series = 'loans', 'vendor',
+                'third');
+            create table built.marts.dim_specification_series as from (values
+                ('b', 'gdp@third', 'total'), ('a', 'gdp@third', 'total'),
+                ('a', 'gdp@third', 'total'), ('c', 'gdp@third', 'industry'), ('d', 'gdp', 'total')
+            ) as used (specification_id, series, scope);
+            create table built.marts.dim_series as from (values
+                ('gdp@third', 'total', 'GDP'), ('gdp@third', 'industry', 'GDP of industry')
+            ) as labels (series, scope, label_en);
+            create table built.marts.dim_city as from (values
+                ('110000', 'Beijing', '北京市'), ('320500', 'Suzhou', '苏州市'),
+                ('440300', 'Shenzhen', '深圳市')
+            ) as cities (city_id, name_en, name_zh);
+        """)
+        declared_revisions.create_declared_table(connection, rows)
+        found = new_years.find_odd_years(connection, rows)
+        monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+        *_, in_chinese = new_years.find_odd_years(connection, rows)
+    assert in_chinese.message.endswith("苏州市 (320500)")
+    assert [(*year[:5], year.specifications, year.declared_by) for year in found] == [
+        ("gdp@third", "total", 2014, "third", "gdp", ("a", "b"), ()),
+        ("gdp@third", "total", 2018, "third", "gdp", ("a", "b"), (rows[0],)),
+        ("loans", "total", 2016, "vendor", "loans", (), ()),
+    ]
+    assert [year.message for year in found[1:]] == [
+        "GDP (gdp@third, total, third) 2018: 12.3 % of the total moved between cities, compared"
+        " with at most 25.0 % in earlier years; in the median province the capital's share changed"
+        " by +0.200, compared with at most 0.010 in earlier years. Largest gains: Shenzhen"
+        " (440300), Beijing (110000)",
+        "loans (loans, total, vendor) 2016. Largest gains: Suzhou (320500)",
+    ]
 
 
 @pytest.mark.parametrize(
