@@ -323,9 +323,14 @@ def test_changed_files_and_records_are_described() -> None:
     gdp = deliveries.Part("vendor", "gdp", "b.csv", 1000, 1000, None)
     gone = deliveries.Part("vendor", "gdp", "d.csv", 10, 0, "Rename it.")
     archived = tuple(
-        deliveries.Part("vendor", entity, f"z.zip/{entity}.csv", count, count, None)
-        for entity, count in (("firms", 5), ("patents", 6))
+        deliveries.Part("vendor", entity, f"{path}/{entity}.csv", count, used, None)
+        for path, entity, count, used in (
+            ("z.zip", "firms", 5, 5),
+            ("z.zip", "patents", 6, 0),
+            ("d.csv", "wages", 0, 0),
+        )
     )
+    firms, patents, _ = archived
     before = {name: name for name in ("a.csv", "b.csv", "c.csv", "d.csv", "z.zip")}
     before |= {"extract_set.yml": "1"}
     fields = {"delivery_hashes": before, "row_counts": {}}
@@ -334,49 +339,60 @@ def test_changed_files_and_records_are_described() -> None:
     now = {name: before[name] for name in names} | {
         "b.csv": "changed",
         "c2.csv": before["c.csv"],
+        "copy.csv": before["a.csv"],
         "new.csv": "new",
         "z.zip": "changed, too",
     }
     files = deliveries.compare_files(manifest, now, "sample", (gdp, gone, *archived))
-    withdrawn = "1 withdrawn: d.csv (vendor gdp, 10 records, none of them used: Rename it)."
-    firms = "z.zip (vendor firms, vendor patents, 11"
+    gone_text = "d.csv (vendor gdp, vendor wages, 10 records, none of them used: Rename it)"
+    zip_text = "z.zip (vendor firms, vendor patents, 11"
     assert files.causes == [
-        withdrawn,
-        f"2 replaced: b.csv (vendor gdp, 1,000 records); {firms} records).",
+        f"1 withdrawn: {gone_text}.",
+        f"2 replaced: b.csv (vendor gdp, 1,000 records); {zip_text} records).",
         "1 renamed: c.csv -> c2.csv.",
-        "1 added: new.csv.",
+        "2 added: copy.csv; new.csv.",
         "These changes may explain the failures below.",
     ]
     landed = (
         gdp._replace(record_count=2000, used_count=1500),
-        *archived,
+        firms._replace(record_count=7),
+        patents._replace(used_count=6),
         deliveries.Part("other", "jobs", "new.csv", 3, 3, None),
     )
     described_now = replace(files, parts_now=landed, has_new_description=True).to_record()
     assert described_now["lines"] == [
-        withdrawn,
-        f"2 replaced: b.csv (vendor gdp, 1,000 -> 2,000 records); {firms} -> 11 records).",
+        f"1 withdrawn: {gone_text}.",
+        f"2 replaced: b.csv (vendor gdp, 1,000 -> 2,000 records); {zip_text} -> 13 records).",
         "1 renamed: c.csv -> c2.csv.",
-        "1 added: new.csv (other jobs, 3 records).",
+        "2 added: copy.csv; new.csv (other jobs, 3 records).",
         "extract_set.yml changed.",
-        "Records: other jobs 3; vendor gdp 1,010 -> 2,000 (1,500 used).",
+        "Records: other jobs 3; vendor firms 5 -> 7 (5 used); vendor gdp 1,010 -> 2,000 (1,500"
+        " used); vendor patents 6 -> 6.",
     ]
     counts = ("records_before", "records", "used_before", "used")
     assert [tuple(row[name] for name in counts) for row in described_now["records"]] == [
         (0, 3, 0, 3),
-        (5, 5, 5, 5),
+        (5, 7, 5, 5),
         (1010, 2000, 1000, 1500),
-        (6, 6, 6, 6),
+        (6, 6, 0, 6),
+        (0, 0, 0, 0),
     ]
+    unread = replace(files, parts_before=(), parts_now=landed).file_lines
+    assert "b.csv (vendor gdp, 2,000 records); z.zip" in unread[1]
     same = deliveries.compare_files(manifest, before, "sample", archived)
     assert replace(same, parts_now=archived).causes == [
         "The files are the same as in release 000007.",
         "Each provider and entity has as many records as in release 000007.",
     ]
-    edited = before | {"extract_set.yml": "2"}
-    assert deliveries.compare_files(manifest, edited, "sample", ()).causes == [
-        "extract_set.yml changed."
-    ]
+    for changed_hashes, is_cause in (
+        (before | {"extract_set.yml": "2"}, False),
+        (before | {"a.csv": "2"}, True),
+        (before | {"x.csv": "2"}, True),
+        ({path: digest for path, digest in before.items() if path != "a.csv"}, True),
+    ):
+        changed_files = deliveries.compare_files(manifest, changed_hashes, "sample", ())
+        assert changed_files.has_file_changes is is_cause
+        assert len(changed_files.causes) == 1 + is_cause
     for published, name in ((manifest, "another"), (None, "sample")):
         first = deliveries.compare_files(published, before, name, ())
         assert first.causes == ["5 files were delivered, the first of this extract set."]
@@ -405,6 +421,31 @@ def test_a_list_of_failing_rows_is_a_line_of_whole_rows_and_how_many_more() -> N
     said = findings.join_items("A file:", ["x" * 400, "y"], "marts.t", "Remove it.")
     assert said.endswith("x… The full list is in marts.t. Remove it.")
     assert (said[:9], len(said)) == ("A file: x", 300)
+
+
+def test_failing_rows_are_described_in_the_order_of_their_places(
+    small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    rows = [
+        {"series": "gdp", "lost_records": None, "hint": None, "note": "x"},
+        {"gdp_growth_factor": 3.0, "city_id": "210900", "year": 2016},
+        {"gdp_growth_factor": 0.76268112, "city_id": "210100", "year": 2016, "hint": "a zero"},
+    ]
+    warehouse = changed(
+        small_build.warehouse,
+        tmp_path / "failed.duckdb",
+        f"update gates.gate_results set success = false, failing_rows = '{json.dumps(rows)}' where"
+        " suite = 'panel_consistency' and description like 'GDP of a city grows%'",
+    )
+    with open_read_only(warehouse) as connection:
+        (found,) = findings.read_failures(connection, "warning")
+        assert findings.read_failures(connection, "critical") == []
+    assert found.rows == (
+        "Shenyang (210100) 2016: gdp_growth_factor 0.762681, hint a zero",
+        "Fuxin (210900) 2016: gdp_growth_factor 3",
+        "gdp: lost_records missing, note x",
+    )
 
 
 def test_a_warning_is_new_in_the_rows_that_the_release_lacks(

@@ -124,6 +124,12 @@ def test_a_source_that_is_not_here_is_named_with_what_it_makes_estimable(file: P
         "2026-11-28",
         [],
     )
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(
+            "insert into marts.fct_deliveries by name select 'duhe1123' as provider, 'firm_stock'"
+            " as source_name, 'used' as outcome"
+        )
+    assert listed(file)["firm_count", "industry"]["sources"] == []
 
 
 def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_estimable_yet(

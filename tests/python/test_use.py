@@ -579,6 +579,10 @@ def test_a_paper_without_a_journal_is_cited(tmp_path: Path) -> None:
         origin=SimpleNamespace(is_synthetic=False),
     )
     cited = citation.read_citation(tmp_path)
+    assert citation.format_makers((("Doe", "Ann"), ("An Institute",))) == [
+        {"@type": "Person", "name": "Ann Doe"},
+        {"@type": "Organization", "name": "An Institute"},
+    ]
     assert cited.paper is not None
     assert citation.format_article(cited.paper) == {
         "@type": "ScholarlyArticle",
