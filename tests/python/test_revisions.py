@@ -176,9 +176,11 @@ def test_the_message_names_series_years_cities_and_values_by_size(
 
 def test_more_than_one_per_cent_of_lost_city_years_is_held_though_no_series_is() -> None:
     old = gdp_of(1000, range(2019, 2021))
+    # A city-year without a value was not published.
+    missing = {("gdp", "total", "0", 2018): math.nan}
     for count, is_held in ((20, False), (21, True)):
         new = dict([*old.items()][count:])
-        found = compared(old, new)
+        found = compared(old | missing, new)
         assert (found.held_series_years, found.lost_city_years) == ((), count)
         said = (
             f"{count} of 2000 published city-years no longer have a value, which exceeds the"
@@ -333,6 +335,7 @@ def test_a_declaration_covers_its_provider_series_scope_and_years_only() -> None
         new["too_few", "total", str(city), 2016] = 100.0 + city
     declared = [declaration(**{"series": series} | years | case) for series, case in cases.items()]
     found = compared(old, new, *declared)
+    assert {row.label for row in found.series_years} == cases.keys()
     held = {(row.series, row.year) for row in found.held_series_years}
     assert held == {("first_year", 2016)} | {
         (name, year) for name in others for year in (2015, 2016)
@@ -622,7 +625,9 @@ def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_the
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        published_years, "reestimate_columns", lambda *_: {("one", "ai_firms"): again}
+        published_years,
+        "reestimate_columns",
+        lambda *_: {("one", "ai_firms"): again, ("one", "gdp"): 0.1},
     )
     types = ", ".join(f"{name} {kind}" for name, (kind, _) in changes.COLUMNS.items())
     with duckdb.connect() as published, duckdb.connect() as release:
@@ -632,9 +637,10 @@ def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_the
                 create table reports.rpt_column_specifications as select 'one' as specification_id;
                 create table estimates.estimation_samples as
                 select 'one' as specification_id, unnest([{first}, {last}]) as year;
-                create table reports.rpt_coefficients as select
-                    'one' as specification_id, 'ai_firms' as term,
-                    0.1::double as estimate, 0.1::double as std_error;
+                create table reports.rpt_coefficients as from (values
+                    ('one', 'ai_firms', 0.1e0, 0.1e0), ('one', 'gdp', 0.1e0, 0.1e0),
+                    ('one', 'constant', 0.1e0, 0e0), ('two', 'ai_firms', 0.1e0, 0.1e0)
+                ) as coefficients (specification_id, term, estimate, std_error);
                 create table release.changes ({types});
                 insert into release.changes by name select
                     'estimate_changed' as change_kind, 'one' as specification_id,
@@ -671,15 +677,17 @@ def test_a_city_that_is_in_no_file_any_more_is_held_by_name_though_counts_say_ze
 
 
 def test_a_city_is_lost_with_a_full_history_only() -> None:
-    old = gdp_of(100, range(2018, 2021))
+    old = gdp_of(100, range(2017, 2021))
     del old["gdp", "total", "7", 2019]
+    # Years of another scope do not count.
+    old |= {("gdp", "industry", "50", year): 1.0 for year in range(2018, 2021)}
     old["gdp", "total", "8", 2019] = 0.0
     less = {key: value for key, value in old.items() if key[2] not in ("7", "8", "9")}
     (lost,) = compared(old, less).lost_cities
-    assert (lost.city_id, lost.series, lost.first_year, lost.last_year) == ("9", "gdp", 2018, 2020)
+    assert lost == ("9", "", "gdp", "total", "vendor", "GDP", "gdp", 2017, 2020)
     assert compared(old, less, declaration()).lost_cities == ()
     # In series of counts, a city without records has zeros instead of missing values.
-    zeros = {("gdp", "total", "9", year): 0.0 for year in range(2018, 2021)}
+    zeros = {("gdp", "total", "9", year): 0.0 for year in range(2017, 2021)}
     assert compared(old, less | zeros).lost_cities == (lost,)
     assert compared(old, less | {("gdp", "total", "9", 2020): 1.0}).lost_cities == ()
 
