@@ -163,7 +163,7 @@ corrections as (
         scope,
         year,
         city_id,
-        list(distinct correction_id) as ids
+        list(correction_id) as ids
     from changed_corrections
     group by all
 ),
