@@ -428,7 +428,7 @@ def test_failing_rows_are_described_in_the_order_of_their_places(
 ) -> None:
     monkeypatch.setenv("LC_ALL", "C")
     rows = [
-        {"series": "gdp", "lost_records": None, "hint": None, "note": "x"},
+        {"series": "GDP", "lost_records": None, "hint": None, "note": "x"},
         {"gdp_growth_factor": 3.0, "city_id": "210900", "year": 2016},
         {"gdp_growth_factor": 0.76268112, "city_id": "210100", "year": 2016, "hint": "a zero"},
     ]
@@ -444,7 +444,7 @@ def test_failing_rows_are_described_in_the_order_of_their_places(
     assert found.rows == (
         "Shenyang (210100) 2016: gdp_growth_factor 0.762681, hint a zero",
         "Fuxin (210900) 2016: gdp_growth_factor 3",
-        "gdp: lost_records missing, note x",
+        "GDP: lost_records missing, note x",
     )
 
 
