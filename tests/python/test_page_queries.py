@@ -1,0 +1,448 @@
+"""Test queries of the site's pages on a few rows written by hand."""
+
+import json
+from types import ModuleType
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.paper import concentration, firms, maps, measure
+from ai_manufacturing.site import (
+    cities,
+    event_studies,
+    quality,
+    readings,
+    specification_curve,
+    use,
+)
+from ai_manufacturing.site.release import Release
+
+
+def opened(*tables: str) -> duckdb.DuckDBPyConnection:
+    """Return a database of tables, each given as "schema.table(columns): (row), (row)"."""
+    connection = duckdb.connect()
+    for table in tables:
+        head, _, rows = table.partition(":")
+        name, _, columns = head.partition("(")
+        connection.execute(f"create schema if not exists {name.partition('.')[0]}")
+        connection.execute(f"create table {name} as from (values {rows}) as given({columns}")
+    return connection
+
+
+def ask(page: ModuleType, query: str, *tables: str, **values: Any) -> list[tuple[Any, ...]]:
+    """Run a page's query on tables that are given as for `opened`."""
+    with opened(*tables) as connection:
+        return connection.execute(page.SQL[query], values).fetchall()
+
+
+CITIES = (
+    "marts.dim_city(city_id, name_zh, short_name_zh, name_en, province_id, province_name_en,"
+    " province_name_zh): ('1', '甲市', '甲', 'A', '9', 'P', '省'),"
+    " ('2', '乙市', '乙', 'B', '9', 'P', '省'), ('3', '丙市', '丙', 'C', '8', 'Q', '区')"
+)
+
+
+def test_the_reason_for_a_gap_is_of_the_same_city_year_series_and_provider() -> None:
+    others = "'out of period', 'superseded', 'withdrawn', 'duplicate row'"
+    found = ask(
+        cities,
+        "gaps",
+        CITIES,
+        "main.shown_series(series, provider, is_delivered):"
+        " ('gdp', 'p', true), ('tax', 'p', true), ('old', 'p', false)",
+        "marts.fct_city_year_values(city_id, year, variable, value):"
+        " ('3', 2010, 'gdp', null), ('1', 2010, 'gdp', null), ('2', 2010, 'gdp', null),"
+        " ('1', 2011, 'gdp', 5), ('3', 2011, 'gdp', null), ('1', 2010, 'old', null)",
+        "marts.fct_corrections(city_id, year, series, provider, correction_id, reason, reason_zh,"
+        " value): ('1', 2010, 'gdp', 'p', 'c2', 'b', '乙', null),"
+        " ('1', 2010, 'gdp', 'p', 'c1', 'x', '丁', null),"
+        " ('1', 2010, 'gdp', 'p', 'c0', 'a', '', 4), ('3', 2012, 'gdp', 'p', 'c3', 'c', '',"
+        " null), ('3', 2011, 'tax', 'p', 'c4', 'd', '',"
+        " null),"
+        " ('3', 2011, 'gdp', 'q', 'c5', 'e', '', null), ('4', 2011, 'gdp', 'p', 'c6', 'f', '',"
+        " null)",
+        "marts.fct_delivered_values(provider, source_name, series):"
+        " ('p', 's', 'gdp'), ('p', 't', 'tax'), ('q', 's', 'gdp')",
+        "marts.fct_rows_set_aside(city_code, city_name, year, provider, source_name, file_path,"
+        " row_number, set_aside_reason): ('2', '', 2010, 'p', 's', 'g', 8, 'unknown'),"
+        " ('?', '乙市', 2010, 'p', 's', 'h', 6, 'not a number'), ('2', '', 2010, 'p', 't', '', 0,"
+        " 'a'),"
+        " ('?', '丙', 2010, 'p', 's', 'f', 7, 'b'), ('3', '', 2012, 'p', 's', 'f', 5, 'b'),"
+        " ('3', '', 2011, 'q', 's', 'f', 5, 'b')"
+        + "".join(f", ('3', '', 2011, 'p', 's', '', 1, {reason})" for reason in others.split(", ")),
+    )
+    nothing = (None, None, None)
+    assert found == [
+        ("1", 2010, "gdp", "p", "c1", "x", "丁", *nothing, False),
+        ("2", 2010, "gdp", "p", *nothing, "not a number", "h", 6, False),
+        ("3", 2010, "gdp", "p", *nothing, "b", "f", 7, False),
+        ("3", 2011, "gdp", "p", *nothing, *nothing, True),
+    ]
+
+
+def test_a_value_lists_its_largest_rows_within_the_scope_and_sums_the_others() -> None:
+    ((city, cells),) = ask(
+        cities,
+        "delivered_rows",
+        "main.shown_series(series, provider, scope): ('n', 'p', 'industry')",
+        "seeds.industry_scopes(scope, section): ('industry', 'B'), ('total', 'A')",
+        "marts.fct_delivered_values(file_path, delivery_id, value_city_id, city_id, series,"
+        " provider, year, sheet_name, row_number, delivered_value, industry_code, section,"
+        " valid_until_delivery): ('b', 'd', '1', '1', 'n', 'p', 2010, 's', 4, 1.5, 'B1', 'B',"
+        " null),"
+        " ('b', 'd', '1', '2', 'n', 'p', 2010, 's', 3, 7, null, null, null),"
+        " ('b', 'd', '1', '1', 'n', 'p', 2010, 's', 2, 1, 'B2', 'B', null),"
+        " ('a', 'd', '1', '1', 'n', 'p', 2010, 't', 9, 1.5, 'B1', 'B', null),"
+        " ('a', 'e', '1', '1', 'n', 'p', 2009, 's', 5, 6, 'B1', 'B', null),"
+        " ('a', 'e', '1', '1', 'n', 'p', 2009, 's', 6, 6, 'B1', 'B', null),"
+        " ('a', 'd', '1', '1', 'n', 'p', 2010, 's', 1, 9, 'A1', 'A', null),"
+        " ('a', 'd', '1', '1', 'n', 'p', 2010, 's', 1, 9, 'B1', 'B', 2),"
+        " ('a', 'd', '1', '1', 'n', 'q', 2010, 's', 1, 9, 'B1', 'B', null),"
+        " ('a', 'd', '1', '1', 'm', 'p', 2010, 's', 1, 9, 'B1', 'B', null)",
+        most=2,
+    )
+    assert city == "1"
+    assert json.loads(cells) == {
+        "n": {
+            "2009": {
+                "rows": [[1, "s", 5, 6, "B1", None], [1, "s", 6, 6, "B1", None]],
+                "more": None,
+            },
+            "2010": {
+                "rows": [[2, "s", 3, 7, None, "2"], [0, "t", 9, 1.5, "B1", None]],
+                "more": [2, 2.5],
+            },
+        }
+    }
+
+
+def test_a_page_of_a_city_lists_corrections_and_doubts_of_the_series_with_values() -> None:
+    shown = (
+        "main.shown_series(series, provider, scope, has_values):"
+        " ('n', 'p', 'all', true), ('m', 'p', 'all', false)"
+    )
+    assert ask(
+        cities,
+        "doubtful_values",
+        shown,
+        "marts.fct_doubtful_values(city_id, series, scope, year, value, expected_value, cause,"
+        " cause_detail): ('1', 'n', 'all', 2011, 5, 6, 'copied', 'x'),"
+        " ('1', 'n', 'all', 2010, 3, 4, 'unexplained', null), ('1', 'm', 'all', 2010, 3, 4, 'c',"
+        " ''),"
+        " ('1', 'n', 'part', 2010, 3, 4, 'c', ''), ('1', 'n', 'all', 2010, 3, 4, 'confirmed', ''),"
+        " ('1', 'n', 'all', 2010, 3, 4, 'level break', '')",
+    ) == [
+        ("1", "n", 2010, 3, 4, "unexplained", None),
+        ("1", "n", 2011, 5, 6, "copied", "x"),
+    ]
+    assert ask(
+        cities,
+        "corrections",
+        shown,
+        "marts.fct_corrections(city_id, correction_id, series, provider, scope, year,"
+        " delivered_value, value, reason, reason_zh, delivered_city_id):"
+        " ('1', 'c', 'n', 'p', 'all', 2010, 1, 2, 'r', 'z', '3'),"
+        " ('1', 'c', 'm', 'p', 'all', 2010, 1, 2, 'r', 'z', '3'),"
+        " ('1', 'c', 'n', 'q', 'all', 2010, 1, 2, 'r', 'z', '3'),"
+        " ('1', 'c', 'n', 'p', 'part', 2010, 1, 2, 'r', 'z', '3')",
+    ) == [("1", "c", "n", 2010, 1, 2, "r", "z", "3")]
+
+
+def test_the_quality_page_counts_rows_set_aside_and_used_and_cities_of_a_correction() -> None:
+    aside = (
+        "marts.fct_rows_set_aside(provider, source_name, set_aside_reason, year, file_path,"
+        " row_number, city_name): ('p', 's', 'b', 2010, 'f', 3, 'A'), ('p', 's', 'b', 2012, 'f', 2,"
+        " 'B'), ('p', 'r', 'superseded', 2011, 'e', 1, 'C')"
+    )
+    account = (
+        "marts.fct_row_accounting(provider, source_name, entity, disposition, file_path,"
+        " row_count):"
+        " ('q', 's', 'firm_register', 'used', 'f', 5), ('q', 's', 'firm_register', 'used', null,"
+        " 4),"
+        " ('q', 's', 'firm_register', 'in no series', 'f', 1),"
+        " ('q', 's', 'firm_register', 'out of period', 'f', 1),"
+        " ('q', 's', 'patent_register', 'no city', 'f', 6), ('q', 's', 'firm_register',"
+        " 'no city', 'f', 3),"
+        " ('p', 's', 'series', 'b', 'f', 2)"
+    )
+    assert ask(quality, "set_aside", aside, account) == [
+        ("q", "s", "no city", 9, None, None),
+        ("p", "s", "b", 2, 2010, 2012),
+        ("p", "r", "superseded", 1, 2011, 2011),
+    ]
+    assert ask(quality, "rows_set_aside", aside, listed=1) == [("f", 2, "B", 2012, "b")]
+    assert ("q", "s", "firm_register", "used", 1, 9) in ask(quality, "accounting", account)
+    assert ask(
+        quality,
+        "corrections",
+        CITIES,
+        "marts.fct_corrections(correction_id, series, year, city_id, delivered_city_id,"
+        " delivered_value, value, action, reason, reason_zh): ('c', 'n', 2010, '1', '2', 3, 4,"
+        " 'a', 'r',"
+        " 'z'), ('d', 'n', 2010, '1', '1', 3, 4, 'a', 'r', 'z'), ('c', 'n', 2011, null, null, 3,"
+        " null,"
+        " 'a', 'r', 'z'), ('c', 'n', 2011, null, null, 3, null, 'a', 'r', 'z')",
+    ) == [
+        ("c", "n", 2010, 1, "A", "甲市", "B", "乙市", 3, 4, "a", "r", "z"),
+        ("c", "n", 2011, 2, None, None, None, None, 3, None, "a", "r", "z"),
+        ("d", "n", 2010, 1, "A", "甲市", None, None, 3, 4, "a", "r", "z"),
+    ]
+
+
+def test_the_firms_section_compares_with_all_firms_and_counts_the_rows_of_its_registers() -> None:
+    counts = (
+        "('ai_firms', 2010, {}), ('ai_firms', 2011, {}), ('patents', 2010, {}), ('ai_firms', {})"
+    )
+    growth = ask(
+        firms,
+        "growth",
+        "marts.fct_spatial_concentration(measure, year, national_count): "
+        + counts.format(10, 30, 7, "2012, 50"),
+        "reports.rpt_fixed_ratio_test(measure, year, national_share): "
+        + counts.format(0.1, 0.2, 0.5, "2012, 0"),
+    )
+    assert growth == [
+        (2010, "ai_firms", 10, 100),
+        (2011, "ai_firms", 30, 300),
+        (2010, "firms", 100, 100),
+        (2011, "firms", 150, 150),
+    ]
+    release = Release.__new__(Release)
+    release.__dict__ |= {
+        "restricted_providers": ["p"],
+        "withheld_tables": {"marts.fct_register_entries"},
+        "connection": opened(
+            "marts.fct_register_placement(provider, source_name, covers, entity):"
+            " ('q', 's', 'all', 'firm_register'), ('p', 's', 'all', 'firm_register'),"
+            " ('p', 's', 'all', 'firm_register'), ('p', 't', 'few', 'patent_register')",
+            "marts.fct_row_accounting(provider, source_name, row_count):"
+            " ('p', 's', 4), ('p', 's', 5), ('q', 's', 6), ('p', 't', 8)",
+            "reports.rpt_scope_vintage(provider, source_name, entry_year, firm_count,"
+            " ai_firm_count): ('p', 's', 2011, 1, 1), ('p', 's', 2010, 2, 0), ('p', 't', 2010, 5,"
+            " 4)",
+            "marts.fct_register_entries(provider, source_name, province_name_en,"
+            " province_name_zh, section, firm_count, ai_firm_count):"
+            " ('p', 's', 'A', '甲', 'C', 1, 1), ('p', 's', null, null, 'B', 2, 1),"
+            " ('p', 's', 'A', '甲', 'B', 4, 2), ('q', 's', 'B', '乙', 'C', 3, 0)",
+        ),
+    }
+    first, second = firms._read_registers(release)
+    assert [*first.values()][:5] == ["p", "s", "all", 9, 3]
+    assert [*second.values()][:5] == ["q", "s", "all", 6, 0]
+    assert {name: [[*row.values()] for row in rows] for name, rows in first["groups"].items()} == {
+        "year": [[2010, 2, 0], [2011, 1, 1]],
+        "province": [["A", "甲", 5, 3], ["not known", "未知", 2, 1]],
+        "section": [["B", 6, 3], ["C", 1, 1]],
+    }
+    assert first["withheld"] == ["p"]
+
+
+def test_the_maps_page_names_clusters_of_the_last_year_and_years_without_estimate() -> None:
+    status = ", 'estimated', null"
+    local = (
+        "estimates.est_local_spatial_autocorrelation(measure, year, city_id, quadrant, statistic,"
+        " p_value, substitutions, status):"
+        f" ('f', 2019, '1', 'HH', 2, 0.01, 's'{status[:-6]}), ('f', 2020, '1', 'HH', 2, 0.04, 's'"
+        f"{status[:-6]}), ('f', 2020, '2', 'HH', 3, 0.01, 's'{status[:-6]}), ('f', 2020, '3',"
+        f" 'HH', 4,"
+        " 0.05, 's', 'estimated'), ('f', 2021, null, null, null, null, 's', 'not_estimable')"
+    )
+    assert ask(concentration, "local", CITIES, local) == [
+        ("f", 2020, "HH", 2, "B, A", "乙市、甲市", "s")
+    ]
+    assert [row[-1] for row in ask(maps, "clusters", local)] == ["HH", "HH", "HH", "NS"]
+    assert ask(
+        maps,
+        "missing",
+        "estimates.est_spatial_autocorrelation(measure, year, city_count, status, reason,"
+        " reason_zh): ('f', 2010, 0, 'not_estimable', 'r', 'z'), ('f', 2012, 0, 'not_estimable',"
+        " 'q',"
+        " 'z'), ('g', 2011, 9, 'not_estimable', 'r', 'z'), ('g', 2009, 9, 'estimated', 'r', 'z')",
+    ) == [("f", None, None, 2010, 2012), ("g", "r", "z", 2011, 2011)]
+
+
+def test_an_event_study_has_its_checks_and_a_zero_in_the_year_before_the_event() -> None:
+    coefficients = (
+        "reports.rpt_coefficients(specification_id, table_id, column_number, estimator, status,"
+        " transform, reading, event_time, estimate, std_error_province, p_value_province,"
+        " conf_low_province, conf_high_province, term, term_order, observation_count, city_count,"
+        " substitutions, substitutions_zh, warnings, warnings_zh):"
+        " ('a', 't', 1, 'event_study', 'estimated', 'x', 'r', 1, 2.0, 3, 4, 5, 6, 'after1', 2, 7,"
+        " 8,"
+        " '', '', '', ''), ('a', 't', 1, 'event_study', 'estimated', 'x', 'r', 0, -1.0, 3, 4, 5, 6,"
+        " 'after0', 1, 9, 8, 's', 'z', 'w', 'v'), ('a', 't', 1, 'event_study', 'estimated', 'x',"
+        " 'r',"
+        " null, 1.0, 3, 4, 5, 6, 'control', 3, 7, 8, '', '', '', ''),"
+        " ('b', 't', 2, 'event_study', 'not_estimable', 'x', 'r', null, null, 3, 4, 5, 6, 'q', 1,"
+        " 7, 8,"
+        " '', '', '', ''), ('c', 't', 3, 'poisson', 'estimated', 'x', 'r', 1, 2.0, 3, 4, 5, 6,"
+        " 'q', 1, 7,"
+        " 8, '', '', '', '')"
+    )
+    inference = (
+        "estimates.est_inference(specification_id, term, method, estimate, std_error, p_value,"
+        " reason,"
+        " reason_zh): ('a', 'after0', 'poisson', 2.5, 1, 11, '', ''), ('a', 'after1', 'poisson',"
+        " 2.5, 1,"
+        " 11, '', ''), ('a', 'control', 'poisson', 0.0, 1, 11, '', ''),"
+        " ('a', 'after1', 'crv3', -2.5, 1, 11, '', ''), ('a', null, 'pre_trend', null, 1, 12,"
+        " 'e', 'f')"
+    )
+    scorecard = (
+        "reports.rpt_replication_scorecard(specification_id, term, printed_text):"
+        " ('a', 'after1', '0.5'), ('b', 'after0', '0.7')"
+    )
+    assert ask(event_studies, "points", coefficients, scorecard) == [
+        ("a", "t_1", "x", "r", -1, 0, None, None, None),
+        ("a", "t_1", "x", "r", 0, -1, 5, 6, None),
+        ("a", "t_1", "x", "r", 1, 2, 5, 6, 0.5),
+    ]
+    assert ask(event_studies, "other_sign", coefficients, inference) == [
+        ("t_1", "after0", -1, 3, 4, 2.5, 1, 11)
+    ]
+    assert ask(
+        event_studies,
+        "studies",
+        coefficients,
+        inference,
+        "reports.rpt_specifications(specification_id, estimator, table_id, column_number,"
+        " specification_order): ('b', 'event_study', 't', 2, 1), ('a', 'event_study', 't', 1, 2),"
+        " ('c', 'poisson', 't', 3, 3)",
+    ) == [
+        ("a", "event_study", "t", 1, 2, "t_1", 12, "e", "f", 9, 8, "s", "z", "w", "v"),
+        ("b", "event_study", "t", 2, 1, "t_2", None, None, None, 7, 8, "", "", "", ""),
+    ]
+
+
+def test_the_curve_page_counts_combinations_withheld_or_without_an_estimate() -> None:
+    curve = (
+        "estimates.est_specification_curve(curve_id, specification_id, status,"
+        " standardised_estimate, reason, reason_zh): (1, 'a', 'estimated', null, null, null),"
+        " (1, 'a', 'estimated', null, null, null), (2, 'a', 'estimated', 0.1, null, null),"
+        " (3, 'a', 'not_estimable', null, 'q', 'z'), (3, 'a', 'not_estimable', null, 'q', 'z'),"
+        " (4, 'a', 'not_estimable', null, 'p', 'y'), (5, 'a', 'not_estimable', null, 'r', 'x'),"
+        " (6, 'd', 'not_estimable', null, 'r', 'x')"
+    )
+    assert ask(specification_curve, "withheld", curve) == [(1,)]
+    assert ask(specification_curve, "missing", curve) == [
+        ("r", "x", 2),
+        ("p", "y", 1),
+        ("q", "z", 1),
+    ]
+    assert ask(
+        specification_curve,
+        "part_of_years",
+        curve,
+        "reports.rpt_specifications(specification_id, first_year, last_year, asked_first_year,"
+        " asked_last_year): ('a', 2011, 2015, 2010, 2016), ('b', 2011, 2015, 2009, 2016),"
+        " ('d', 2011, 2015, 2011, 2015)",
+    ) == [(2011, 2015, 2010, 2016)]
+    assert ask(
+        specification_curve,
+        "permuted_shares",
+        "estimates.est_specification_curve_joint(statistic, choices, errors, observed,"
+        " permuted_mean, p_value): ('share_of_sign', 'without_dominated', 'province', 1, 2, 3),"
+        " ('share_significant', 'without_dominated', 'province', 4, 5, 6),"
+        " ('median_estimate', 'without_dominated', 'province', 1, 2, 3),"
+        " ('share_of_sign', 'all', 'province', 1, 2, 3),"
+        " ('share_of_sign', 'without_dominated', 'city', 1, 2, 3)",
+    ) == [("share_of_sign", 1, 2, 3), ("share_significant", 4, 5, 6)]
+
+
+def test_a_reading_has_its_negative_weights_and_the_influence_of_single_places() -> None:
+    assert ask(
+        readings,
+        "weights",
+        "estimates.est_sensitivity(specification_id, method, setting, value):"
+        " ('a', 'negative_weights', 'figure=share', 0.25), ('a', 'negative_weights',"
+        " 'figure=sum', -3),"
+        " ('a', 'bounds', 'figure=sum', 7)",
+    ) == [("a", 25, -3)]
+    found = ask(
+        readings,
+        "influence",
+        CITIES,
+        "reports.rpt_specifications(specification_id, regressor, estimator):"
+        " ('a', 'x', 'fixed_effects'), ('b', 'x', 'event_study')",
+        "estimates.est_influence(specification_id, term, method, unit_kind, unit_id, setting,"
+        " status,"
+        " rank): ('a', 'x', 'leave_one_out', 'city', '9', 'errors=city', 'estimated', 1),"
+        " ('a', 'x', 'leave_one_out', 'city', '1', 'errors=city', 'estimated', 2),"
+        " ('a', 'x', 'leave_one_out', 'province', '9', 'errors=city', 'estimated', 1),"
+        " ('a', 'x', 'leave_one_out', 'city', '2', 'errors=province', 'estimated', 1),"
+        " ('a', 'x', 'leave_one_out', 'city', '2', 'errors=city', 'not_estimable', 1),"
+        " ('a', 'x', 'leave_out_flagged', null, null, 'errors=city', 'estimated', null),"
+        " ('a', 'x', 'with_city_trends', null, null, 'errors=city', 'estimated', null),"
+        " ('a', 'w', 'leave_one_out', 'city', '2', 'errors=city', 'estimated', 1),"
+        " ('b', 'w', 'leave_one_out', 'city', '2', 'errors=city', 'estimated', 1)",
+    )
+    assert [(row[0], row[1], row[2], *row[-3:]) for row in found] == [
+        ("a", "x", "with_city_trends", None, None, "city"),
+        ("a", "x", "leave_out_flagged", None, None, "city"),
+        ("a", "x", "leave_one_out", "P", "省", "city"),
+        ("a", "x", "leave_one_out", "B", "乙市", "province"),
+        ("a", "x", "leave_one_out", None, None, "city"),
+        ("b", "w", "leave_one_out", "B", "乙市", "city"),
+    ]
+
+
+def test_changes_since_the_previous_release_are_counted_by_kind_and_column() -> None:
+    changes = (
+        "release.changes(change_kind, column_name, city_id, year, specification_id, term,"
+        " moved_std_errors): ('cell_changed', 'n', '1', 2010, null, null, null),"
+        " ('cell_changed', 'n', '1', 2012, null, null, null),"
+        " ('cell_gained', 'n', '2', 2009, null, null, null),"
+        " ('estimate_gained', null, null, null, 'a', 'x', null),"
+        " ('estimate_changed', null, null, null, 'b', 'x', 1),"
+        " ('estimate_changed', null, null, null, 'c', 'y', 2),"
+        " ('estimate_changed', null, null, null, 'c', 'x', 2),"
+        " ('estimate_lost', null, null, null, 'd', 'x', null)"
+    )
+    kinds = ask(use, "kinds", changes)
+    assert (kinds[0], kinds[3]) == (("cell_changed", 2, 1), ("estimate_gained", 1, 0))
+    assert ask(use, "cells", changes) == [("n", 2, 1, 2010, 2012)]
+    listed = ask(use, "estimates", changes, listed=9)
+    assert [row[4] + row[5] for row in listed] == ["dx", "cx", "cy", "bx", "ax"]
+
+
+def test_the_measure_page_counts_zeros_that_logs_drop_and_texts_of_each_term() -> None:
+    rows = "('{0}', 'x', 'x', {1}, {2}), ('{0}', 'w', 'x', 99, 9)"
+    assert ask(
+        measure,
+        "zeros",
+        "reports.rpt_coefficients(specification_id, term, regressor, observation_count,"
+        " overlap_observation_count): "
+        + ", ".join(
+            rows.format(*numbers)
+            for numbers in (
+                ("table_1_col_1", 50, 40),
+                ("table_1_col_1_ln", 30, 20),
+                ("other", 7, 5),
+            )
+        )
+        + ", ('table_1_col_1', 'v', 'v', 60, null), ('table_1_col_1_ln', 'v', 'v', 60, null),"
+        " ('table_1_col_1', 'u', 'u', 70, null), ('table_1_col_1_ln', 'u', 'u', null, 5)",
+    ) == [(50, 30), (60, 0)]
+    evaluation = (
+        "marts.fct_ai_dictionary_evaluation(class_set, corpus, entry_year, text_count,"
+        " class_text_count, tagged_text_count, precision_share, recall_share, tagged_share):"
+        " ('s', 'c', 1, 2, 3, 4, 5, 6, 7), (null, 'c', 2010, 2, 3, 4, 5, 6, 7)"
+    )
+    assert ask(measure, "sets", evaluation) == [("s", 2, 3, 4, 5, 6)]
+    assert ask(measure, "registers", evaluation) == [("c", 2010, 2, 4, 7)]
+    assert ask(
+        measure,
+        "terms",
+        "marts.fct_ai_term_evaluation(corpus, term, is_used, searched_in, reason,"
+        " matched_text_count, sole_text_count, core_share, narrow_share, wide_share, example_ids):"
+        " ('a', 't', true, 'n', 'r', 1, 2, 3, 4, 5, 'e'), ('b', 'v', true, 'n', 'r', 1, 2, 3, 4,"
+        " 5, 'e'),"
+        " ('b', 't', true, 'n', 'r', 1, 2, 3, 4, 5, 'e'), ('b', 'w', true, 'n', 'r', 4, 2, 3, 4,"
+        " 5, 'e'),"
+        " ('b', 'w', true, 'n', 'r', 5, 1, 3, 4, 5, 'e')",
+    ) == [
+        ("b", "w", True, "n", "r", 9, 3, 3, 4, 5, "e"),
+        ("b", "t", True, "n", "r", 1, 2, 3, 4, 5, "e"),
+        ("b", "v", True, "n", "r", 1, 2, 3, 4, 5, "e"),
+        ("a", "t", True, "n", "r", 1, 2, 3, 4, 5, "e"),
+    ]
