@@ -1,7 +1,7 @@
 -- name: agreement
 select * from reports.rpt_source_agreement
 order by
-    series, scope, first_provider, second_provider, grouping <> 'all', grouping, group_name, year;
+    series, scope, first_provider, second_provider, grouping, group_name, year;
 
 -- name: reliability
 select * from reports.rpt_measure_reliability
