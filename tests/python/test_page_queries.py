@@ -5,9 +5,11 @@ from types import ModuleType
 from typing import Any
 
 import duckdb
+import pytest
 
-from ai_manufacturing.paper import concentration, firms, maps, measure
+from ai_manufacturing.paper import concentration, firms, maps, measure, vintages
 from ai_manufacturing.site import (
+    charts,
     cities,
     event_studies,
     quality,
@@ -16,6 +18,7 @@ from ai_manufacturing.site import (
     use,
 )
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system.text import Catalogue
 
 
 def opened(*tables: str) -> duckdb.DuckDBPyConnection:
@@ -446,3 +449,104 @@ def test_the_measure_page_counts_zeros_that_logs_drop_and_texts_of_each_term() -
         ("b", "v", True, "n", "r", 1, 2, 3, 4, 5, "e"),
         ("a", "t", True, "n", "r", 1, 2, 3, 4, 5, "e"),
     ]
+
+
+def test_agreement_of_sources_is_listed_in_total_by_group_and_by_year() -> None:
+    release = Release.__new__(Release)
+    release.connection = opened(
+        "reports.rpt_fixed_ratio_test(measure, year, fixed_ratio_estimate):"
+        " ('m', 2012, null), ('m', 2011, 0.2), ('m', 2010, 0.1), ('k', 2010, null)",
+        "reports.rpt_source_agreement(series, scope, first_provider, second_provider, grouping,"
+        " group_name, year): ('n', 's', 'p', 'q', 'area', 'east', null), ('n', 's', 'p', 'q',"
+        " 'all', '',"
+        " 2010), ('n', 's', 'p', 'q', 'all', '', null), ('n', 's', 'p', 'q', 'area', 'west', 2010),"
+        " ('m', 's', 'p', 'q', 'all', '', null)",
+        "reports.rpt_measure_reliability(measure, scope, first_provider, second_provider,"
+        " transform,"
+        " grouping, group_name, year): ('m', 's', 'p', 'q', 't', 'all', '', 2010),"
+        " ('m', 's', 'p', 'q', 't', 'area', 'east', null), ('m', 's', 'p', 'q', 't', 'all', '',"
+        " null)",
+        "reports.rpt_coefficients(specification_id, term, regressor, observation_count,"
+        " overlap_observation_count): ('', '', '', 0, 0)",
+        "marts.fct_ai_dictionary_evaluation(class_set, corpus, entry_year, text_count,"
+        " class_text_count, tagged_text_count, precision_share, recall_share, tagged_share):"
+        " ('', '', 0, 0, 0, 0, 0, 0, 0)",
+        "marts.fct_ai_term_evaluation(corpus, term, is_used, searched_in, reason,"
+        " matched_text_count, sole_text_count, core_share, narrow_share, wide_share, example_ids):"
+        " ('', '', true, '', '', 0, 0, 0, 0, 0, '')",
+    )
+    content = measure.build_content(release, Catalogue.load())
+    shown = {
+        name: [tuple(row.values()) for row in content[name]]
+        for name in ("fixed_ratio", "compared", "agreement", "by_group", "by_year", "reliability")
+    }
+    pair = ("s", "p", "q")
+    assert shown == {
+        "fixed_ratio": [("k", 2010, None), ("m", 2010, 0.1), ("m", 2011, 0.2), ("m", 2012, None)],
+        "compared": [("m", 2011, 0.2)],
+        "agreement": [("m", *pair, "all", "", None), ("n", *pair, "all", "", None)],
+        "by_group": [("n", *pair, "area", "east", None)],
+        "by_year": [("n", *pair, "all", "", 2010)],
+        "reliability": [
+            ("m", *pair, "t", "all", "", None),
+            ("m", *pair, "t", "area", "east", None),
+        ],
+    }
+
+
+def test_provinces_are_listed_by_vintage_beside_the_estimate_with_revised_gdp() -> None:
+    release = Release.__new__(Release)
+    reading = vintages.READING
+    rows = ", ".join(
+        f"('{name}', '{table}', {column}, '{term}', '{of}', {estimate}, 4, 5, 'x')"
+        for name, table, column, term, of, estimate in (
+            (reading, "t", 1, "x", "revised", 0.2),
+            ("d", "t", 1, "x", "default", 0.1),
+            ("o", "t", 1, "x", "other", 0.3),
+            (reading, "t", 1, "w", "revised", 0.4),
+            ("d", "t", 1, "w", "default", 0.5),
+            ("e", "t", 2, "x", "default", 0.6),
+            ("f", "u", 1, "x", "default", 0.7),
+            (reading, "t", 3, "x", "revised", "null"),
+            ("g", "t", 3, "x", "default", 0.8),
+            (reading, "t", 4, "x", "revised", 0.9),
+            ("h", "t", 4, "x", "default", "null"),
+        )
+    )
+    release.connection = opened(
+        "reports.rpt_gdp_vintages(province_id, vintage):"
+        " ('2', 'mixed'), ('1', 'mixed'), ('4', null), ('3', 'revised'), ('5', 'unrevised')",
+        "reports.rpt_coefficients(specification_id, table_id, column_number, term, reading,"
+        " estimate,"
+        f" std_error, observation_count, regressor): {rows}",
+    )
+    content = vintages.build_content(release, Catalogue.load())
+    (main,) = content["with_revised_gdp"]
+    assert [*main.values()] == [reading, 0.2, 4, 5, 0.1, 4, 5]
+    listed = content["provinces_by_vintage"].items()
+    assert {name: [row["province_id"] for row in rows] for name, rows in listed} == {
+        "revised": ["3"],
+        "unrevised": ["5"],
+        "mixed": ["1", "2"],
+    }
+    assert [row["province_id"] for row in content["provinces_withheld"]] == ["4"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.5, 8.5, [1, 2, 3, 4, 5, 6, 7, 8]),
+        (-30, 51, [-20, 0, 20, 40]),
+        (0.11, 0.31, [0.15, 0.2, 0.25, 0.3]),
+    ],
+)
+def test_an_axis_has_at_most_nine_round_ticks(low: float, high: float, ticks: list[float]) -> None:
+    assert charts.choose_ticks(low, high) == ticks
+
+
+@pytest.mark.parametrize(
+    ("province", "name"),
+    [("广东省", "广东"), ("内蒙古自治区", "内蒙古"), ("黑龙江省", "黑龙江"), ("Shanxi", "Shanxi")],
+)
+def test_the_chinese_name_of_a_province_is_shortened(province: str, name: str) -> None:
+    assert quality._shorten_province(province) == name
