@@ -433,7 +433,7 @@ def test_the_measure_page_counts_zeros_that_logs_drop_and_texts_of_each_term() -
     )
     assert ask(measure, "sets", evaluation) == [("s", 2, 3, 4, 5, 6)]
     assert ask(measure, "registers", evaluation) == [("c", 2010, 2, 4, 7)]
-    assert ask(
+    terms = ask(
         measure,
         "terms",
         "marts.fct_ai_term_evaluation(corpus, term, is_used, searched_in, reason,"
@@ -443,11 +443,12 @@ def test_the_measure_page_counts_zeros_that_logs_drop_and_texts_of_each_term() -
         " ('b', 't', true, 'n', 'r', 1, 2, 3, 4, 5, 'e'), ('b', 'w', true, 'n', 'r', 4, 2, 3, 4,"
         " 5, 'e'),"
         " ('b', 'w', true, 'n', 'r', 5, 1, 3, 4, 5, 'e')",
-    ) == [
-        ("b", "w", True, "n", "r", 9, 3, 3, 4, 5, "e"),
-        ("b", "t", True, "n", "r", 1, 2, 3, 4, 5, "e"),
-        ("b", "v", True, "n", "r", 1, 2, 3, 4, 5, "e"),
-        ("a", "t", True, "n", "r", 1, 2, 3, 4, 5, "e"),
+    )
+    assert [row[:2] + row[5:7] for row in terms] == [
+        ("b", "w", 9, 3),
+        ("b", "t", 1, 2),
+        ("b", "v", 1, 2),
+        ("a", "t", 1, 2),
     ]
 
 
