@@ -7,6 +7,9 @@ from pathlib import Path
 
 import duckdb
 import jinja2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ai_manufacturing.estimation import specifications, tables
@@ -53,6 +56,16 @@ def inputs_of(sample_build: Build) -> Callable[..., Inputs]:
     return derived
 
 
+def compared(first: pa.Table, second: pa.Table) -> pd.DataFrame:
+    """Return est_route_differences for given tables of the two routes."""
+    path = PROJECT / "python_models/estimates/est_route_differences.sql"
+    template = jinja2.Template(path.read_text(encoding="utf-8"))
+    with duckdb.connect() as connection:
+        for name, table in (("est_coefficients", first), ("est_second_route", second)):
+            connection.register(name, table)
+        return connection.execute(template.render(ref=str, extract_set=lambda: "'in memory'")).df()
+
+
 def judged(inputs: Inputs) -> dict[str, bool]:
     """Estimate by both implementations, and return whether each comparison of the gate passes."""
     read = specifications.read_specifications(inputs.specifications)
@@ -60,16 +73,7 @@ def judged(inputs: Inputs) -> dict[str, bool]:
         tables.estimate_coefficients(read, inputs),
         second_route.estimate_second_route(read, inputs),
     )
-    with duckdb.connect() as connection:
-        for name, table in (("est_coefficients", first), ("est_second_route", second)):
-            connection.register(name, table)
-        sql = (PROJECT / "python_models/estimates/est_route_differences.sql").read_text(
-            encoding="utf-8"
-        )
-        compared = connection.execute(
-            jinja2.Template(sql).render(ref=str, extract_set=lambda: "'in memory'")
-        ).df()
-    found = validation.validate(compared, "second_route").to_pandas()
+    found = validation.validate(compared(first, second), "second_route").to_pandas()
     return {json.loads(row.arguments)["column"]: row.success for row in found.itertuples()}
 
 
@@ -127,3 +131,34 @@ def test_the_gate_finds_a_route_that_gives_other_numbers(
     inputs = inputs_of("table_1_col_1", PROVINCE_STATISTICS, "table_5_col_2", **changed)
     harm(monkeypatch)
     assert {column for column, success in judged(inputs).items() if success is False} == failing
+
+
+def test_routes_are_compared_term_by_term_in_shares_of_the_first() -> None:
+    """Each row has a specification, a term, estimates with errors, and the result, if compared."""
+    rows = [
+        ("a", "m", (2, 1), (2.5, 1.2), (True, 0.25, 0.2)),
+        ("b", "m", (0.1, 0.5), (0.2, 0.5), (True, 0.2, 0)),
+        ("c", "m", (0.5, None), (1, 0.1), (True, 1, None)),
+        ("d", "m", (1, 0.5), (1.5, 0.6), (True, 0.5, 0.2)),
+        ("d", "n", (1, 0.5), None, (False, None, None)),
+        ("d", "o", None, (1, 0.5), (False, None, None)),
+        ("d", "p", (1, None), None, (False, None, None)),
+        ("e", "m", (1, 0.5), (1, None), (False, 0, None)),
+        ("f", "m", (0, 0), (0, 0), (True, None, None)),
+        # Only one of the routes can estimate these specifications.
+        ("g", "m", (None, None), (1, 0.5), None),
+        ("h", "m", (1, 0.5), None, None),
+    ]
+    names = ("specification_id", "term", "estimate", "std_error")
+    first, second = (
+        pa.Table.from_pylist(
+            [dict(zip(names, (*row[:2], *row[at]), strict=True)) for row in rows if row[at]]
+        )
+        for at in (2, 3)
+    )
+    found = compared(first, second).set_index(["specification_id", "term"]).sort_index()
+    expected = {row[:2]: row[4] for row in rows if row[4]}
+    assert [*found.index] == [*expected]
+    results = found[["is_in_both", "estimate_difference", "std_error_difference"]]
+    wanted = np.array([*expected.values()], dtype=float)
+    np.testing.assert_allclose(results.to_numpy(dtype=float), wanted, atol=1e-12)
