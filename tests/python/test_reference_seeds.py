@@ -96,6 +96,18 @@ def test_industries_have_the_sections_of_the_standard() -> None:
     assert len(seed("industries")) == SECTIONS["T"]
 
 
+def test_every_division_of_nace_has_a_section() -> None:
+    """NACE Rev. 2 leaves out the numbers between most of its sections."""
+    unused = {4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89}
+    divisions = [f"{number:02}" for number in range(1, 100) if number not in unused]
+    assert [row["nace_division"] for row in seed("nace_sections")] == divisions
+
+
+def test_all_municipalities_are_required() -> None:
+    required = [row["city_id"] for row in seed("required_cities") if row["reason"] == "municipality"]
+    assert required == [code for city in seed("cities") if (code := city["city_id"])[2:] == "0000"]
+
+
 @pytest.mark.parametrize("name", ["published_estimates", "published_facts"])
 def test_printed_numbers_are_those_of_the_paper(name: str) -> None:
     if not PAPER.is_dir():

@@ -7,5 +7,5 @@
         'nace_sections', 'name_additions', 'non_prefectures', 'reasons', 'regression_specifications', 'series',
         'series_events', 'series_pairs', 'series_sources', 'substituted_labels', 'substitutions', 'value_checks',
     ],
-    others=['dim_variable', 'industry_scopes']
+    others=['dim_variable', 'industry_scopes', 'published_facts']
 ) }}

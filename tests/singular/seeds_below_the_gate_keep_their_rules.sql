@@ -5,5 +5,5 @@
         'paper_remarks', 'printed_lines', 'published_numbers', 'ranked_variables', 'remark_figures', 'spatial_classes',
         'verdict_rules', 'verdicts',
     ],
-    others=['published_facts', 'regression_specifications', 'series']
+    others=['measure_weightings', 'published_facts', 'regression_specifications', 'series']
 ) }}
