@@ -104,7 +104,9 @@ def test_every_division_of_nace_has_a_section() -> None:
 
 
 def test_all_municipalities_are_required() -> None:
-    required = [row["city_id"] for row in seed("required_cities") if row["reason"] == "municipality"]
+    required = [
+        row["city_id"] for row in seed("required_cities") if row["reason"] == "municipality"
+    ]
     assert required == [code for city in seed("cities") if (code := city["city_id"])[2:] == "0000"]
 
 
