@@ -111,6 +111,8 @@ def test_a_ragged_record_of_a_register_is_set_aside(project: Project) -> None:
         f'9 |  | "6 | {several}9 to 10 would be read as one record',
         f'10 |  | ",h,i | {several}9 to 10 would be read as one record',
     ]
+    path.write_text("编号,经营范围,column 4,,Column 4\n1,a,b,c,d\n", encoding="utf-8")
+    assert counts()[-1] == (1, 1, 0), "a generated name differs from every delivered name"
     # The unterminated quote is beyond the rows that DuckDB samples to detect the CSV dialect.
     path.write_text(
         "编号,经营范围\n" + "1,a\n" * 30_000 + '2,"never closed\n3,b\n', encoding="utf-8"

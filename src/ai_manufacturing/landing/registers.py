@@ -323,7 +323,8 @@ def _read_column_names(top: str, delimiter: str, register: Register) -> list[str
             row=1,
         )
     names: list[str] = []
-    for position, name in enumerate(map(formats.clean_text, header), start=1):
+    for position, delivered in enumerate(header, start=1):
+        name = formats.clean_text(delivered)
         if name in register.columns and name in names:
             raise FileFault(
                 "two columns have this name. Ask the provider which one is meant.",
@@ -332,11 +333,11 @@ def _read_column_names(top: str, delimiter: str, register: Register) -> list[str
             )
         # Compare names without case, because column names are case-insensitive in DuckDB.
         used_names = {other.casefold() for other in names}
-        names.append(
-            f"column {position} {name}".strip()
-            if not name or name.casefold() in used_names
-            else name
-        )
+        if not name or name.casefold() in used_names:
+            name = f"column {position} {name}".strip()
+            while name.casefold() in used_names:
+                name += "_"
+        names.append(name)
     return names
 
 
