@@ -106,7 +106,7 @@ class Run:
             return
         query = node["compiled_code"]
         if node["language"] == "python":
-            rows = self._python(node)  # noqa: F841 - DuckDB reads it by name
+            rows = self.python(node)  # noqa: F841 - DuckDB reads it by name
             query = "from rows"
         self.connection.execute(f"create or replace temp table made as {query}")
         if repeated := self._repeated_key(node):
@@ -130,7 +130,7 @@ class Run:
         keys = f"select {key} from made group by {key} having count(*) > 1"
         return self.connection.execute(keys).fetchall() if key else []
 
-    def _python(self, node: Node) -> Any:
+    def python(self, node: Node) -> Any:
         """Run the file of a Python model, and return its result."""
         parents = [self.nodes[name] for name in node["depends_on"]["nodes"] if name in self.nodes]
         relations = {parent["name"]: parent["relation_name"] for parent in parents}

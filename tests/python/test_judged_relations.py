@@ -40,6 +40,9 @@ def test_a_table_that_changed_since_it_was_judged_is_refused_with_the_way_out(ch
             )
 
 
+GATED = ("gate_results", "int_stale_relations")
+
+
 def stale_relations(
     sample_build: Build, built: list[tuple[str, str, int, list[str]]]
 ) -> pd.DataFrame:
@@ -105,6 +108,31 @@ def test_a_seed_whose_file_was_edited_since_it_was_loaded_is_in_the_command(
     )
     with pytest.raises(validation.GateFailedError, match=refused):
         validation.check_order(stale[stale["is_judged"]])
+
+
+def test_every_python_model_after_the_gate_refuses_what_the_gate_refused(
+    sample_build: Build,
+) -> None:
+    assert sample_build.manifest is not None
+    nodes = models.nodes_of(sample_build.manifest)
+    gate, stale = (f"model.ai_manufacturing.{name}" for name in GATED)
+    failed = f"(select * replace (false as success) from {nodes[gate]['relation_name']})"
+    older = "(select 'a' as node, 'b' as input_node, * from (values ('a', 'b', true)) as "
+    older += "t (relation, input_relation, is_judged))"
+    refusing = nodes | {
+        gate: nodes[gate] | {"relation_name": failed},
+        stale: nodes[stale] | {"relation_name": older},
+    }
+    after = [
+        node
+        for node in nodes.values()
+        if node.get("language") == "python" and gate in node["depends_on"]["nodes"]
+    ]
+    with duckdb.connect(sample_build.warehouse, read_only=True) as connection:
+        for node in after:
+            with pytest.raises(validation.GateFailedError):
+                models.Run(refusing, connection).python(node)
+    assert len(after) == 14
 
 
 def test_a_build_logs_each_seed_file_with_its_checksum(sample_build: Build) -> None:
