@@ -27,6 +27,8 @@ DEFAULTS = (
     [
         ("{first_year: 2008, last_year: 2022}", (2008, 2022, 2020)),
         ("{last_year: 2015}", (2010, 2015, 2020)),
+        ("{first_year: 1949, last_year: 1949, base_year: 2035}", (1949, 1949, 2035)),
+        ("{first_year: 2035, last_year: 2035, base_year: 1949}", (2035, 2035, 1949)),
     ],
 )
 def test_a_set_names_its_period_and_takes_what_it_leaves_out_from_the_project(
@@ -50,10 +52,12 @@ def test_a_set_names_its_period_and_takes_what_it_leaves_out_from_the_project(
             "{last_year: '2022'}",
             "period.last_year is '2022', but the value must be a valid integer",
         ),
-        ("{last_year: 20222}", f"{ORDER.format(2010, 20222, 2020)} Years must be between 1949"),
+        ("{last_year: 2036}", f"{ORDER.format(2010, 2036, 2020)} Years must be between 1949"),
+        ("{first_year: 1948}", ORDER.format(1948, 2020, 2020)),
         ("{last_year: yes}", "period.last_year is 'yes', but the value must be a valid integer"),
         ("{last_year: 2009}", ORDER.format(2010, 2009, 2020)),
-        ("{base_year: 20222}", ORDER.format(2010, 2020, 20222)),
+        ("{base_year: 2036}", ORDER.format(2010, 2020, 2036)),
+        ("{base_year: 1948}", ORDER.format(2010, 2020, 1948)),
     ],
 )
 def test_a_period_that_cannot_be_one_is_refused_in_one_line(
