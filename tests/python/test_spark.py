@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -300,18 +301,27 @@ def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[An
     cluster.kill_worker(0)
 
 
-def test_a_master_that_does_not_answer_and_a_driver_that_workers_cannot_reach_are_told() -> None:
+def test_a_master_that_does_not_answer_and_a_driver_that_workers_cannot_reach_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     master = f"spark://127.0.0.1:{spark_cluster.free_port()}"
     with pytest.raises(
         counts.CountsError,
         match=f"SPARK_MASTER is {master}, but no Spark master answers there: {master[8:]}",
     ):
         counts.check_master(master)
-    with pytest.raises(
-        counts.CountsError,
-        match="Set SPARK_DRIVER_HOST to an address of this machine that the workers can reach",
-    ):
-        counts.check_master("spark://192.0.2.1:7077")
+    # Workers of a cluster with a master on another machine may run there.
+    several = f"{master},192.0.2.1:7077"
+    for driver in ("", "localhost", "127.0.1.1"):
+        monkeypatch.setenv("SPARK_DRIVER_HOST", driver)
+        with pytest.raises(
+            counts.CountsError,
+            match="Set SPARK_DRIVER_HOST to an address of this machine that the workers can reach",
+        ):
+            counts.check_master(several)
+    monkeypatch.setenv("SPARK_DRIVER_HOST", "192.0.2.2")
+    with socket.create_server(("127.0.0.1", 0)) as standby:
+        counts.check_master(f"{master},127.0.0.1:{standby.getsockname()[1]},192.0.2.1:7077")
 
 
 def test_a_folder_that_spark_would_take_for_a_pattern_is_refused(
@@ -330,6 +340,7 @@ def test_a_folder_that_spark_would_take_for_a_pattern_is_refused(
     [
         (None, "but .*/bin/java was not found. Install Java 17 or later"),
         ('java version "1.8.0_381"', "1.8.0_381.*, but Spark needs Java 17 or later"),
+        ('java version "16.0.2"', "16.0.2.*, but Spark needs Java 17 or later"),
         ("no Java", "printed 'no Java', but Spark needs Java 17 or later"),
     ],
 )
