@@ -445,6 +445,17 @@ def test_above_the_absolute_limit_a_plausible_ratio_does_not_help(
     assert "The limits are 1,000 bytes" in fault()
 
 
+def test_sizes_up_to_each_limit_are_accepted() -> None:
+    """Archives may expand by any ratio up to 16 MiB, and 200 times up to 1 GiB."""
+    for size, compressed_size in ((2**24, 1), (20_000_000, 100_000), (2**30, 2**30)):
+        containers.check_expansion(size, compressed_size, "the file")
+        with pytest.raises(FileFault, match="the file expands from"):
+            containers.check_expansion(size + 1, compressed_size, "the file")
+    containers.check_size(2**32)
+    with pytest.raises(FileFault, match="exceeds the limit of 4,294,967,296 bytes"):
+        containers.check_size(2**32 + 1)
+
+
 def test_a_line_beyond_the_limit_is_named_by_its_row_before_it_is_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -455,7 +466,7 @@ def test_a_line_beyond_the_limit_is_named_by_its_row_before_it_is_in_memory(
     with pytest.raises(FileFault, match="the line is longer than 100 bytes") as fault:
         list(formats.check_line_lengths(read))
     assert (fault.value.row, list(read)) == (3, [b"never read"])
-    short = [b"a,b\n1,", b"x" * 90, b"\n" + b"y" * 90, b"\n2,3\n", b"\r" + b"z" * 90, b"\r"]
+    short = [b"a,b\n1,", b"x" * 98, b"\n" + b"y" * 100, b"\n2,3\n", b"\r" + b"z" * 100, b"\r"]
     assert [*formats.check_line_lengths(short)] == short
     with pytest.raises(FileFault, match="the line is longer than 100 bytes"):
         formats.read_sheets(gzip.compress(b"a,b\n" + b"x" * 200), {"a": "a", "b": "b"})
