@@ -22,6 +22,7 @@ from tests.python.landing_project import (
     GOOD,
     HEADER,
     PROVENANCE,
+    REGISTER,
     Project,
     counts,
     csv_text,
@@ -581,6 +582,22 @@ def test_one_file_that_says_synthetic_in_every_row_makes_the_set_synthetic(
         project.deliver_rows(*rows, to="firms/b.csv", header=header)
         for _ in range(2):
             assert {*recorded("extract_set_kind")} == {(kind,)}
+
+
+def test_a_register_is_synthetic_if_every_row_of_a_declared_column_says_so(
+    project: Project,
+) -> None:
+    project.declare(FIRMS + REGISTER)
+    project.deliver_rows(GOOD)
+    for rows, kind in (
+        ([("1", "synthetic", "x"), ("2", "a synthetic scope", "x")], "synthetic"),
+        ([("1", "synthetic", "x"), ("2", "", "x")], "delivered"),
+        ([("1", "x", "synthetic")], "delivered"),
+        ([], "delivered"),
+    ):
+        header = ("编号", "经营范围", "备注")
+        project.deliver_rows(*rows, to="register/a.csv", header=header)
+        assert {*recorded("extract_set_kind")} == {(kind,)}
 
 
 def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
