@@ -199,6 +199,28 @@ def test_versions_side_by_side_follow_their_order_and_come_back_when_a_later_one
     assert past == [["a 2020 1"], ["a 2020 2"], ["a 2020 3"], ["a 2020 2"]]
 
 
+def test_a_delivery_counts_again_only_while_no_later_one_is_valid(project: Project) -> None:
+    """A delivery has one period of validity, the last in which no later delivery was valid."""
+    project.declare(BY_YEAR)
+    paths = {}
+    for number in (1, 2, 3):
+        paths[number] = deliver(project, f"{number}", f"a 2020 {number}")
+        landing.land_deliveries()
+    deliver(project, "3", "a 2020 4")
+    assert validity()[:3] == ["a 2020 1: 1-2", "a 2020 2: 2-3", "a 2020 3: 3-4"], "at no time free"
+    for number in (1, 2):
+        paths[number].unlink()
+        landing.land_deliveries()
+    assert validity()[:2] == ["a 2020 1: 1-2", "a 2020 2: 2-3"], "withdrawn while it did not count"
+    for number in (5, 6):
+        paths[number] = deliver(project, f"{number}", f"a 2020 {number}")
+        landing.land_deliveries()
+    for number in (6, 5):
+        paths[number].unlink()
+        landing.land_deliveries()
+    assert "a 2020 4: 10-" in validity(), "both later deliveries are withdrawn"
+
+
 def test_a_faulty_file_leaves_the_log_as_it_was_and_a_delivery_that_never_was_is_refused(
     project: Project,
 ) -> None:
