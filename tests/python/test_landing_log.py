@@ -219,6 +219,10 @@ def test_a_delivery_counts_again_only_while_no_later_one_is_valid(project: Proje
         paths[number].unlink()
         landing.land_deliveries()
     assert "a 2020 4: 10-" in validity(), "both later deliveries are withdrawn"
+    deliver(project, "7", "a 2020 7")
+    landing.land_deliveries()
+    paths[3].unlink()
+    assert {"a 2020 1: 1-2", "a 2020 4: 10-11"} < {*validity()}, "the last period decides"
 
 
 def test_a_faulty_file_leaves_the_log_as_it_was_and_a_delivery_that_never_was_is_refused(
