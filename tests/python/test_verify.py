@@ -405,6 +405,26 @@ def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path
             written.read()
 
 
+def test_the_head_of_a_log_may_be_one_line_behind(tmp_path: Path) -> None:
+    """A writer that dies between a line and its head leaves the head one line behind."""
+    log, heads = Chain(tmp_path / "log.jsonl"), [b""]
+    for number in (1, 2, 3):
+        assert len(log.append(lambda lines: {"number": len(lines) + 1})) == number
+        heads.append(log.head.read_bytes())
+    log.head.write_bytes(heads[2])
+    assert log.append(lambda _: None) == [{"number": 1}, {"number": 2}, {"number": 3}]
+    log.head.write_bytes(heads[1])
+    with pytest.raises(integrity.DamagedError, match=r"has 3 lines, but .* records only 1 lines"):
+        log.read()
+    for head in (heads[3].replace(b"}", b', "more": 1}'), heads[3].replace(b": ", b":"), b"[]\n"):
+        log.head.write_bytes(head)
+        with pytest.raises(integrity.DamagedError, match="head was altered or damaged"):
+            log.read()
+    log.path.write_bytes(log.path.read_bytes().splitlines(keepends=True)[0])
+    log.head.unlink()
+    assert log.append(lambda _: None) == [{"number": 1}]
+
+
 def refusal() -> str:
     checksums._verified_signatures.clear()
     return fault()
