@@ -420,7 +420,16 @@ def test_the_head_of_a_log_may_be_one_line_behind(tmp_path: Path) -> None:
         log.head.write_bytes(head)
         with pytest.raises(integrity.DamagedError, match="head was altered or damaged"):
             log.read()
-    log.path.write_bytes(log.path.read_bytes().splitlines(keepends=True)[0])
+    log.head.write_bytes(heads[3])
+    whole = log.path.read_bytes()
+    log.path.write_bytes(whole.replace(b'"number": 3', b'"number": 5'))
+    with pytest.raises(integrity.DamagedError, match="line 3 was altered"):
+        log.read()
+    log.path.write_bytes(whole + b'{"num')
+    log.append(lambda _: {"number": 4})
+    integrity._verified_logs.clear()
+    assert log.read().lines == [{"number": number} for number in (1, 2, 3, 4)]
+    log.path.write_bytes(whole.splitlines(keepends=True)[0])
     log.head.unlink()
     assert log.append(lambda _: None) == [{"number": 1}]
 
