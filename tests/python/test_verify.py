@@ -429,6 +429,9 @@ def test_the_head_of_a_log_may_be_one_line_behind(tmp_path: Path) -> None:
     log.append(lambda _: {"number": 4})
     integrity._verified_logs.clear()
     assert log.read().lines == [{"number": number} for number in (1, 2, 3, 4)]
+    log.path.write_bytes(log.path.read_bytes().removesuffix(b"\n"))
+    log.head.write_bytes(heads[3])
+    assert len(log.read().lines) == 3, "a line without its end is not complete"
     log.path.write_bytes(whole.splitlines(keepends=True)[0])
     log.head.unlink()
     assert log.append(lambda _: None) == [{"number": 1}]
