@@ -239,6 +239,11 @@ def test_names_of_cities_are_in_the_language_of_the_reader(monkeypatch: pytest.M
         assert city_names.read_city_names(connection) == {}
         connection.execute(f"create schema marts; create table marts.dim_city as {city}")
         assert city_names.read_city_names(connection) == {"440300": "Shenzhen"}
-        for name, value in (("LC_ALL", ""), ("LC_MESSAGES", ""), ("LANG", "zh_CN.UTF-8")):
-            monkeypatch.setenv(name, value)
-        assert city_names.read_city_names(connection) == {"440300": "深圳市"}
+        zh, en = ("zh_CN.UTF-8", "深圳市"), ("en_US.UTF-8", "Shenzhen")
+        # Of the variables that are set, the first of the three decides.
+        for deciding, name in enumerate(names := ("LC_ALL", "LC_MESSAGES", "LANG")):
+            for (locale, city_name), (other, _) in ((zh, en), (en, zh)):
+                values = [""] * deciding + [locale] + [other] * (len(names) - deciding - 1)
+                for variable, value in zip(names, values, strict=True):
+                    monkeypatch.setenv(variable, value)
+                assert city_names.read_city_names(connection) == {"440300": city_name}, name
