@@ -46,6 +46,7 @@ COPIED, COPIED_TWICE, COPIED_APART, OF_ITS_PROVINCE, OTHER_POPULATION, SPIKED = 
 )
 COPIED_TOGETHER = ("unit_employment_10k", "science_spending_100m_cny")
 IN_AN_EVENT, WITHOUT_EVENT = "370200", "320200"
+SHIFTED = "130200"
 SECOND_SOURCE = {
     **dict.fromkeys(range(2010, 2021), 1.0),
     **dict.fromkeys((2010, 2011, 2012, 2014, 2015, 2017), 1.35),
@@ -69,6 +70,7 @@ def planted_values(series: pd.DataFrame) -> pd.DataFrame:
         "province_gdp_100m_cny", OF_ITS_PROVINCE, 2014
     ]
     values["gdp_100m_cny", SPIKED, 2014] *= 1.5
+    values["registered_population_10k", SHIFTED, 2010] /= 10
     for city, first in ((IN_AN_EVENT, 2013), (WITHOUT_EVENT, 2016)):
         for year in range(first, 2021):
             values["unit_employment_10k", city, year] *= 3
@@ -388,3 +390,17 @@ def test_an_estimate_without_doubtful_values_is_that_of_the_other_city_years(
         singletons=False,
     ).fit()
     assert estimate == pytest.approx(fit.params["ln1p_ai_firms_scaled"], rel=1e-8)
+
+
+def test_a_wrong_population_of_the_first_year_is_expected_where_it_was(
+    clean: pd.DataFrame, marks: pd.DataFrame
+) -> None:
+    """Ratios to population move too, in the opposite direction, and no year precedes it."""
+    (found,) = marks[marks["city_id"].eq(SHIFTED)].itertuples()
+    assert (found.series, found.year) == ("registered_population_10k", 2010)
+    assert {"neighbours", "same row"} <= {*found.rules.split(", ")}
+    (true,) = clean.loc[
+        clean["city_id"].eq(SHIFTED) & clean["series"].eq(found.series) & clean["year"].eq(2010),
+        "value",
+    ]
+    assert abs(np.log(found.expected_value / true)) < np.log(1.15)
