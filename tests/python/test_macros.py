@@ -23,7 +23,7 @@ def connection() -> duckdb.DuckDBPyConnection:
 
 @pytest.fixture(scope="module")
 def call(connection: duckdb.DuckDBPyConnection) -> Call:
-    """Return a function that renders a call of a macro, with stand-ins for what dbt provides."""
+    """Return a function that renders a call of a macro, with stand-ins for the functions of dbt."""
     folders = (PROJECT / "macros", PROJECT / "macros/registers")
     files = [path for folder in folders for path in folder.glob("*.sql")]
     text = "".join(path.read_text(encoding="utf-8") for path in files)
@@ -148,7 +148,7 @@ NINETEEN, TWENTY = ([*range(1, size + 1)] for size in (19, 20))
         ("first_of", ["x", "x", "x > 9"], [1], None),
         ("share_of", ["x < 5", "x > 0"], [0, *TWENTY], 0.2),
         ("share_of", ["x < 5", "x > 0"], [0, *NINETEEN], None),
-        # Records of a city, of which some are only of a county.
+        # Some records of a city only name a county.
         ("repeated_records", [], [None], 0),
         ("repeated_records", [], [None, None], 1),
         ("repeated_records", [], ["a"], 0),
