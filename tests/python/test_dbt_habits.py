@@ -490,6 +490,11 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
         ("ai_keywords", "kind <> 'set_aside' or reason is not null", "智能传感器"),
         ("derived_variables", of_series, "ln_secondary_productivity"),
         ("city_groupings", of_series, "large_gdp"),
+        (
+            "city_groupings",
+            "split = 'category' or variable = series or series like '% %'",
+            "large_gdp",
+        ),
         ("control_sets", of_variables, "added"),
         ("regression_specifications", of_sets, "table_1_col_2"),
         ("labels", "kind, name is unique", "measure, ai_firms"),
