@@ -124,8 +124,7 @@ def count_on_duckdb(build: SparkBuild, *command: str) -> None:
     """Count the registers on DuckDB, building the seeds too unless another command is given."""
     build.dbt("run", "--select", "+raw_deliveries", "raw_declared_sources")
     assert build.exit_code == 0, build.output
-    kinds = ("test", "unit_test")
-    command = command or ("build", *(f"--exclude-resource-type={kind}" for kind in kinds))
+    command = command or ("build", "--exclude-resource-type=test")
     build.dbt(*command, "--selector", "register_counts")
     assert build.exit_code == 0, build.output
 
