@@ -1,8 +1,8 @@
 """Choose the long tests to run in CI, and record when each last passed.
 
-`pytest -m soak --long=12` runs twelve minutes of long tests. Tests that a change can break come
-first, then the tests that passed longest ago. The ledger tests/fixtures/long_tests.csv records when
-each last passed; `make soak` updates it.
+`pytest -m soak --long=12` runs twelve minutes of long tests. Tests that a change since their last
+pass can break come first, then the tests that passed longest ago. The ledger
+tests/fixtures/long_tests.csv records when each last passed; `make soak` updates it.
 """
 
 import ast
@@ -13,7 +13,7 @@ import os
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -41,17 +41,15 @@ def git(*arguments: str) -> str:
     return "" if run.returncode else run.stdout.strip()
 
 
-def changed_files() -> set[str]:
-    """Return the files that changed since the merge base with main, or since HEAD's parent.
+@cache
+def changed_since(commit: str) -> frozenset[str]:
+    """Return the files that differ from a commit.
 
-    HEAD's parent is used on main itself. Without history, as in a shallow clone, every file counts
-    as changed.
+    Every file counts as changed if the commit is empty or unknown, as in a shallow clone.
     """
-    head = git("rev-parse", "HEAD")
-    base = git("merge-base", "HEAD", "origin/main") or git("merge-base", "HEAD", "main")
-    if base in ("", head):
-        base = git("rev-parse", "HEAD^") or git("hash-object", "-t", "tree", os.devnull)
-    return {*git("diff", "--name-only", base).splitlines()}
+    known = commit and git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    base = known or git("hash-object", "-t", "tree", os.devnull)
+    return frozenset(git("diff", "--name-only", base).splitlines())
 
 
 @cache
@@ -214,22 +212,23 @@ def ledger() -> dict[str, Passed]:
 
 def in_order(
     reaches: dict[str, dict[str, int]],
-    changed: set[str],
     passed: dict[str, Passed],
     commit: str,
+    changed: Callable[[str], frozenset[str]] = changed_since,
 ) -> list[str]:
     """Return the long tests in the order in which CI should run them.
 
-    Tests that can see a changed file come first, starting with the nearest and most specific. Then
-    come the tests that passed longest ago. A hash with the commit breaks ties, so that every test
-    gets its turn.
+    Tests that can see a file that changed since they last passed come first, starting with the
+    nearest and most specific. Then come the tests that passed longest ago. A hash with the commit
+    breaks ties, so that every test gets its turn.
     """
 
     def place(test: str) -> tuple[Any, ...]:
-        steps = [reaches[test][name] for name in changed & reaches[test].keys()]
+        last = passed.get(test, Passed())
+        steps = [reaches[test][name] for name in changed(last.commit) & reaches[test].keys()]
         specific = (0, min(steps), len(reaches[test])) if steps else (1,)
         lot = hashlib.sha256(f"{commit} {test}".encode()).hexdigest()
-        return (*specific, passed.get(test, Passed()).date, lot)
+        return (*specific, last.date, lot)
 
     return sorted(reaches, key=place)
 
@@ -264,7 +263,7 @@ def chosen(soak: list[pytest.Item], minutes: float) -> set[str]:
         for test, names in fixtures.items()
     }
     passed = ledger()
-    tests = in_order(reaches, changed_files(), passed, git("rev-parse", "HEAD"))
+    tests = in_order(reaches, passed, git("rev-parse", "HEAD"))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     return {*that_fit(tests, passed, minutes * 60 * workers)}
 

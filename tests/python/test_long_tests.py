@@ -17,7 +17,9 @@ def reaches() -> dict[str, dict[str, int]]:
 def after(changed: str) -> list[str]:
     """Return the test files that depend on a changed file, in the order in which CI runs them."""
     all_of_them = reaches()
-    order = long_tests.in_order(all_of_them, {changed}, long_tests.ledger(), "")
+    order = long_tests.in_order(
+        all_of_them, long_tests.ledger(), "", changed=lambda _: frozenset({changed})
+    )
     return [test.partition("::")[0] for test in order if changed in all_of_them[test]]
 
 
@@ -62,10 +64,25 @@ def test_without_a_change_the_oldest_come_first_and_the_commit_decides_among_equ
     dates = {"a": "2026-12-02T00:00:00Z", "b": "2026-12-01T00:00:00Z", "c": "", "d": ""}
     passed = {test: Passed("0", date, 50) for test, date in dates.items()}
     nothing: dict[str, dict[str, int]] = {test: {} for test in dates}
-    orders = {tuple(long_tests.in_order(nothing, {"x"}, passed, commit)) for commit in "0123456789"}
+    orders = {tuple(long_tests.in_order(nothing, passed, commit)) for commit in "0123456789"}
     assert orders == {("c", "d", "b", "a"), ("d", "c", "b", "a")}
     assert long_tests.that_fit([*dates], passed, 100) == ["a", "b"]
     assert long_tests.that_fit([*dates], passed, 10) == ["a"]
+
+
+def test_a_change_counts_if_it_is_newer_than_the_last_pass_of_the_test_that_sees_it() -> None:
+    passed = {"a": Passed("1", "2026-12-01"), "b": Passed("2", "2026-12-02")}
+    seen = {test: {"models/x.sql": 1} for test in passed}
+    change = frozenset({"models/x.sql"})
+    for commit, first in (("1", "a"), ("2", "b")):
+        since = {"1": frozenset[str](), "2": frozenset[str](), commit: change}
+        assert long_tests.in_order(seen, passed, "", since.__getitem__)[0] == first
+
+
+def test_every_file_has_changed_since_a_commit_that_is_unknown() -> None:
+    every = {*long_tests.git("ls-files").splitlines()}
+    assert every <= long_tests.changed_since("") == long_tests.changed_since("0" * 40)
+    assert len(long_tests.changed_since("HEAD")) < len(every)
 
 
 def test_a_test_is_overdue_a_week_of_commits_after_it_passed() -> None:
