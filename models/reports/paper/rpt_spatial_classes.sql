@@ -40,7 +40,6 @@ members as (
         distribution.name_en,
         distribution.name_zh,
         distribution.measure_count,
-        distribution.national_share,
         row_number() over (
             partition by classes.class order by distribution.measure_count desc, distribution.city_id asc
         ) as place
