@@ -7,11 +7,14 @@ from typing import Any
 import duckdb
 import pytest
 
+from ai_manufacturing.auditing import trace
 from ai_manufacturing.paper import concentration, firms, maps, measure, vintages
 from ai_manufacturing.site import (
     charts,
     cities,
+    credibility,
     event_studies,
+    metadata,
     quality,
     readings,
     specification_curve,
@@ -531,6 +534,180 @@ def test_provinces_are_listed_by_vintage_beside_the_estimate_with_revised_gdp() 
         "mixed": ["1", "2"],
     }
     assert [row["province_id"] for row in content["provinces_withheld"]] == ["4"]
+
+
+VERDICTS = (
+    "reports.rpt_verdicts(table_id, column_number, design_order, specification_id, verdict_en,"
+    " verdict_zh, meaning, meaning_zh, estimate, printed_value):"
+    " ('t', 1, 1, 'a', 'holds', '成立', 'm', '意', 0.1, 0.2),"
+    " ('t', 1, 2, 'a2', 'holds', '成立', 'm', '意', 0.3, 0.2),"
+    " ('t', 2, 1, 'b', 'holds', '成立', 'm', '意', 0.4, 0.5),"
+    " ('t', 3, 1, 'c', 'unclear', '不明', 'n', '义', 0.6, 0.7),"
+    " ('t', 4, 1, 'd', 'no data', '无', 'o', '缺', null, 0.8)"
+)
+SCORECARD = (
+    "reports.rpt_replication_scorecard(specification_id, table_id, column_number, term,"
+    " printed_text, printed_stars, printed_std_error_text, estimated_stars, conf_low, conf_high,"
+    " verdict, estimated_value): ('b', 't', 2, 'x', '.5', '**', '.1', '*', 3, 4, 'differs', 1),"
+    " ('b', 't', 2, 'w', '', '', '', '', 7, 7, 'not_found', 1),"
+    " ('b', 't', 9, 'x', '', '', '', '', 7, 7, 'compatible', 1),"
+    " ('b', 'u', 2, 'x', '', '', '', '', 7, 7, 'cannot_tell', 1),"
+    " ('z', 't', 2, 'x', '', '', '', '', 7, 7, 'not_comparable', 1),"
+    " ('c', 't', 3, 'w', '', '', '', '', 7, 7, 'not_estimable', null)"
+)
+
+
+def test_claims_are_counted_by_the_verdict_of_their_first_design() -> None:
+    assert ask(credibility, "verdicts", VERDICTS) == [
+        ("holds", "成立", "m", "意", 2),
+        ("no data", "无", "o", "缺", 1),
+        ("unclear", "不明", "n", "义", 1),
+    ]
+    designs = ask(credibility, "designs", VERDICTS)
+    assert [(row[3], row[-1]) for row in designs] == [
+        ("a", "t1"),
+        ("b", "t2"),
+        ("c", "t3"),
+        ("a2", "t1"),
+    ]
+    # Printed numbers, estimated ones, and those by verdict.
+    assert ask(credibility, "score", SCORECARD) == [(6, 5, 1, 1, 2, 1)]
+
+
+def test_a_claim_of_the_same_outcome_and_regressor_names_its_variant() -> None:
+    with opened(
+        VERDICTS,
+        SCORECARD,
+        "reports.rpt_claims(table_id, column_number, association, association_en, association_zh,"
+        " ai_en, ai_zh, ai_meaning, ai_meaning_zh): ('t', 4, 'k', '', '', '', '', '', ''),"
+        " ('t', 1, 'k', '', '', '', '', '', ''), ('t', 2, 'k', '', '', '', '', '', ''),"
+        " ('t', 3, 'k', '', '', '', '', '', '')",
+        "reports.rpt_specifications(specification_id, specification_order, regressor, estimator,"
+        " reason, reason_zh, outcome_label_en, outcome, outcome_label_zh, regressor_label_en,"
+        " regressor_label_zh): ('d', 15, 'x', 'e', '', '', null, 'y', null, '', ''),"
+        " ('a', 10, 'x', 'e', '', '', null, 'y', null, '', ''),"
+        " ('b', 20, 'x', 'e', '', '', 'log y', 'y', '对数', '', ''),"
+        " ('c', 30, 'w', 'e', '', '', null, 'y', null, '', '')",
+        "marts.data_dictionary(table_name, column_name, description_en, description_zh):"
+        " ('rpt_t', 'column_1', 'First.', '一'), ('rpt_t', 'column_2', 'With controls.', '二'),"
+        " ('rpt_t', 'column_3', 'Third.', '三'), ('rpt_t', 'column_4', 'GMM in steps.', '四'),"
+        " ('rpt_u', 'column_2', 'Other.', '五')",
+    ) as connection:
+        claims = connection.execute(credibility.SQL["columns"]).fetch_df()
+    claims = claims.astype(object).where(claims.notna(), None)
+    shown = ["specification_id", "outcome_en", "variant_en", "variant_zh", "printed_text"]
+    assert claims[[*shown, "city_conf_high"]].to_numpy().tolist() == [
+        ["a", "y", None, None, None, None],
+        ["d", "y", "GMM in steps", "四", None, None],
+        ["b", "log y", "with controls", "二", ".5", 4],
+        ["c", "y", None, None, "", 7],
+    ]
+
+
+def test_permuted_estimates_are_drawn_beside_the_own_and_the_printed_one() -> None:
+    found = "reports.rpt_findings(specification_id): ('a'), ('c')"
+    weights = "estimates.est_permuted_weights(specification_id, permutation, estimate): "
+    permuted = "('a', 2, 0.2), ('a', 1, 0.3), ('a', null, 9), ('b', 1, 8)"
+    headline = VERDICTS.replace("('t', 3, 1, 'c', ", "('t', 3, 1, 'c3', ")
+    assert [
+        (kind, permutation, float(estimate))
+        for kind, permutation, estimate in ask(
+            credibility, "permuted", headline, found, weights + permuted
+        )
+    ] == [("own", None, 0.1), ("permuted", 1, 0.3), ("permuted", 2, 0.2), ("printed", None, 0.2)]
+    assert ask(credibility, "permuted", headline, found, weights + "('a', null, 9.5)") == []
+
+
+def test_metadata_describe_a_column_by_its_label_or_else_by_its_comment() -> None:
+    dictionary = (
+        "marts.data_dictionary(table_schema, table_name, column_name, column_number, label_en,"
+        " label_zh, description_en, description_zh, unit, source, is_key, missing_share):"
+        " ('marts', 'panel', 'year', 3, 'Year', '年', 'The year.', '年份', null, '', true, 0),"
+        " ('marts', 'panel', 'gdp', 2, 'GDP', '产值', 'All GDP.', '全部', 'yuan', 's', false, 0.5),"
+        " ('marts', 'panel', 'tax', 1, 'Tax', '税', 'Tax', '税', null, '', false, 0),"
+        " ('marts', 'panel', 'empty', 4, '', '', 'Empty.', '', null, '', false, 1),"
+        " ('marts', 'other', 'gdp', 5, 'x', 'x', 'x', 'x', 'x', 'x', true, 0)"
+    )
+    panel = ask(metadata, "panel_columns", dictionary, panel="marts.panel")
+    assert panel == [("tax", "Tax", None), ("gdp", "GDP", "yuan")]
+    with opened(dictionary, "marts.panel(gdp, tax, plain): (1, 2, 'a')") as connection:
+        connection.execute("comment on column marts.panel.plain is 'Plain.'")
+        connection.execute("comment on table marts.panel is 'A panel.'")
+        rows = connection.execute(metadata.SQL["columns"]).fetchall()
+        tables = connection.execute(metadata.SQL["tables"], {"schemas": ["marts"]}).fetchall()
+        assert not connection.execute(metadata.SQL["tables"], {"schemas": ["raw"]}).fetchall()
+    assert [row[1:] for row in rows if row[0] == "marts.panel"] == [
+        ("gdp", "INTEGER", "GDP", "产值", "All GDP.", "全部", "yuan", "s", False, 0.5),
+        ("tax", "INTEGER", None, None, "Tax", "税", None, "", False, 0),
+        ("plain", "VARCHAR", None, None, "Plain.", None, None, None, False, None),
+    ]
+    assert [row[0] for row in tables] == ["marts.data_dictionary", "marts.panel"]
+    assert tables[1][-1] == "A panel."
+
+
+def test_a_trace_offers_the_nearest_estimated_specifications() -> None:
+    rows = (
+        "reports.rpt_specifications(specification_id, specification_order, table_id, column_number,"
+        " regressor, outcome, reading, estimator, status): "
+    )
+    this = "('this', 1, 't', 1, 'x', 'y', 'r', 'e', 'not_estimable')"
+    nearest = (
+        "('b', 4, 't', 1, 'x', 'z', 'r', 'f', 'estimated')",
+        "('c', 3, 't', 2, 'x', 'y', 'r', 'f', 'estimated')",
+        "('d', 2, 'u', 1, 'x', 'y', 'default', 'e', 'estimated')",
+    )
+    others = (
+        "('e', 5, 't', 1, 'x', 'z', 'r', 'f', 'mechanical')",
+        "('f', 6, 'u', 1, 'x', 'y', 'r', 'e', 'estimated')",
+        "('g', 7, 'u', 1, 'x', 'y', 'default', 'f', 'estimated')",
+    )
+    for start, answer in enumerate([("b", 0), ("c", 1), ("d", 2)]):
+        table = rows + ", ".join((this, *nearest[start:], *others))
+        found = ask(trace, "other_specifications", table, specification_id="this")
+        assert found == [answer]
+
+
+def test_a_trace_lists_corrections_of_the_city_its_province_and_the_cities_merged_into_it() -> None:
+    found = ask(
+        trace,
+        "corrections",
+        "intermediate.int_series_corrected(correction_id, series, provider, year, city_id):"
+        " ('c1', 's', 'p', 2010, '1'), ('c2', 's', 'p', 2010, '9'), ('c3', 's', 'p', 2010, '5'),"
+        " ('c3', 's', 'p', 2010, '1'), ('c4', 's', 'p', 2010, '6'), ('c4', 's', 'p', 2010, '7'),"
+        " ('c5', 't', 'p', 2010, '1'), ('c5', 's', 'q', 2010, '1'), ('c5', 's', 'p', 2011, '1'),"
+        " ('c5', 's', 'p', 2010, '2'), ('c5', 's', 'p', 2010, '8')",
+        "seeds.corrections(correction_id, action, reason): ('c5', 'a', ''), ('c3', 'b', 'r'),"
+        " ('c2', 'b', ''), ('c1', 'b', ''), ('c4', 'b', '')",
+        "seeds.cities(city_id, province_id): ('1', '9'), ('2', '8')",
+        "seeds.city_changes(kind, from_city_id, to_city_id): ('merger', '5', '1'),"
+        " ('split', '6', '1'), ('merger', '7', '2'), ('merger', '1', '2')",
+        series="s",
+        provider="p",
+        year=2010,
+        city_id="1",
+    )
+    assert found == [("c1", "b", ""), ("c2", "b", ""), ("c3", "b", "r")]
+
+
+def test_a_trace_lists_later_changes_of_boundaries_of_values_in_those_of_their_year() -> None:
+    def changes(boundaries: str, year: int) -> list[tuple[Any, ...]]:
+        return ask(
+            trace,
+            "boundary_changes",
+            "seeds.city_changes(change_id, note, from_city_id, to_city_id, first_year):"
+            " ('from', 'n', '1', '2', 2012), ('to', 'n', '2', '1', 2013),"
+            " ('other', 'n', '2', '3', 2012)",
+            "intermediate.int_series_sources(series, provider, boundaries):"
+            f" ('s', 'p', '{boundaries}'), ('s', 'q', 'as_of_year'), ('t', 'p', 'as_of_year')",
+            city_id="1",
+            series="s",
+            provider="p",
+            year=year,
+        )
+
+    assert changes("as_of_year", 2011) == [("from", "n"), ("to", "n")]
+    assert changes("as_of_year", 2012) == [("to", "n")]
+    assert changes("fixed", 2011) == []
 
 
 @pytest.mark.parametrize(
