@@ -171,6 +171,9 @@ def _relations(path: str) -> list[str]:
     if path.startswith("expectations/"):
         judged = json.loads((PROJECT / path).read_text(encoding="utf-8"))["meta"]["judges"]
         return [Path(path).stem, judged["table"]]
-    call = re.compile(rf"\b{Path(path).stem}\(")
-    models = [file for file in (PROJECT / "models").rglob("*.sql") if call.search(file.read_text())]
-    return [Path(path).stem, *(file.stem for file in models if path.startswith("macros/"))]
+    if not path.startswith("macros/"):
+        return [Path(path).stem]
+    macros = re.findall(r"macro (\w+)\(", (PROJECT / path).read_text(encoding="utf-8"))
+    call = re.compile(rf"\b(?:{'|'.join(macros)})\(")
+    models = (PROJECT / "models").rglob("*.sql")
+    return [Path(path).stem, *(file.stem for file in models if call.search(file.read_text()))]
