@@ -710,6 +710,62 @@ def test_a_trace_lists_later_changes_of_boundaries_of_values_in_those_of_their_y
     assert changes("fixed", 2011) == []
 
 
+def test_a_trace_lists_the_valid_rows_of_a_city_year_in_the_sections_of_its_scope() -> None:
+    found = ask(
+        trace,
+        "delivered_rows",
+        "marts.fct_delivered_values(row_number, file_path, series, provider, year, value_city_id,"
+        " section, delivered_value, sheet_name, valid_until_delivery):"
+        " (1, 'b', 's', 'p', 2010, '1', 'C', 5, 'x', null),"
+        " (2, 'b', 's', 'p', 2010, '1', null, 7, 'x', null),"
+        " (3, 'b', 's', 'p', 2010, '1', 'C', 5, 'w', null),"
+        " (5, 'a', 's', 'p', 2010, '1', 'C', 5, 'x', null),"
+        " (4, 'a', 's', 'p', 2010, '1', 'C', 5, 'x', null),"
+        " (6, 'a', 's', 'p', 2010, '1', 'J', 5, 'x', null),"
+        " (7, 'a', 's', 'p', 2010, '1', 'C', 5, 'x', 'd'),"
+        " (8, 'a', 's', 'p', 2010, '2', 'C', 5, 'x', null),"
+        " (9, 'a', 's', 'p', 2011, '1', 'C', 5, 'x', null),"
+        " (10, 'a', 's', 'q', 2010, '1', 'C', 5, 'x', null),"
+        " (11, 'a', 't', 'p', 2010, '1', 'C', 5, 'x', null)",
+        "seeds.industry_scopes(scope, section): ('made', 'C'), ('all', 'C'), ('all', 'J')",
+        series="s",
+        provider="p",
+        year=2010,
+        city_id="1",
+        scope="made",
+    )
+    assert [row[0] for row in found] == [2, 4, 5, 3, 1]
+
+
+def test_a_trace_of_counts_lists_the_valid_files_of_the_sources_and_no_copies() -> None:
+    def files(series: str, provider: str = "p") -> list[tuple[Any, ...]]:
+        return ask(
+            trace,
+            "counted_files",
+            "raw.deliveries(file_path, delivery_id, entity, provider, source_name,"
+            " valid_until_delivery, copy_of_delivery):"
+            " ('firms', '1', 'firm_register', 'r', 'firms', null, null),"
+            " ('patents', '2', 'patent_register', 'r', 'patents', null, null),"
+            " ('old', '3', 'firm_register', 'r', 'firms', 'd', null),"
+            " ('copy', '4', 'firm_register', 'r', 'firms', null, 'd'),"
+            " ('table', '5', 'x', 'p', 'table', null, null),"
+            " ('foreign', '6', 'x', 'q', 'table', null, null)",
+            "intermediate.int_series_corrected(series, provider, source_name):"
+            " ('born', 'p', 'firm_register'), ('born', 'p', 'firm_register'),"
+            " ('filed', 'p', 'industry_concordance'), ('both', 'p', 'table'),"
+            " ('both', 'q', 'firm_register'), ('rows', 'p', 'table')",
+            "marts.fct_delivered_values(series, provider): ('rows', 'p'), ('born', 'q')",
+            series=series,
+            provider=provider,
+        )
+
+    assert files("born") == [("firms, sha256 1", True)]
+    assert files("filed") == [("patents, sha256 2", True)]
+    assert files("both") == [("table, sha256 5", False)]
+    assert files("both", "q") == [("firms, sha256 1", True)]
+    assert files("rows") == []
+
+
 @pytest.mark.parametrize(
     ("low", "high", "ticks"),
     [
