@@ -19,6 +19,8 @@ from click.testing import CliRunner
 from ai_manufacturing import replication
 from ai_manufacturing.cli import main
 from ai_manufacturing.disclosure import terms
+from ai_manufacturing.landing import checksums
+from ai_manufacturing.landing import log as delivery_log
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
@@ -280,6 +282,38 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     ):
         edit(warehouse, statement)
         assert [line.split(" is ")[0] for line in rerun.find_differences(unpacked)] == expected
+
+
+def test_a_package_holds_replaced_rows_with_their_checksums_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, packed_store = tmp_path / "store", tmp_path / "package"
+    monkeypatch.setenv("LANDING_DIR", str(store))
+    replaced, present, elsewhere = (digit * 64 for digit in "123")
+    events = {
+        name: [
+            {"event": "delivered", "delivery_id": key, "store_key": key, "number": number}
+            for number, key in enumerate(keys, 1)
+        ]
+        for name, keys in {"ours": (replaced, present), "theirs": (elsewhere,)}.items()
+    }
+    for key in (replaced, present, elsewhere):
+        (store / key).mkdir(parents=True)
+        (store / key / "rows.parquet").write_text(key)
+    files = {
+        f"{key}/rows.parquet": hashlib.sha256(key.encode()).hexdigest()
+        for key in (replaced, present, elsewhere)
+    }
+    delivery_log.append_line(store, lambda _: {"files": files, "deliveries": events})
+    facts = {"extract_set": "ours", "delivery_hashes": {"file": present}, "row_counts": {}}
+
+    contents._write_log(Manifest(**described("000001") | facts), packed_store)
+
+    assert [path.name for path in packed_store.glob("?" * 64)] == [replaced]
+    assert delivery_log.read_events(packed_store, "ours") == events["ours"]
+    digests = checksums.read_checksums(packed_store)
+    assert digests == {replaced: {f"{replaced}/rows.parquet": files[f"{replaced}/rows.parquet"]}}
+    assert checksums.find_faults(packed_store, replaced, digests[replaced]) == []
 
 
 def test_the_log_of_a_public_package_names_no_value_of_a_city() -> None:

@@ -503,8 +503,12 @@ def _write_log(manifest: Manifest, folder: Path) -> None:
             stored_folder = landing / event["store_key"]
             if stored_folder.is_dir():
                 shutil.copytree(stored_folder, folder / event["store_key"], dirs_exist_ok=True)
-    hashes = checksums.read_checksums(landing).items()
-    files = {name: digest for name, digest in hashes if (folder / name).is_file()}
+    files = {
+        name: digest
+        for digests in checksums.read_checksums(landing).values()
+        for name, digest in digests.items()
+        if (folder / name).is_file()
+    }
     log.append_line(
         folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}}
     )
