@@ -4,6 +4,8 @@ import csv
 import hashlib
 import importlib
 import io
+import os
+import platform
 import re
 import shutil
 import subprocess
@@ -454,6 +456,54 @@ def test_other_files_than_those_of_the_release_are_not_packed(tmp_path: Path) ->
     said = "does not contain the files of release 000001: 1 files differ, such as yearbook.csv"
     with pytest.raises(ReplicationError, match=said):
         contents._require_deliveries(manifest, tmp_path)
+
+
+def test_the_code_of_a_release_is_packed_from_its_commit_or_from_a_clone_with_the_same_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = tmp_path / "clone"
+    for name in ("models/own.sql", "tests/python/test_it.py", "benchmarks/speed.py"):
+        (clone / name).parent.mkdir(parents=True)
+        (clone / name).write_text("committed")
+    (clone / ".gitignore").write_text("build")
+    for folder in ("engine_root", "project_root"):
+        monkeypatch.setattr(contents.settings, folder, lambda: clone)
+    monkeypatch.setattr(fingerprint, "compute_fingerprint", lambda hashes: "current code")
+
+    def pack(folder: str, commit: str, code: str) -> dict[str, str]:
+        fields = {"git_commit": commit, "fingerprint": code, "row_counts": {}}
+        contents._write_code(Manifest(**described("000001") | fields), tmp_path / folder)
+        files = [path for path in (tmp_path / folder).rglob("*") if path.is_file()]
+        return {path.relative_to(tmp_path / folder).as_posix(): path.read_text() for path in files}
+
+    with pytest.raises(ReplicationError, match="clone is not a git clone of the project"):
+        pack("no clone", "", "current code")
+    git = ["git", "-C", str(clone), "-c", "user.name=T", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "Begin"]):
+        subprocess.run([*git, *command], check=True)
+    commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    (clone / "models/own.sql").write_text("changed")
+    (clone / "models/new.sql").write_text("untracked")
+    (clone / "build").write_text("ignored")
+
+    committed = {".gitignore": "build", "models/own.sql": "committed"}
+    assert pack("commit", commit, "other code") == committed
+    changed_code = committed | {"models/own.sql": "changed", "models/new.sql": "untracked"}
+    assert pack("changes", f"{commit}+", "current code") == changed_code
+    assert pack("unknown", "", "current code") == changed_code
+    with pytest.raises(ReplicationError, match=rf"the code at {commit}\+, which is not in"):
+        pack("other changes", f"{commit}+", "other code")
+    with pytest.raises(ReplicationError, match="an unknown commit, which is not in this clone"):
+        pack("other", "", "other code")
+
+
+def test_the_machine_of_a_run_is_described_by_its_processor_threads_and_memory() -> None:
+    facts = contents.describe_machine()
+    assert facts["threads"] == str(os.cpu_count())
+    assert f"({platform.machine()})" in facts["processor"]
+    (kilobytes,) = re.findall(r"MemTotal: +(\d+)", Path("/proc/meminfo").read_text("utf-8"))
+    gigabytes, unit = facts["memory"].split()
+    assert (abs(int(gigabytes) - int(kilobytes) / 2**20) < 1, unit) == (True, "GiB")
 
 
 def package_of(folder: Path, **files: bytes) -> Path:
