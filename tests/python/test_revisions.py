@@ -25,6 +25,7 @@ from ai_manufacturing.auditing import (
     revisions,
     verify,
 )
+from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import ReadAgain, Revisions
 from ai_manufacturing.landing import declared_revisions
@@ -736,6 +737,27 @@ def test_a_rollback_loses_no_anchor_and_what_a_person_publishes_is_accepted(
         ),
         (moved(2.5), "000006", r"^anchor 000005, the provider was asked\."),
     )
+
+
+def test_the_next_anchor_moves_by_explained_changes_only() -> None:
+    names = ("unexplained", "revised", "grown", "new")
+    old = {(name, "x"): (1.0, 0.5) for name in names[:3]}
+    new = {(name, "x"): (1.7, 0.25) for name in names}
+    anchor = Anchor("000003", "", "", {(name, "x"): (4.0, 0.1) for name in names[:3]})
+    no_changes = changes.Summary({}, 0.0)
+    explained = moves.Moves(no_changes, (), frozenset({"revised"}), {("grown", "x"): 1.2})
+
+    carried = anchor.carry_forward(old, new, explained)
+
+    assert (carried.release_id, [*carried.estimates]) == ("000003", [*new])
+    assert carried.estimates == {
+        ("unexplained", "x"): (4.0, 0.1),
+        # The whole change from 1.0 to 1.7 is declared.
+        ("revised", "x"): (pytest.approx(4.7), 0.25),
+        # The published years alone give 1.2, so the new years explain 0.5 of the change.
+        ("grown", "x"): (pytest.approx(4.5), 0.25),
+        ("new", "x"): (1.7, 0.25),
+    }
 
 
 def test_a_declared_revision_explains_its_own_drift_and_no_other(published: Refreshes) -> None:
