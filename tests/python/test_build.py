@@ -359,7 +359,6 @@ def asked_of(line: str) -> list[Any]:
     return [specification, *cell[:1], *map(int, cell[1:])]
 
 
-@pytest.mark.soak
 def test_a_trace_of_what_is_not_in_the_sample_says_why_and_what_is(
     sample_build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
