@@ -259,7 +259,6 @@ def test_a_panel_that_cannot_be_written_says_why(few: Build, tmp_path: Path) -> 
         assert why in run.stderr
 
 
-@pytest.mark.soak
 def test_a_terminal_is_sent_no_panel_of_stata(few: Build) -> None:
     code, _, seen = on_terminal(few, "panel", "--format", "dta", both=True)
     assert (code, "dta is a binary format that a terminal cannot show. Name a file" in seen) == (

@@ -259,7 +259,6 @@ def run(code: int, *arguments: object) -> Result:
     return result
 
 
-@pytest.mark.soak
 def test_a_command_says_first_which_set_it_reads_and_overwrites_no_answers_of_another(
     light_build: Build, clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -558,7 +558,6 @@ def least_squares(build: Build, last_year: int) -> dict[str, float]:
     return dict(zip(["ai_firms", *terms[1:]], map(float, slopes), strict=False))
 
 
-@pytest.mark.soak
 def test_columns_are_estimated_once_more_on_their_years(
     sample_build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
