@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 
 from ai_manufacturing import cli
 from ai_manufacturing.auditing import city_names
+from ai_manufacturing.cli import console
 from ai_manufacturing.refresh import progress
 from ai_manufacturing.releases import errors
 from ai_manufacturing.releases.store import Store
@@ -195,6 +196,27 @@ def test_sources_are_one_json_document(store: Store, audited_build: Build) -> No
     (place,) = prices["sources"]
     assert prices.keys() == keys("Each object in `absent`")
     assert place.keys() == keys("Each object in `sources` of a series")
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (duckdb.InterruptException, "WAREHOUSE_PROCESSOR_LIMIT"),
+        (duckdb.OutOfMemoryException, "WAREHOUSE_MEMORY_LIMIT"),
+        (duckdb.PermissionException, "LANDING_DIR"),
+        (duckdb.IOException, "Name another file with --database"),
+    ],
+)
+def test_an_error_of_duckdb_names_the_setting_that_helps(
+    error: type[duckdb.Error], advice: str
+) -> None:
+    @console.command()
+    def read() -> None:
+        raise error("a reason")
+
+    said = CliRunner().invoke(read).output
+    assert "The file cannot be read: a reason. " in said
+    assert advice in said
 
 
 def test_colours_are_for_a_terminal_that_wants_them(light_build: Build) -> None:

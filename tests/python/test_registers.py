@@ -464,7 +464,7 @@ def test_a_run_without_workers_is_stopped_and_one_that_waits_is_not(
     wait = f"for i in $(seq $1); do echo '{warning}{counts.WAITING}'; done"
 
     def run(script: str, *given: Path | None) -> list[str]:
-        stand_in(tmp_path, monkeypatch, f'waits() {{ {wait}; }}; echo "$*"; {script}')
+        stand_in(tmp_path, monkeypatch, f'waits() {{ {wait}; }}; waits 1; echo "$*"; {script}')
         printed: list[str] = []
         counts.count_registers("duckdb", *(given or (None, None)), printed.append)
         return printed
@@ -477,7 +477,8 @@ def test_a_run_without_workers_is_stopped_and_one_that_waits_is_not(
         "--no-use-colors build --selector register_counts",
         "started",
     ]
-    assert len(printed) == 8
+    # Each of the two commands of dbt waits three times.
+    assert len(printed) == 10
     for script, given, words in (
         (f"{few}; waits 1; exec sleep 2", (), r"far:7077, [^$]* a worker\.\n.*exit code -15"),
         ("echo mkdirs failed; exit 3", (), r"build/spark and [^$]*exit code 3"),

@@ -162,6 +162,7 @@ def test_a_page_contains_every_text_that_its_scripts_show(page: Any, scripts: st
     shown = set(re.findall(r'phrase\("(\w+)"', code))
     assert len(shown) >= 3
     assert shown <= {*page.SCRIPT_TEXTS}
+    assert len({*page.SCRIPT_TEXTS}) == len(page.SCRIPT_TEXTS)
 
 
 def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -> None:
