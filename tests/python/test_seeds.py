@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from typing import Any
 
 import duckdb
@@ -96,3 +97,11 @@ def test_a_study_without_industries_uses_what_is_not_counted_by_industry(deliver
         ("patents", "nothing used", False, True),
         ("province_yearbook", "used", True, False),
     ]
+
+
+def test_each_reason_for_setting_a_record_aside_is_labelled() -> None:
+    model = (PROJECT / "models/intermediate/int_records_conformed.sql").read_text("utf-8")
+    reasons = set(re.findall(r"then '([^']+)'", model.partition("as county_code,")[2]))
+    assert len(reasons) >= 13
+    with (PROJECT / "seeds/reasons.csv").open(encoding="utf-8") as file:
+        assert reasons <= {row["reason"] for row in csv.DictReader(file)}
