@@ -26,7 +26,15 @@ from ai_manufacturing.releases.databases import Database
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.robustness.specification_curve import AXES
-from ai_manufacturing.site import catalogue, cities, downloads, query, specification_curve, use
+from ai_manufacturing.site import (
+    catalogue,
+    cities,
+    downloads,
+    query,
+    readings,
+    specification_curve,
+    use,
+)
 from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import PROJECT, Build
 from tests.python.dbt_process import stand_in
@@ -163,6 +171,22 @@ def test_a_page_contains_every_text_that_its_scripts_show(page: Any, scripts: st
     assert len(shown) >= 3
     assert shown <= {*page.SCRIPT_TEXTS}
     assert len({*page.SCRIPT_TEXTS}) == len(page.SCRIPT_TEXTS)
+
+
+@pytest.mark.parametrize("choice", ["outcome", "weighting", "scope", "subsample", "covariance"])
+def test_specifications_with_fewer_controls_share_every_other_choice(choice: str) -> None:
+    other_columns = ("overlap_observation_count", "overlap_estimate", "overlap_std_error_province")
+    columns = dict.fromkeys(readings.CHOICES, "same") | dict.fromkeys(other_columns, np.nan)
+    columns |= {"observation_count": 90, "estimate": 0.1, "std_error_province": 0.01}
+    estimates = pd.DataFrame(
+        [
+            columns | {"reading": "default", "controls": "ln_gdp ln_population"},
+            columns | {"reading": "fewer", "controls": "ln_gdp"},
+            columns | {"reading": "none", "controls": "", choice: "other"},
+        ]
+    )
+    rows = readings._select_fewer_controls(estimates)
+    assert [row["reading"] for row in rows] == ["fewer", "default"]
 
 
 def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -> None:

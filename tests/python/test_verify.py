@@ -339,6 +339,15 @@ def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     exits(1, f"{log} is missing, but {kept.folder / 'past'} contains releases", "verify")
 
 
+def test_a_release_that_the_log_lacks_is_summarised_from_its_file(
+    kept: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = kept.summarise_releases()
+    monkeypatch.setattr(Store, "read_logged_releases", lambda _: {})
+    assert kept.summarise_releases() == logged
+    assert [row["release_id"] for row in logged[0]] == ["000001", "000002"]
+
+
 def test_releases_and_the_logs_are_compared_with_each_other(
     kept: Store, small_build: Build, landing_store: Path
 ) -> None:
