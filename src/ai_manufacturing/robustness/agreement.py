@@ -12,7 +12,15 @@ from ai_manufacturing.estimators.not_estimable import get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence, split_sentences
 from ai_manufacturing.system import contracts
 
-KEY = ["series", "scope", "first_provider", "second_provider", "grouping", "group_name"]
+KEY = [
+    "extract_set",
+    "series",
+    "scope",
+    "first_provider",
+    "second_provider",
+    "grouping",
+    "group_name",
+]
 
 
 def correlate_sources(source_pairs: pd.DataFrame) -> pa.Table:
@@ -40,7 +48,6 @@ def correlate_sources(source_pairs: pd.DataFrame) -> pa.Table:
     rows: list[dict[str, Any]] = []
     for names, cells in source_pairs.groupby(KEY, sort=True):
         common = dict(zip(KEY, names, strict=True))
-        common["extract_set"] = cells["extract_set"].iloc[0]
         for transform in ("ln", "ln1p"):
             first, second = f"first_{transform}", f"second_{transform}"
             sample = cells[["city_id", "year", first, second]].dropna()

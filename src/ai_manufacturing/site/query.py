@@ -132,6 +132,6 @@ def build_content(release: Release, text: Catalogue) -> dict[str, Any]:
         "words": encode_json({key: text.texts[key] for key in SCRIPT_TEXTS}),
         "tables": encode_json(tables),
         "withheld_here": encode_json(
-            {"parts": parts, "providers": withheld_rows[0]["providers"] if withheld_rows else ""}
+            {"parts": parts, "providers": next((row["providers"] for row in withheld_rows), "")}
         ),
     }
