@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import log
+from ai_manufacturing.landing import extracts, log
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BadConfigurationError
 from tests.python.landing_project import (
@@ -302,3 +302,19 @@ def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Projec
         assert {stat.S_IMODE(path.stat().st_mode) for path in new} == {0o770, 0o660}
     finally:
         os.umask(before)
+
+
+def test_hidden_and_unfinished_folders_are_not_delivered(tmp_path: Path) -> None:
+    for name in (
+        "a.csv",
+        "2019/b.csv",
+        ".git/objects/c.csv",
+        "_temporary/0/d.csv",
+        "2019/.e/f.csv",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    faults: list[str] = []
+    found = [name for _, name in extracts.walk_folder(tmp_path, faults)]
+    assert (found, faults) == (["2019", "2019/b.csv", "a.csv"], [])
