@@ -47,7 +47,7 @@ def decide(entries: list[Entry], trial: Trial, log: Path) -> None:
     """Run all quick tests for the undecided mutants, and log whether each survives."""
     names = [field.name for field in fields(Mutant)]
     mutants = {Mutant(*(one[name] for name in names)): one for one in entries}
-    for mutant, finder in (trial.decide([*mutants]) if mutants else {}).items():
+    for mutant, finder in trial.decide([*mutants]) if mutants else ():
         entry = mutants[mutant]
         entry |= {"outcome": "killed" if finder else "survived", "killed_by": finder}
         write(entry, log)

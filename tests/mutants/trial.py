@@ -60,8 +60,10 @@ class Trial:
             return "refused", found
         return ("killed" if found else "undecided" if seen.is_shared else "survived"), found
 
-    def decide(self, mutants: list[Mutant], tests: Sequence[str] = ()) -> dict[Mutant, str]:
-        """Return the first of the given tests, or of all quick tests, that finds each mutant.
+    def decide(
+        self, mutants: list[Mutant], tests: Sequence[str] = ()
+    ) -> Iterator[tuple[Mutant, str]]:
+        """Yield each mutant with the first of the given tests, or of all, that finds it.
 
         All tests run for many mutants at once, because they take minutes and find few of the
         mutants that the nearest tests missed. If a test fails, it runs for either half of them.
@@ -70,9 +72,11 @@ class Trial:
             failure = self._build([mutant.path for mutant in mutants], [])
             failures = [failure] if failure else self._failures(tests)
         if not failures or len(mutants) == 1:
-            return dict.fromkeys(mutants, failures[0] if failures else "")
+            yield from ((mutant, failures[0] if failures else "") for mutant in mutants)
+            return
         tests, half = (tests if failure else failures), len(mutants) // 2
-        return self.decide(mutants[:half], tests) | self.decide(mutants[half:], tests)
+        yield from self.decide(mutants[:half], tests)
+        yield from self.decide(mutants[half:], tests)
 
     @contextmanager
     def _planted(self, mutants: list[Mutant]) -> Iterator[None]:
