@@ -63,7 +63,7 @@ class Trial:
     def decide(
         self, mutants: list[Mutant], tests: Sequence[str] = ()
     ) -> Iterator[tuple[Mutant, str]]:
-        """Yield each mutant with the first of the given tests, or of all, that finds it.
+        """Yield each mutant and the first of the given, or of all quick, tests that finds it.
 
         All tests run for many mutants at once, because they take minutes and find few of the
         mutants that the nearest tests missed. If a test fails, it runs for either half of them.
