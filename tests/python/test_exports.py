@@ -212,7 +212,6 @@ def test_excel_reads_values_texts_and_the_mark(folder: Path, few: Build) -> None
         assert frame["is_synthetic"].all()
 
 
-@pytest.mark.soak
 def test_the_panel_goes_to_standard_output_or_a_file_as_export_writes_it(
     folder: Path, few: Build, tmp_path: Path
 ) -> None:

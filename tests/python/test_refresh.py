@@ -263,7 +263,6 @@ def test_a_set_that_declares_no_estimates_is_published_without_them(
     replay(refreshes, (delivered(*NO_GDP), "000001"))
 
 
-@pytest.mark.soak
 def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

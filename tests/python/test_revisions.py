@@ -528,7 +528,6 @@ def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
     )
 
 
-@pytest.mark.soak
 def test_of_estimates_only_shown_columns_hold_a_release(published: Refreshes) -> None:
     reading = "specification_id = 'a_reading' and term = 'ai_firms'"
     shown = "specification_id = 'table_1_col_1' and term = 'ai_firms'"
@@ -876,7 +875,6 @@ def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivere
     assert judgement.find_unchanged_files([path], {}, manifest) == frozenset()
 
 
-@pytest.mark.soak
 def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_would_have_given(
     published: Refreshes,
 ) -> None:

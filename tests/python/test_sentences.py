@@ -117,9 +117,7 @@ def test_a_sentence_is_said_in_both_languages() -> None:
     assert join_sentences([]) == NOTHING
 
 
-@pytest.mark.parametrize(
-    "kind", ["sample_build", pytest.param("public_build", marks=pytest.mark.soak)]
-)
+@pytest.mark.parametrize("kind", ["sample_build", "public_build"])
 def test_every_sentence_of_a_build_has_its_chinese_and_every_reason_its_label(
     kind: str, request: pytest.FixtureRequest
 ) -> None:

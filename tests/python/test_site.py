@@ -434,7 +434,6 @@ def test_a_page_shows_the_numbers_of_its_tables(
     assert [words for name in NAMES for words in not_shown(name, page(name), build)] == []
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize(("pages", "built"), FIXTURES)
 def test_no_page_contradicts_the_tables_that_it_is_of(
     pages: str, built: str, request: pytest.FixtureRequest

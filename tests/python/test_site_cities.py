@@ -48,7 +48,6 @@ def test_every_city_has_one_english_name_and_what_shares_it_is_known() -> None:
     assert provinces.nunique() == cities["province_id"].nunique() == 31
 
 
-@pytest.mark.soak
 def test_the_rows_behind_each_value_add_up_to_it(
     few: Build, sample_build: Build, tmp_path: Path
 ) -> None:

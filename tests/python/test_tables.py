@@ -331,7 +331,6 @@ def test_a_choice_that_does_not_exist_is_named_with_those_that_do(sample_tables:
             sample_tables["table_1"].prepare(**choice)
 
 
-@pytest.mark.soak
 def test_the_page_offers_what_the_command_writes_in_every_format_and_each_reading(
     sample_page: Callable[..., Page],
     sample_build: Build,
