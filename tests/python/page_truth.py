@@ -229,6 +229,90 @@ FIGURES = {
             )
             unpivot years on ai_firms, firms into name series value count
         """,
+        "strip": """
+            select estimate, std_error, conf_low, conf_high, says
+            from reports.rpt_claim_readings
+            where table_id = 'table_1' and column_number = 1 and says is not null
+        """,
+        "forest": """
+            with claims as (
+                select
+                    verdicts.*,
+                    own.conf_low as city_low,
+                    own.conf_high as city_high,
+                    1.959963985 * printed.std_error::double as half
+                from reports.rpt_verdicts as verdicts
+                inner join reports.rpt_specifications as specified using (specification_id)
+                left join seeds.published_estimates as printed
+                    on
+                        verdicts.table_id = printed.table_id
+                        and verdicts.column_number = printed.column_number
+                        and specified.regressor = printed.term
+                left join reports.rpt_coefficients as own
+                    on
+                        verdicts.specification_id = own.specification_id
+                        and specified.regressor = own.term
+                where
+                    design_order = 1
+                    and verdicts.estimate is not null
+                    and cause is distinct from 'mechanical'
+            )
+            select
+                'printed' as whose,
+                printed_value as estimate,
+                printed_value - half as conf_low,
+                printed_value + half as conf_high
+            from claims
+            union all
+            select 'here_city', estimate, city_low, city_high
+            from claims
+            where city_low is not null
+            union all
+            select 'here_province', estimate, conf_low, conf_high
+            from claims
+        """,
+    },
+    "readings": {
+        "readings_table_1_1": """
+            select
+                specification_id,
+                estimate,
+                if(has_own_error, conf_low, conf_low_province) as conf_low,
+                if(has_own_error, conf_high, conf_high_province) as conf_high,
+                observation_count,
+                city_count
+            from (
+                select *, covariance <> 'city' or conf_low_province is null as has_own_error
+                from reports.rpt_coefficients
+                where
+                    table_id = 'table_1'
+                    and column_number = 1
+                    and term = regressor
+                    and transform <> 'level'
+                    and estimate is not null
+            )
+        """,
+    },
+    "event_studies": {
+        "event_study_table_5_1": """
+            with paths as (
+                from reports.rpt_coefficients
+                where table_id = 'table_5' and column_number = 1 and estimate is not null
+            )
+            select
+                specification_id,
+                event_time,
+                paths.estimate,
+                conf_low_province as conf_low,
+                conf_high_province as conf_high,
+                if(reading = 'default', printed.estimate::double, null) as printed_estimate
+            from paths
+            left join seeds.published_estimates as printed using (table_id, column_number, term)
+            where event_time is not null
+            union all
+            select distinct specification_id, -1, 0, null, null, null
+            from paths
+        """,
     },
     "credibility": {
         "permuted": """

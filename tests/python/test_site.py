@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -419,6 +419,32 @@ def test_a_site_that_fails_is_a_warning_of_a_refresh_and_leaves_the_release(
     assert event == "warning"
     assert "does not contain a site" in facts["message"]
     assert store.published_path.exists()
+
+
+def encodings(chart: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Yield the column of each channel, for a Vega-Lite specification and every layer inside it."""
+    channels = chart.get("encoding", {}).items()
+    yield {name: part["field"] for name, part in channels if "field" in part}
+    for part in (*chart.get("layer", ()), *chart.get("vconcat", ())):
+        yield from encodings(part)
+
+
+def test_the_bars_of_a_chart_are_intervals_and_its_columns_exist(sample_page: Pages) -> None:
+    pages = ("index", "readings", "heterogeneity", "event_studies", "specification_curve")
+    bars: Counter[str] = Counter()
+    for name in pages:
+        for figure in sample_page(name).all("//figure[@data-name]"):
+            drawn = sample_page(name).figure(figure.get("data-name", ""))
+            for chart in drawn["specifications"].values():
+                for columns in encodings(chart):
+                    if chart.get("transform") is None and name != "specification_curve":
+                        assert {*columns.values()} <= {*drawn["data"]["names"]}
+                    for axis in {"x", "y"} & columns.keys():
+                        if f"{axis}2" in columns:
+                            ends = columns[axis], columns[f"{axis}2"]
+                            assert ends == ("conf_low", "conf_high"), figure.get("data-name")
+                            bars[name] += 1
+    assert bars.keys() == {*pages}
 
 
 FIXTURES = [("sample_page", "sample_build"), ("public_page", "public_build")]
