@@ -193,6 +193,34 @@ SENTENCES = {
         having count(*) > 0
         union
         select reason from estimates.est_specification_curve_joint where reason is not null
+        union
+        select format(
+            'this share is {:.0f} % on average (permutation p {:.3f})',
+            100 * permuted_mean,
+            p_value
+        )
+        from estimates.est_specification_curve_joint
+        where
+            choices = 'without_dominated'
+            and errors = 'province'
+            and statistic in ('share_of_sign', 'share_significant')
+            and p_value is not null
+    """,
+    "readings": """
+        select format(
+            'On the {:t,} city-years that both readings use, the coefficient is {:.3f} [{:.3f}]'
+            || ' for this reading and {:.3f} [{:.3f}] for',
+            overlap_observation_count,
+            overlap_estimate,
+            overlap_std_error_province,
+            overlap_default_estimate,
+            overlap_default_std_error_province
+        )
+        from reports.rpt_coefficients
+        where
+            overlap_observation_count + overlap_estimate + overlap_std_error_province
+            + overlap_default_estimate + overlap_default_std_error_province is not null
+        qualify row_number() over (partition by specification_id order by term_order) = 1
     """,
     "credibility": """
         select distinct answer_en from reports.rpt_paper_remarks where answer_en is not null
