@@ -1,136 +1,19 @@
 """Test the macros for Spark without Spark: DuckDB runs their queries, with functions of Spark."""
 
 import re
-from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import agate
 import duckdb
-import jinja2
 import pytest
 import regex
 
-from tests.python.conftest import PROJECT
-
-
-class ReturnedError(Exception):
-    """Carries the value that a macro returns, as in dbt."""
-
-
-class CompilerError(Exception):
-    """Raised by a macro that refuses to go on."""
-
-
-class Spark:
-    """Calls of macros with Spark as the adapter, and the statements that they ran.
-
-    Attributes
-    ----------
-    connection : DuckDBPyConnection
-        Runs the queries, unless `answers` is set.
-    answers : dict of str to list of tuple, or None
-        Rows to return for a query that contains the text; other queries return no rows.
-    statements, messages, configured : list
-        Queries, log messages and configurations of models, without line breaks.
-    """
-
-    def __init__(self) -> None:
-        self.connection = duckdb.connect()
-        self.statements: list[str] = []
-        self.messages: list[str] = []
-        self.configured: list[dict[str, Any]] = []
-        self.answers: dict[str, list[tuple[Any, ...]]] | None = None
-        self.macros: dict[str, Callable[..., Any]] = {}
-        self.environment = jinja2.Environment(extensions=["jinja2.ext.do"])
-        relation = SimpleNamespace(create=lambda schema, identifier, **_: f"{schema}.{identifier}")
-        self.environment.globals |= {
-            "adapter": SimpleNamespace(
-                dispatch=lambda name: self.macros[f"spark__{name}"],
-                quote='"{}"'.format,
-                cache_added=lambda _: None,
-                get_relation=lambda *_: None,
-                get_columns_in_relation=self._list_columns,
-                convert_type=lambda *_: "varchar",
-                add_query=lambda query, **_: self._record(query),
-            ),
-            "api": SimpleNamespace(Relation=relation),
-            "config": lambda **options: self.configured.append(options) or "",
-            "env_var": lambda name, default: {"EXTRACTS_DIR": "set", "LANDING_DIR": "land"}.get(
-                name, default
-            ),
-            "exceptions": SimpleNamespace(raise_compiler_error=self._refuse),
-            "execute": True,
-            "flags": SimpleNamespace(WHICH="build"),
-            "is_incremental": lambda: True,
-            "load_relation": str,
-            "local_md5": "md5 of {}".format,
-            "log": lambda message, **_: self.messages.append(message),
-            "modules": SimpleNamespace(re=re),
-            "none": None,
-            "period": {"first_year": 2010, "last_year": 2020}.__getitem__,
-            "ref": str,
-            "return": self._return,
-            "rules_key": lambda: "rules",
-            "run_query": self._run,
-            "this": "counts",
-            "zip": zip,
-        }
-        for path in PROJECT.glob("macros/**/*.sql"):
-            text = path.read_text("utf-8")
-            for macro in re.findall(r"{% macro .+?{%-? endmacro %}", text, re.DOTALL):
-                name = re.match(r"{% macro (\w+)", macro)[1]  # type: ignore[index]
-                self.macros[name] = self._define(name, macro)
-                self.environment.globals.setdefault(name, self.macros[name])
-
-    def _define(self, name: str, macro: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            # Under its own name, a recursive macro would call itself past the exception below.
-            text = macro.replace(f"macro {name}(", "macro called(", 1)
-            module: Any = self.environment.from_string(text).make_module()
-            try:
-                return str(module.called(*arguments))
-            except ReturnedError as returned:
-                return returned.args[0]
-
-        return call
-
-    def call(self, name: str, *arguments: Any) -> Any:
-        """Return the value of a macro, and the text of a macro without line breaks."""
-        value = self.macros[name](*arguments)
-        return " ".join(value.split()) if isinstance(value, str) else value
-
-    def _return(self, value: Any) -> None:
-        raise ReturnedError(value)
-
-    def _refuse(self, message: str) -> None:
-        raise CompilerError(message)
-
-    def _record(self, query: str) -> str:
-        self.statements.append(" ".join(query.split()))
-        return self.statements[-1]
-
-    def _run(self, query: str) -> agate.Table:
-        said = self._record(query)
-        if self.answers is not None:
-            rows = next((rows for key, rows in self.answers.items() if key in said), [])
-        else:
-            rows = self.connection.execute(query).fetchall()
-        names = [f"column_{place}" for place in range(len(rows[0]) if rows else 1)]
-        is_number = [
-            all(isinstance(row[place], int) for row in rows) for place in range(len(names))
-        ]
-        kinds = [agate.Number() if one and rows else agate.Text() for one in is_number]
-        return agate.Table(rows, names, kinds)
-
-    def _list_columns(self, relation: str) -> list[SimpleNamespace]:
-        rows = self.connection.execute(f"describe {relation}").fetchall()
-        return [SimpleNamespace(name=row[0]) for row in rows]
+from tests.lib.macro_calls import CompilerError, Macros
 
 
 @pytest.fixture
-def spark() -> Spark:
-    return Spark()
+def spark() -> Macros:
+    return Macros("spark")
 
 
 def as_duckdb(sql: str, connection: duckdb.DuckDBPyConnection) -> str:
@@ -159,7 +42,7 @@ def as_duckdb(sql: str, connection: duckdb.DuckDBPyConnection) -> str:
     return sql.replace("date_add(", "plus_days(")
 
 
-def test_dates_are_read_as_on_duckdb(spark: Spark) -> None:
+def test_dates_are_read_as_on_duckdb(spark: Macros) -> None:
     dates = (
         "2015-03-02",
         "2015-3-2",
@@ -183,7 +66,7 @@ def test_dates_are_read_as_on_duckdb(spark: Spark) -> None:
     assert dict(found) == expected
 
 
-def test_terms_match_the_same_texts_as_without_look_ahead(spark: Spark) -> None:
+def test_terms_match_the_same_texts_as_without_look_ahead(spark: Macros) -> None:
     words = ["人工智能", "人脸", "机器学习", "深度学习", "自动驾驶", "语音", "图像", "智能", "算法"]
     english = ["AI", "robot", "a.i", "deep learning", "ear"]
     terms = [*words, *(spark.call("bounded_term", re.escape(term.lower())) for term in english)]
@@ -203,7 +86,7 @@ def test_terms_match_the_same_texts_as_without_look_ahead(spark: Spark) -> None:
     assert spark.call("id_hash", "x") == "xxhash64(x)"
 
 
-def test_counts_forget_years_outside_the_period_and_without_cells(spark: Spark) -> None:
+def test_counts_forget_years_outside_the_period_and_without_cells(spark: Macros) -> None:
     spark.connection.execute(
         """
         create table counts as select unnest([2009, 2010, 2015, 2020, 2021]) as year;
@@ -242,7 +125,7 @@ def test_counts_forget_years_outside_the_period_and_without_cells(spark: Spark) 
     ]
 
 
-def test_years_with_a_changed_new_or_lost_count_are_written_whole(spark: Spark) -> None:
+def test_years_with_a_changed_new_or_lost_count_are_written_whole(spark: Macros) -> None:
     spark.connection.execute(
         """
         create table counts as from (
@@ -260,7 +143,7 @@ def test_years_with_a_changed_new_or_lost_count_are_written_whole(spark: Spark) 
     assert spark.call("changed_years", "counted") == "select counted.* from counted"
 
 
-def test_a_run_receives_the_landed_tables_of_its_extract_set(spark: Spark) -> None:
+def test_a_run_receives_the_landed_tables_of_its_extract_set(spark: Macros) -> None:
     spark.answers = {}
     spark.call("receive_deliveries")
     views = [
@@ -280,7 +163,7 @@ def test_a_run_receives_the_landed_tables_of_its_extract_set(spark: Spark) -> No
     [("", 16, 4), ("local[4]", 16, 4), ("spark://host", 16, 8), ("spark://host", 7, None)],
 )
 def test_a_cluster_whose_workers_write_to_their_own_disks_is_refused(
-    master: str, found: int, queries: int | None, spark: Spark
+    master: str, found: int, queries: int | None, spark: Macros
 ) -> None:
     spark.environment.globals["env_var"] = {"SPARK_MASTER": master, "SPARK_STORAGE": "disk"}.get
     spark.answers = {"select count(*) from intermediate.storage_probe": [(found,)]}
@@ -294,7 +177,7 @@ def test_a_cluster_whose_workers_write_to_their_own_disks_is_refused(
     assert any(written in query for query in spark.statements) == (master == "spark://host")
 
 
-def test_counts_of_another_extract_set_are_refused(spark: Spark) -> None:
+def test_counts_of_another_extract_set_are_refused(spark: Macros) -> None:
     spark.environment.globals["adapter"].get_relation = lambda *_: "raw.raw_register_files"
     spark.connection.execute(
         """
@@ -310,7 +193,7 @@ def test_counts_of_another_extract_set_are_refused(spark: Spark) -> None:
 
 
 @pytest.mark.parametrize("folder", ["", "given"])
-def test_a_run_hands_over_the_counts_it_made_if_no_node_failed(folder: str, spark: Spark) -> None:
+def test_a_run_hands_over_the_counts_it_made_if_no_node_failed(folder: str, spark: Macros) -> None:
     spark.environment.globals["env_var"] = {"COUNTS_DIR": folder, "EXTRACTS_DIR": ""}.get
     spark.answers = {}
     names = ("int_firm_register_counts", "int_register_cells")
@@ -331,7 +214,7 @@ def test_a_run_hands_over_the_counts_it_made_if_no_node_failed(folder: str, spar
 
 
 def test_files_with_equal_columns_are_read_together_and_a_date_only_if_all_are(
-    spark: Spark,
+    spark: Macros,
 ) -> None:
     spark.answers = {
         "register_columns": [
@@ -367,7 +250,7 @@ def test_files_with_equal_columns_are_read_together_and_a_date_only_if_all_are(
     assert text == f"with landed as ( select {none}where false ) {selected}"
 
 
-def test_files_that_left_or_follow_other_rules_are_dropped(spark: Spark) -> None:
+def test_files_that_left_or_follow_other_rules_are_dropped(spark: Macros) -> None:
     spark.connection.execute(
         """
         create table raw_register_files as select 'kept' as store_key;
@@ -392,7 +275,7 @@ def test_files_that_left_or_follow_other_rules_are_dropped(spark: Spark) -> None
     ]
 
 
-def test_a_seed_keeps_empty_cells_quotes_and_types(spark: Spark) -> None:
+def test_a_seed_keeps_empty_cells_quotes_and_types(spark: Macros) -> None:
     seed = agate.Table([("a b", None), (None, 2)], ["name", "number"])
     model = {"config": {"column_types": {"number": "int"}}}
     query = spark.call("spark__load_csv_rows", model, seed)
@@ -408,7 +291,7 @@ def test_a_seed_keeps_empty_cells_quotes_and_types(spark: Spark) -> None:
 
 @pytest.mark.parametrize(("partition", "place"), [(None, "cells"), (["year"], "cells/run")])
 def test_a_partitioned_table_lies_in_a_folder_of_its_run(
-    partition: list[str] | None, place: str, spark: Spark
+    partition: list[str] | None, place: str, spark: Macros
 ) -> None:
     spark.environment.globals |= {
         "config": {"partition_by": partition},
