@@ -524,3 +524,32 @@ def test_a_provider_that_no_list_names_is_accounted_for_and_says_what_to_add(
         "select distinct outcome, remedy, used_count, in_no_series_count from marts.fct_deliveries "
         "where source_name = 'city_yearbook'"
     ) == [("feeds no series", "Add vendor to providers.city_yearbook in dbt_project.yml.", 0, 260)]
+
+
+@pytest.mark.parametrize("kind", ["sample_build", "public_build"])
+def test_every_table_names_cities_provinces_and_industries_as_the_seeds_do(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    build: Build = request.getfixturevalue(kind)
+    compared = 0
+    for seed, key in (("cities", "city_id"), ("industries", "industry_code")):
+        found = build.rows(
+            "select of_table.table_schema || '.' || of_table.table_name, list(column_name)"
+            " from information_schema.columns as of_table"
+            " inner join information_schema.columns as of_seed using (column_name)"
+            " where of_seed.table_schema = 'seeds' and of_seed.table_name = ?"
+            " and of_table.table_schema in ('marts', 'estimates', 'reports') group by all"
+            " having list_contains(list(column_name), ?)",
+            seed,
+            key,
+        )
+        for table, columns in found:
+            names = sorted({*columns} - {key, "source"})
+            differs = " or ".join(f"given.{name} is distinct from known.{name}" for name in names)
+            other = build.rows(
+                f"select given.{key} from {table} as given left join seeds.{seed} as known"
+                f" using ({key}) where {differs or 'false'} limit 1"
+            )
+            assert not other, (table, names)
+            compared += len(names)
+    assert compared > 50
