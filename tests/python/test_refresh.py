@@ -481,7 +481,6 @@ def test_a_warning_is_new_in_the_rows_that_the_release_lacks(
     assert [warning["state"] for warning in warnings] == ["new"] * 6
 
 
-@pytest.mark.soak
 def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_what_follows(
     sample_refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -787,7 +787,6 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
         checked(foreign(tmp_path, "true"))
 
 
-@pytest.mark.soak
 def test_a_person_at_a_terminal_is_asked_before_a_package_runs(
     sample_build: Build, tmp_path: Path
 ) -> None:

@@ -399,7 +399,6 @@ def dataset_of(markup: str) -> dict[str, Any]:
     return described
 
 
-@pytest.mark.soak
 def test_every_page_describes_itself_and_the_data_to_programs(
     sample_page: Callable[..., Page], sample_release: Path, sample_build: Build
 ) -> None:
@@ -445,7 +444,6 @@ def test_every_page_describes_itself_and_the_data_to_programs(
     assert len(descriptions) == len(pages)
 
 
-@pytest.mark.soak
 def test_values_that_may_not_be_passed_on_are_not_free_and_a_copy_without_them_is(
     sample_release: Path, tmp_path: Path
 ) -> None:

@@ -384,7 +384,6 @@ def test_releases_and_the_logs_are_compared_with_each_other(
     assert verify.verify().damage_lines == []
 
 
-@pytest.mark.soak
 def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path: Path) -> None:
     """Each writer is killed one line later and starts with the leftovers of earlier writers."""
     written = Chain(tmp_path / "log.jsonl")
