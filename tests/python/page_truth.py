@@ -357,7 +357,29 @@ FIGURES = {
             where item_id = 'table_1_1_ai_firms' and estimated_value is not null
         """,
     },
+    "heterogeneity": {
+        "heterogeneity": """
+            select
+                specification_id,
+                difference as estimate,
+                difference_conf_low_province as conf_low,
+                difference_conf_high_province as conf_high,
+                observation_count,
+                city_count
+            from reports.rpt_heterogeneity
+            where difference_conf_low_province is not null
+        """,
+    },
     "maps": {
+        **{
+            figure: f"select measure, year, {figure} from marts.fct_spatial_concentration"
+            for figure in ("top_1_share", "top_5_share", "top_10_share", "east_share", "gini")
+        },
+        "morans_i": """
+            select measure, year, statistic as morans_i, expected, p_value
+            from estimates.est_spatial_autocorrelation
+            where statistic is not null
+        """,
         "map": """
             select
                 d.measure,
