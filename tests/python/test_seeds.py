@@ -3,9 +3,11 @@
 import csv
 import json
 import re
+from collections import Counter
 from typing import Any
 
 import duckdb
+import pandas as pd
 import yaml
 
 from tests.python.conftest import PROJECT, Build
@@ -105,3 +107,50 @@ def test_each_reason_for_setting_a_record_aside_is_labelled() -> None:
     assert len(reasons) >= 13
     with (PROJECT / "seeds/reasons.csv").open(encoding="utf-8") as file:
         assert reasons <= {row["reason"] for row in csv.DictReader(file)}
+
+
+def test_cities_are_the_units_of_their_codes() -> None:
+    """Mainland China has had 333 prefectures in 31 provinces since 2019 (Ministry of Civil
+    Affairs). The first two digits of a code (GB/T 2260) are the province, and a prefecture ends with 00.
+    """
+    cities = pd.read_csv(PROJECT / "seeds/cities.csv", dtype=str)
+    code, kind = cities["city_id"], cities["unit_kind"]
+    assert code.str.fullmatch("[0-9]{6}").all()
+    assert (cities["province_id"] == code.str[:2] + "0000").all()
+    assert ((kind == "municipality") == (code == cities["province_id"])).all()
+    assert ((kind == "county_level") == ~code.str.endswith("00")).all()
+    assert kind.value_counts()[["prefecture_level", "municipality"]].to_list() == [333, 4]
+    assert cities["province_id"].nunique() == 31
+    pairs = zip(cities["name_zh"], cities["short_name_zh"], strict=True)
+    assert all(name.startswith(short) for name, short in pairs)
+    of_province = ["region", "province_name_zh", "province_name_en"]
+    assert len(cities[["province_id", *of_province]].drop_duplicates()) == 31
+
+
+def test_the_stars_of_a_printed_coefficient_follow_from_its_digits() -> None:
+    """Event studies print eight years. Rounding of an error may leave two numbers of stars open."""
+    printed = pd.read_csv(PROJECT / "seeds/published_estimates.csv", dtype=str).fillna("")
+    tables = zip(printed["table_id"].str[-1], printed["column_number"], strict=True)
+    columns = {1: "123", 2: "123", 3: "123456", 4: "1234", 5: "123", 6: "12"}
+    assert Counter(tables) == {
+        (f"{table}", column): 1 if table < 5 else 8
+        for table, numbers in columns.items()
+        for column in numbers
+    }
+    limits = {"": (0, 1.645), "*": (1.645, 1.96), "**": (1.96, 2.576), "***": (2.576, float("inf"))}
+    for row in printed.itertuples():
+        estimate, error = abs(float(row.estimate)), float(row.std_error)
+        halves = [
+            10.0 ** -len(text.partition(".")[2]) / 2 for text in (row.estimate, row.std_error)
+        ]
+        low = (estimate - halves[0]) / (error + halves[1])
+        high = (estimate + halves[0]) / max(error - halves[1], 1e-9)
+        least, most = limits[row.stars]
+        assert low < most, row
+        assert high > least, row
+    events = printed[printed["table_id"].isin(["table_5", "table_6"])]
+    errors = (
+        events["std_error"].astype(float).groupby([events["table_id"], events["column_number"]])
+    )
+    assert (errors.max() < 1.2 * errors.min()).all()
+    assert events.groupby("table_id")["term"].nunique().to_list() == [8, 8]
