@@ -1,4 +1,4 @@
-"""Test that each seed column keeps its declared type, whatever rows a study writes to it."""
+"""Test the types of seeds, their labels, and facts that are known from outside."""
 
 import csv
 import json
@@ -110,8 +110,9 @@ def test_each_reason_for_setting_a_record_aside_is_labelled() -> None:
 
 
 def test_cities_are_the_units_of_their_codes() -> None:
-    """Mainland China has had 333 prefectures in 31 provinces since 2019 (Ministry of Civil
-    Affairs). The first two digits of a code (GB/T 2260) are the province, and a prefecture ends with 00.
+    """Mainland China has 333 units at prefecture level since 2019 (Ministry of Civil Affairs).
+
+    The first two digits of a code are the province, and a prefecture ends with 00 (GB/T 2260).
     """
     cities = pd.read_csv(PROJECT / "seeds/cities.csv", dtype=str)
     code, kind = cities["city_id"], cities["unit_kind"]
